@@ -1,0 +1,144 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// Every upcoming feature of the language that the toolchain still has switched off, and no warnings.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),  // SE-0335
+    .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
+    .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
+    .enableUpcomingFeature("InferIsolatedConformances"),  // SE-0470
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
+    .enableUpcomingFeature("ImmutableWeakCaptures"),  // SE-0481
+    .treatAllWarnings(as: .error),  // SE-0480
+]
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+
+let package = Package(
+    name: "sluice",
+    products: [
+        .executable(name: "sluice", targets: ["Sluice"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1", traits: []),
+    ],
+    targets: [
+        .target(name: "MQTTCodec", dependencies: [nioCore], swiftSettings: settings),
+        .target(
+            name: "BrokerCore",
+            dependencies: [
+                "MQTTCodec",
+                nioCore,
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "MQTTTransport",
+            dependencies: ["MQTTCodec", "BrokerCore", nioCore, nioPosix, logging, lifecycle],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "HTTPGateway",
+            dependencies: [
+                "MQTTCodec",
+                "BrokerCore",
+                nioCore,
+                nioPosix,
+                nioHTTP1,
+                nioWebSocket,
+                logging,
+                lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+            ],
+            swiftSettings: settings
+        ),
+        // Debian's libcoap3-dev has one library for each TLS implementation; GnuTLS's needs 12 kB for an idle DTLS
+        // session where OpenSSL's needs 47.
+        .systemLibrary(name: "CLibcoap", pkgConfig: "libcoap-3-gnutls", providers: [.apt(["libcoap3-dev"])]),
+        .target(name: "CCoAPShim", dependencies: ["CLibcoap"], cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "CoAPGateway",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, logging, lifecycle,
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "Sluice",
+            dependencies: [
+                "MQTTCodec",
+                "BrokerCore",
+                "MQTTTransport",
+                "HTTPGateway",
+                "CoAPGateway",
+                nioCore,
+                nioPosix,
+                logging,
+                lifecycle,
+                unixSignals,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: settings
+        ),
+        // What the tests of several targets need: an in-memory client, a client's end of MQTT, a seeded generator.
+        .target(
+            name: "BrokerTestSupport",
+            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", nioCore],
+            path: "Tests/BrokerTestSupport",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MQTTCodecTests",
+            dependencies: ["MQTTCodec", "BrokerTestSupport", nioCore],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "BrokerCoreTests",
+            dependencies: ["MQTTCodec", "BrokerCore", "BrokerTestSupport", nioCore],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MQTTTransportTests",
+            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", "BrokerTestSupport", nioCore, nioEmbedded],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "HTTPGatewayTests",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "HTTPGateway", "BrokerTestSupport", nioCore, nioPosix, nioEmbedded,
+                nioHTTP1, nioWebSocket,
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "CoAPGatewayTests",
+            dependencies: ["MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "SluiceTests",
+            dependencies: ["Sluice", "BrokerCore", .product(name: "Yams", package: "Yams")],
+            swiftSettings: settings
+        ),
+        .testTarget(name: "IntegrationTests", dependencies: ["BrokerTestSupport"], swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,89 @@
+package import MQTTCodec
+
+extension Broker {
+    // MARK: Messages we sent
+
+    /// PUBACK: a QoS 1 delivery is done.
+    ///
+    /// - Returns: whether the Packet Identifier was in use for one.
+    @discardableResult
+    package func puback(_ packetID: PacketID, on connection: VirtualConnection) -> Bool {
+        guard let session = connection.session, let entry = session.window[id: packetID],
+            entry.outbound.qos == .atLeastOnce
+        else { return false }
+        complete(packetID, session)
+        return true
+    }
+
+    /// PUBREC: the client owns a QoS 2 delivery now; PUBREL is to be sent [MQTT-4.3.3-4].
+    ///
+    /// - Parameter reason: an error ends the delivery here.
+    /// - Returns: whether PUBREL is to be sent.
+    package func pubrec(_ packetID: PacketID, reason: ReasonCode, on connection: VirtualConnection) -> Bool {
+        guard let session = connection.session, let entry = session.window[id: packetID],
+            entry.outbound.qos == .exactlyOnce
+        else { return false }
+        guard !reason.isError else {
+            complete(packetID, session)
+            return false
+        }
+        session.window.release(packetID)
+        if session.isPersistent { store(entry.outbound, id: packetID, state: .released, of: session) }
+        return true
+    }
+
+    /// PUBCOMP: a QoS 2 delivery is done.
+    ///
+    /// - Returns: whether the Packet Identifier was in use for one that had come so far.
+    @discardableResult
+    package func pubcomp(_ packetID: PacketID, on connection: VirtualConnection) -> Bool {
+        guard let session = connection.session, let entry = session.window[id: packetID], entry.state == .released
+        else { return false }
+        complete(packetID, session)
+        return true
+    }
+
+    /// The client of a message sink has taken a QoS 1 or 2 delivery: PUBACK, or PUBREC and PUBCOMP in one.
+    package func acknowledge(_ packetID: PacketID, on connection: VirtualConnection) {
+        guard let session = connection.session, session.window[id: packetID] != nil else { return }
+        complete(packetID, session)
+    }
+
+    /// The adapter of a message sink has passed on so many deliveries (of any QoS); it may get more.
+    package func consumed(_ count: Int, on connection: VirtualConnection) {
+        guard let session = connection.session, let sink = session.sink else { return }
+        sink.consumed(count)
+    }
+
+    private func complete(_ packetID: PacketID, _ session: Session) {
+        guard let entry = session.window.complete(packetID) else { return }
+        forget(entry.outbound, of: session)
+        if !session.queue.isEmpty { sendQueued(session) }
+    }
+
+    // MARK: Messages sent to us
+
+    /// A QoS 2 PUBLISH came.
+    ///
+    /// - Returns: true when it is the first with its Packet Identifier and is to be published; false when it is a
+    ///   repetition that is only to be acknowledged [MQTT-4.3.3-10]; nil when the client exceeds our Receive Maximum
+    ///   [MQTT-3.3.4-9].
+    package func receive(_ packetID: PacketID, on connection: VirtualConnection, receiveMaximum: Int) -> Bool? {
+        guard let session = connection.session else { return nil }
+        if session.received.contains(packetID) { return false }
+        guard session.received.count < receiveMaximum else { return nil }
+        session.received.insert(packetID)
+        if session.isPersistent { sessionStore.saveReceived(packetID, of: session.clientID) }
+        return true
+    }
+
+    /// PUBREL came, or a QoS 2 PUBLISH was refused: its Packet Identifier is free again [MQTT-4.3.3-11].
+    ///
+    /// - Returns: whether the identifier was in use.
+    @discardableResult
+    package func release(_ packetID: PacketID, on connection: VirtualConnection) -> Bool {
+        guard let session = connection.session, session.received.remove(packetID) != nil else { return false }
+        if session.isPersistent { sessionStore.removeReceived(packetID, of: session.clientID) }
+        return true
+    }
+}

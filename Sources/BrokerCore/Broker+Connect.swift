@@ -1,0 +1,140 @@
+import MQTTCodec
+import NIOCore
+
+extension Broker {
+    /// CONNECT: authenticates, takes over or makes the session, attaches the connection.
+    ///
+    /// What the session still owes the client is sent by `resume`, after the adapter has answered.
+    package func connect(_ request: ConnectRequest, on connection: VirtualConnection) -> ConnectResult {
+        guard !isShuttingDown else { return refuse(.serverShuttingDown, request) }
+        guard connection.session == nil else { return refuse(.protocolError, request) }
+        let isAssigned = request.clientID.isEmpty
+        let clientID = isAssigned ? assignedClientID() : request.clientID
+        let userName: String?
+        switch authenticate(request, clientID, connection) {
+        case .accepted(let name): userName = name
+        case .badCredentials: return refuse(.badUserNameOrPassword, request)
+        case .notAuthorized: return refuse(.notAuthorized, request)
+        }
+        guard connectedCount < limits.connections || sessions[clientID]?.connection != nil else {
+            return refuse(.serverBusy, request)
+        }
+        if let will = request.will {
+            guard Int(will.qos.rawValue) <= limits.maximumQoS else { return refuse(.qosNotSupported, request) }
+            guard !will.retain || limits.retainAvailable else { return refuse(.retainNotSupported, request) }
+        }
+
+        let former = takeOver(clientID, cleanStart: request.cleanStart)
+        let session = former ?? makeSession(clientID)
+        session.userName = userName
+        let keepAlive = attach(connection, to: session, request)
+        return ConnectResult(
+            reasonCode: .success,
+            sessionPresent: former != nil,
+            clientID: clientID,
+            isAssigned: isAssigned,
+            sessionExpiryInterval: session.expiryInterval,
+            keepAlive: keepAlive
+        )
+    }
+
+    /// Sends what a resumed session owes its client: unacknowledged messages first, then the queue [MQTT-4.4.0-1].
+    ///
+    /// To be called once the adapter has answered the client's CONNECT.
+    package func resume(_ connection: VirtualConnection) {
+        guard let session = connection.session else { return }
+        resendInflight(session)
+        sendQueued(session)
+    }
+
+    private func refuse(_ reason: ReasonCode, _ request: ConnectRequest) -> ConnectResult {
+        ConnectResult(
+            reasonCode: reason,
+            sessionPresent: false,
+            clientID: request.clientID,
+            isAssigned: false,
+            sessionExpiryInterval: 0,
+            keepAlive: 0
+        )
+    }
+
+    private func authenticate(
+        _ request: ConnectRequest,
+        _ clientID: String,
+        _ connection: VirtualConnection
+    ) -> Authentication {
+        authenticator.authenticate(
+            Credentials(
+                clientID: clientID,
+                userName: request.userName,
+                password: request.password,
+                transportIdentity: connection.transportIdentity,
+                remoteAddress: connection.remoteAddress
+            )
+        )
+    }
+
+    /// Unguessable, so that nobody can take the session over by name.
+    private func assignedClientID() -> String {
+        while true {
+            let id =
+                "sluice-" + String(UInt64.random(in: .min ... .max), radix: 36)
+                + String(UInt64.random(in: .min ... .max), radix: 36)
+            if sessions[id] == nil { return id }
+        }
+    }
+
+    /// Ends the connection a session still has [MQTT-3.1.4-3], and the session itself at Clean Start [MQTT-3.1.2-4].
+    ///
+    /// - Returns: the session to go on with; nil when there is none.
+    private func takeOver(_ clientID: String, cleanStart: Bool) -> Session? {
+        guard let session = sessions[clientID] else { return nil }
+        if let old = session.connection {
+            // The will of a connection that is taken over is due at once, unless its delay spans the gap and the
+            // session goes on [MQTT-3.1.3-9].
+            let keepsWill = !cleanStart && session.expiryInterval > 0 && (session.will?.delayInterval ?? 0) > 0
+            if keepsWill { session.will = nil }
+            end(old, reason: .sessionTakenOver)
+        }
+        // The end of the old connection may have ended the session, too.
+        guard let left = sessions[clientID] else { return nil }
+        guard !cleanStart, left.expiresAt > now else {
+            endSession(left)
+            return nil
+        }
+        return left
+    }
+
+    private func makeSession(_ clientID: String) -> Session {
+        lastSessionNumber += 1
+        let session = Session(clientID: clientID, number: SessionNumber(rawValue: lastSessionNumber))
+        sessions[clientID] = session
+        return session
+    }
+
+    /// - Returns: the Keep Alive in force, seconds.
+    private func attach(_ connection: VirtualConnection, to session: Session, _ request: ConnectRequest) -> UInt16 {
+        let wasPersistent = session.isPersistent
+        session.expiryInterval = min(request.sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
+        session.expiresAt = .distantFuture
+        session.will = request.will
+        session.willDueAt = nil
+        session.receiveMaximum = min(Int(request.receiveMaximum), limits.inflightMessages)
+        session.maximumPacketSize = request.maximumPacketSize
+        session.connection = connection
+        switch connection.outlet {
+        case .packets(let stream): session.stream = stream
+        case .messages(let sink): session.sink = sink
+        }
+        connection.session = session
+        connection.lastActivity = now
+        connectedCount += 1
+        if session.isPersistent {
+            save(session)
+            if !wasPersistent { saveContents(of: session) }
+        } else if wasPersistent {
+            sessionStore.removeSession(session.clientID)
+        }
+        return watchKeepAlive(connection, requested: request.keepAlive)
+    }
+}

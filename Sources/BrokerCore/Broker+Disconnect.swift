@@ -1,0 +1,95 @@
+package import MQTTCodec
+import NIOCore
+
+extension Broker {
+    /// DISCONNECT by the client, or the end of its network connection. The adapter closes by itself.
+    ///
+    /// - Parameters:
+    ///   - reason: `.normalDisconnection` discards the will; anything else publishes it after its delay.
+    ///   - sessionExpiryInterval: replaces the one of CONNECT when given (MQTT 5.0 §3.14.2.2.2).
+    package func disconnect(
+        _ connection: VirtualConnection,
+        reason: ReasonCode,
+        sessionExpiryInterval: UInt32? = nil
+    ) {
+        guard let session = connection.session else { return }
+        if let sessionExpiryInterval, session.isPersistent {
+            session.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
+            if !session.isPersistent { sessionStore.removeSession(session.clientID) }
+        }
+        // [MQTT-3.1.2-10], [MQTT-3.14.4-3]
+        if reason == .normalDisconnection { session.will = nil }
+        detach(connection, from: session)
+    }
+
+    /// Ends every connection with Server shutting down (0x8B) and refuses new ones; may be called again.
+    package func shutdown() {
+        isShuttingDown = true
+        for session in sessions.values {
+            if let connection = session.connection { end(connection, reason: .serverShuttingDown) }
+        }
+        flush()
+    }
+
+    /// The broker ends a connection: tells the client, closes, and lets the session go on as it may.
+    package func end(_ connection: VirtualConnection, reason: ReasonCode) {
+        let session = connection.session
+        if let session { detach(connection, from: session) }
+        connection.close(reason)
+    }
+
+    /// Closes a connection that has no session (any more), after what its outlet still holds.
+    package func close(_ connection: VirtualConnection) {
+        if case .packets(let stream) = connection.outlet { stream.close() }
+    }
+
+    /// Whether the connection's session outlives it.
+    package func isSessionPersistent(_ connection: VirtualConnection) -> Bool {
+        connection.session?.isPersistent ?? false
+    }
+
+    /// The network connection below a packet stream takes more bytes, or none for now.
+    package func writabilityChanged(_ isWritable: Bool, of stream: PacketStream, on connection: VirtualConnection) {
+        stream.isWritable = isWritable
+        guard isWritable else { return }
+        markDirty(connection)
+        if let session = connection.session { sendQueued(session) }
+    }
+
+    private func detach(_ connection: VirtualConnection, from session: Session) {
+        connection.session = nil
+        session.connection = nil
+        session.stream = nil
+        session.sink = nil
+        connectedCount -= 1
+        guard session.isPersistent else { return endSession(session) }
+        session.expiresAt =
+            session.expiryInterval == .max ? .distantFuture : now + .seconds(Int64(session.expiryInterval))
+        scheduleExpiry(session)
+        scheduleWill(session)
+        save(session)
+    }
+
+    /// The end of the connection publishes the will, at once or after its delay [MQTT-3.1.2-8].
+    private func scheduleWill(_ session: Session) {
+        guard let will = session.will else { return }
+        guard will.delayInterval > 0 else {
+            session.will = nil
+            return publishWill(will, of: session)
+        }
+        let due = now + .seconds(Int64(will.delayInterval))
+        session.willDueAt = due
+        timers.add(.will(clientID: session.clientID, session.number), at: min(due, session.expiresAt))
+    }
+
+    /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2].
+    func endSession(_ session: Session) {
+        let will = session.will
+        session.will = nil
+        for subscription in session.subscriptions.values { router.remove(subscription) }
+        session.subscriptions = [:]
+        if sessions[session.clientID] === session { sessions[session.clientID] = nil }
+        if session.isPersistent || session.isExpiryScheduled { sessionStore.removeSession(session.clientID) }
+        if let will { publishWill(will, of: session) }
+    }
+}

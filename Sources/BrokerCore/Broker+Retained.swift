@@ -1,0 +1,85 @@
+package import MQTTCodec
+import NIOCore
+
+extension Broker {
+    /// Stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5], [MQTT-3.3.1-6].
+    func retain(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> ReasonCode {
+        guard limits.retainAvailable else { return .retainNotSupported }
+        guard !payload.isEmpty else {
+            if retained.remove(topic) { retainedStore.removeRetained(TopicName(validated: topic)) }
+            return .success
+        }
+        guard topic.levelCount <= limits.topicLevels else { return .topicNameInvalid }
+        if retained.count >= limits.retainedMessages, retained.message(of: topic) == nil { return .quotaExceeded }
+        let message = publication.stored(topic, payload)
+        retained.set(message, topic: topic)
+        retainedStore.saveRetained(message, topic: TopicName(validated: topic))
+        return .success
+    }
+
+    /// The retained message of a topic, unless it has expired or the client may not read it.
+    ///
+    /// - Returns: the message, nil when there is none, or why the client can't read it.
+    package func retainedMessage(
+        of topic: TopicName,
+        for connection: VirtualConnection
+    ) -> Result<Message?, RequestRefused> {
+        guard let session = connection.session else { return .failure(RequestRefused(reasonCode: .notAuthorized)) }
+        if let authorizer, !authorizer.maySubscribe(topic.string, client: session.identity) {
+            return .failure(RequestRefused(reasonCode: .notAuthorized))
+        }
+        return .success(currentRetained(topic.string.utf8Span.span.bytes))
+    }
+
+    /// Whether a topic has a retained message that has not expired.
+    package func isRetained(_ topic: TopicName) -> Bool {
+        currentRetained(topic.string.utf8Span.span.bytes) != nil
+    }
+
+    private func currentRetained(_ topic: RawSpan) -> Message? {
+        guard let message = retained.message(of: topic) else { return nil }
+        guard message.expiresAt > now else {
+            retained.remove(topic)
+            retainedStore.removeRetained(TopicName(validated: topic))
+            return nil
+        }
+        return message
+    }
+
+    /// Sends the retained messages that match a new subscription [MQTT-3.3.1-9].
+    func deliverRetained(for subscription: Subscription) {
+        let session = subscription.session
+        let options = subscription.options
+        retained.matching(subscription.filter) { message in
+            guard message.expiresAt > now else { return }
+            if options.noLocal, message.publisher == session.number { return }
+            deliver(
+                OutboundMessage(
+                    message: message,
+                    qos: min(options.qos, message.qos),
+                    retain: true,
+                    identifiers: subscription.identifier == 0 ? [] : [subscription.identifier],
+                    sequence: session.takeSequence()
+                ),
+                to: session
+            )
+        }
+    }
+}
+
+/// Why the core refused what an adapter asked for.
+package struct RequestRefused: Error, Sendable, Equatable {
+    /// The MQTT Reason Code, to be translated into the client's own protocol.
+    package let reasonCode: ReasonCode
+}
+
+extension RawSpan {
+    /// Topic levels: slashes and one.
+    var levelCount: Int {
+        var count = 1
+        for offset in byteOffsets where unsafeLoad(fromByteOffset: offset, as: UInt8.self) == UInt8(ascii: "/") {
+            count += 1
+        }
+        return count
+    }
+}

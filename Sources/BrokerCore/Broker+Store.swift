@@ -1,0 +1,84 @@
+import MQTTCodec
+import NIOCore
+
+// What the core writes to its stores, and how it reads it back.
+extension Broker {
+    /// Writes a persistent session's own record.
+    func save(_ session: Session) {
+        guard session.isPersistent else { return }
+        sessionStore.save(
+            SessionRecord(
+                clientID: session.clientID,
+                userName: session.userName,
+                expiryInterval: session.expiryInterval,
+                expiresAt: session.expiresAt,
+                will: session.will,
+                willDueAt: session.willDueAt
+            )
+        )
+    }
+
+    /// Writes what a session holds that has become persistent by a new CONNECT.
+    func saveContents(of session: Session) {
+        let clientID = session.clientID
+        for subscription in session.subscriptions.values { sessionStore.save(subscription.record, of: clientID) }
+        for outbound in session.queue.messages {
+            sessionStore.save(OutboundRecord(outbound: outbound, delivery: nil), of: clientID)
+        }
+        session.window.forEach { id, entry in store(entry.outbound, id: id, state: entry.state, of: session) }
+        for id in session.received { sessionStore.saveReceived(id, of: clientID) }
+    }
+
+    /// Brings sessions and retained messages back as the stores have them.
+    func recover() {
+        retainedStore.forEachRetained { topic, message in
+            retained.set(message, topic: topic.string.utf8Span.span.bytes)
+        }
+        sessionStore.forEachSession { stored in restore(stored) }
+    }
+
+    private func restore(_ stored: StoredSession) {
+        lastSessionNumber += 1
+        let record = stored.session
+        let session = Session(clientID: record.clientID, number: SessionNumber(rawValue: lastSessionNumber))
+        session.userName = record.userName
+        session.expiryInterval = record.expiryInterval
+        session.will = record.will
+        session.willDueAt = record.willDueAt
+        session.received = Set(stored.received)
+        sessions[record.clientID] = session
+        for wanted in stored.subscriptions {
+            guard let filter = try? TopicFilter(wanted.filter) else { continue }
+            let subscription = Subscription(
+                session: session,
+                filter: filter,
+                options: wanted.options,
+                identifier: wanted.identifier
+            )
+            session.subscriptions[wanted.filter] = subscription
+            router.insert(subscription)
+        }
+        for outbound in stored.outbound {
+            session.nextSequence = max(session.nextSequence, outbound.outbound.sequence)
+            if let delivery = outbound.delivery {
+                session.window.restore(outbound.outbound, id: delivery.packetID, state: delivery.state)
+            } else {
+                session.queue.append(outbound.outbound)
+            }
+        }
+        resumeClocks(of: session, record)
+    }
+
+    /// A session that was connected when the broker stopped has lost its connection now.
+    private func resumeClocks(of session: Session, _ record: SessionRecord) {
+        let wasConnected = record.expiresAt == .distantFuture
+        session.expiresAt =
+            wasConnected && record.expiryInterval != .max
+            ? now + .seconds(Int64(record.expiryInterval)) : record.expiresAt
+        scheduleExpiry(session)
+        guard let will = session.will else { return }
+        let due = session.willDueAt ?? now + .seconds(Int64(will.delayInterval))
+        session.willDueAt = due
+        timers.add(.will(clientID: session.clientID, session.number), at: min(due, session.expiresAt))
+    }
+}

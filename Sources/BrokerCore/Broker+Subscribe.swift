@@ -1,0 +1,89 @@
+package import MQTTCodec
+
+extension Broker {
+    /// SUBSCRIBE.
+    ///
+    /// - Parameters:
+    ///   - identifier: the Subscription Identifier; nil without one.
+    ///   - acknowledge: called once, before any retained message is delivered, with one Reason Code a filter
+    ///     [MQTT-3.8.4-6].
+    package func subscribe(
+        _ subscriptions: [Subscribe.Subscription],
+        identifier: UInt32?,
+        on connection: VirtualConnection,
+        acknowledge: ([ReasonCode]) -> Void
+    ) {
+        guard let session = connection.session else {
+            return acknowledge(subscriptions.map { _ in .notAuthorized })
+        }
+        var withRetained: [Subscription] = []
+        acknowledge(
+            subscriptions.map { wanted in
+                switch add(wanted, identifier ?? 0, to: session) {
+                case .failure(let refused): return refused.reasonCode
+                case .success(let added):
+                    if added.wantsRetained { withRetained.append(added.subscription) }
+                    return ReasonCode(rawValue: added.subscription.options.qos.rawValue)
+                }
+            }
+        )
+        for subscription in withRetained { deliverRetained(for: subscription) }
+    }
+
+    private func add(
+        _ wanted: Subscribe.Subscription,
+        _ identifier: UInt32,
+        to session: Session
+    ) -> Result<(subscription: Subscription, wantsRetained: Bool), RequestRefused> {
+        guard let filter = try? TopicFilter(wanted.filter),
+            filter.filter.utf8Span.span.bytes.levelCount <= limits.topicLevels
+        else { return .failure(RequestRefused(reasonCode: .topicFilterInvalid)) }
+        if let authorizer, !authorizer.maySubscribe(filter.filter, client: session.identity) {
+            return .failure(RequestRefused(reasonCode: .notAuthorized))
+        }
+        var options = wanted.options
+        options.qos = min(options.qos, QoS(rawValue: UInt8(clamping: limits.maximumQoS)) ?? .exactlyOnce)
+
+        let isNew: Bool
+        let subscription: Subscription
+        if let existing = session.subscriptions[wanted.filter] {
+            // A SUBSCRIBE with the same filter replaces the subscription [MQTT-3.8.4-3].
+            existing.options = options
+            existing.identifier = identifier
+            router.update(existing)
+            (subscription, isNew) = (existing, false)
+        } else {
+            guard session.subscriptions.count < limits.subscriptionsPerSession else {
+                return .failure(RequestRefused(reasonCode: .quotaExceeded))
+            }
+            let made = Subscription(session: session, filter: filter, options: options, identifier: identifier)
+            session.subscriptions[wanted.filter] = made
+            router.insert(made)
+            (subscription, isNew) = (made, true)
+        }
+        if session.isPersistent { sessionStore.save(subscription.record, of: session.clientID) }
+        let wantsRetained =
+            filter.shareName == nil
+            && (options.retainHandling == .sendAtSubscribe || (options.retainHandling == .sendIfNew && isNew))
+        return .success((subscription, wantsRetained))
+    }
+
+    /// UNSUBSCRIBE; one Reason Code a filter [MQTT-3.10.4-1].
+    package func unsubscribe(_ filters: [String], on connection: VirtualConnection) -> [ReasonCode] {
+        guard let session = connection.session else { return filters.map { _ in .notAuthorized } }
+        return filters.map { filter in
+            guard let subscription = session.subscriptions.removeValue(forKey: filter) else {
+                return (try? TopicFilter(filter)) == nil ? .topicFilterInvalid : .noSubscriptionExisted
+            }
+            router.remove(subscription)
+            if session.isPersistent { sessionStore.removeSubscription(filter, of: session.clientID) }
+            return .success
+        }
+    }
+}
+
+extension Subscription {
+    var record: SubscriptionRecord {
+        SubscriptionRecord(filter: filter.string, options: options, identifier: identifier)
+    }
+}

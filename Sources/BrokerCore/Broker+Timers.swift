@@ -1,0 +1,121 @@
+import HeapModule
+import MQTTCodec
+package import NIOCore
+
+/// What is due at some time. Entries are not taken out when they become idle; whoever they name is asked when they
+/// come up, and each kind bounds how many can be outstanding.
+struct TimerQueue {
+    enum Event {
+        case connectTimeout(WeakConnection)
+        case keepAlive(WeakConnection)
+        case sessionExpiry(clientID: String, SessionNumber)
+        case will(clientID: String, SessionNumber)
+    }
+
+    struct WeakConnection {
+        weak var connection: VirtualConnection?
+    }
+
+    private struct Entry: Comparable {
+        let deadline: NIODeadline
+        let order: UInt64
+        let event: Event
+
+        static func < (left: Entry, right: Entry) -> Bool {
+            (left.deadline, left.order) < (right.deadline, right.order)
+        }
+        static func == (left: Entry, right: Entry) -> Bool { left.order == right.order }
+    }
+
+    private var heap = Heap<Entry>()
+    private var order: UInt64 = 0
+
+    var nextDeadline: NIODeadline? { heap.min?.deadline }
+
+    mutating func add(_ event: Event, at deadline: NIODeadline) {
+        order += 1
+        heap.insert(Entry(deadline: deadline, order: order, event: event))
+    }
+
+    mutating func popDue(at now: NIODeadline) -> Event? {
+        guard let first = heap.min, first.deadline <= now else { return nil }
+        return heap.popMin()?.event
+    }
+}
+
+extension Broker {
+    /// The longest time between two looks at a connection, so that entries of connections long gone don't pile up.
+    private static var keepAliveLook: TimeAmount { .seconds(60) }
+
+    /// When `advance(to:)` has something to do; nil when nothing is waited for.
+    package var nextDeadline: NIODeadline? { timers.nextDeadline }
+
+    /// Sets the time of what comes next, and does what has become due.
+    package func advance(to time: NIODeadline) {
+        now = max(now, time)
+        while let event = timers.popDue(at: now) { handle(event) }
+    }
+
+    /// A network connection is open and has the connect timeout to send its CONNECT [MQTT-3.1.4-1].
+    package func expectConnect(on connection: VirtualConnection) {
+        timers.add(
+            .connectTimeout(.init(connection: connection)),
+            at: now + .seconds(Int64(limits.connectTimeout))
+        )
+    }
+
+    /// The client is heard of (any packet, a heartbeat): restarts its Keep Alive.
+    @inline(__always)
+    package func heard(from connection: VirtualConnection) { connection.lastActivity = now }
+
+    /// Starts the Keep Alive check.
+    ///
+    /// - Parameter requested: what the client asked for, seconds; 0 is never.
+    /// - Returns: what is in force, seconds (Server Keep Alive, MQTT 5.0 §3.2.2.3.14).
+    func watchKeepAlive(_ connection: VirtualConnection, requested: UInt16) -> UInt16 {
+        let maximum = UInt16(clamping: limits.keepAliveMaximum)
+        let keepAlive = maximum < .max && (requested == 0 || requested > maximum) ? maximum : requested
+        guard keepAlive > 0 else { return 0 }
+        // One and a half times the Keep Alive [MQTT-3.1.2-22].
+        let timeout = TimeAmount.milliseconds(Int64(keepAlive) * 1_500)
+        connection.keepAliveTimeout = timeout
+        timers.add(.keepAlive(.init(connection: connection)), at: now + min(timeout, Self.keepAliveLook))
+        return keepAlive
+    }
+
+    func scheduleExpiry(_ session: Session) {
+        guard session.expiresAt != .distantFuture, !session.isExpiryScheduled else { return }
+        session.isExpiryScheduled = true
+        timers.add(.sessionExpiry(clientID: session.clientID, session.number), at: session.expiresAt)
+    }
+
+    private func handle(_ event: TimerQueue.Event) {
+        switch event {
+        case .connectTimeout(let reference):
+            guard let connection = reference.connection, connection.session == nil else { return }
+            connection.close(.maximumConnectTime)
+        case .keepAlive(let reference):
+            if let connection = reference.connection { checkKeepAlive(connection) }
+        case .sessionExpiry(let clientID, let number):
+            guard let session = sessions[clientID], session.number == number else { return }
+            session.isExpiryScheduled = false
+            guard session.connection == nil else { return }
+            if session.expiresAt <= now { endSession(session) } else { scheduleExpiry(session) }
+        case .will(let clientID, let number):
+            guard let session = sessions[clientID], session.number == number, let due = session.willDueAt,
+                due <= now, let will = session.will
+            else { return }
+            session.will = nil
+            session.willDueAt = nil
+            save(session)
+            publishWill(will, of: session)
+        }
+    }
+
+    private func checkKeepAlive(_ connection: VirtualConnection) {
+        guard connection.session != nil, let timeout = connection.keepAliveTimeout else { return }
+        let due = connection.lastActivity + timeout
+        guard due > now else { return end(connection, reason: .keepAliveTimeout) }
+        timers.add(.keepAlive(.init(connection: connection)), at: min(due, now + Self.keepAliveLook))
+    }
+}

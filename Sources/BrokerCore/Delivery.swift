@@ -1,0 +1,33 @@
+package import MQTTCodec
+
+/// One message on its way to one client whose adapter speaks something other than MQTT bytes.
+package struct Delivery: Sendable {
+    /// The message, shared with everybody else who gets it.
+    package let message: Message
+    /// The lower of the message's QoS and the subscription's.
+    package let qos: QoS
+    /// RETAIN as MQTT would send it: a retained message for a new subscription, or Retain As Published.
+    package let retain: Bool
+    /// Sent before and not acknowledged.
+    package let dup: Bool
+    /// What `Broker.acknowledge` wants back; nil at QoS 0.
+    package let packetID: PacketID?
+    /// The identifiers of all the subscriptions that matched, for those that have one.
+    package let subscriptionIdentifiers: [UInt32]
+
+    package init(
+        message: Message,
+        qos: QoS,
+        retain: Bool,
+        dup: Bool,
+        packetID: PacketID?,
+        subscriptionIdentifiers: [UInt32]
+    ) {
+        self.message = message
+        self.qos = qos
+        self.retain = retain
+        self.dup = dup
+        self.packetID = packetID
+        self.subscriptionIdentifiers = subscriptionIdentifiers
+    }
+}

@@ -1,0 +1,72 @@
+/// What one broker grants to its clients; every bound of the core is here.
+package struct Limits: Codable, Equatable, Sendable {
+    /// Virtual connections at a time, all protocols together.
+    package var connections = 100_000
+    /// Bytes of the largest MQTT packet, and of the largest body a gateway takes [MQTT-3.2.2-15].
+    package var maximumPacketSize = 1_048_576
+    /// QoS 1 and 2 publishes one client may have unacknowledged, 1 to 65,535 (MQTT 5.0 §3.2.2.3.3).
+    package var receiveMaximum = 20
+    /// QoS 1 and 2 messages one client is sent unacknowledged, at most; its own Receive Maximum may be lower.
+    package var inflightMessages = 1_000
+    /// Topic Aliases a client may use, 0 to 65,535.
+    package var topicAliasMaximum = 10
+    /// The highest QoS served: 0, 1 or 2.
+    package var maximumQoS = 2
+    /// Whether RETAIN is served.
+    package var retainAvailable = true
+    /// Seconds; a client that asks for more, or for none, gets this (Server Keep Alive). 65,535 grants anything.
+    package var keepAliveMaximum = 65_535
+    /// Seconds a session may outlive its connection; 4,294,967,295 is for ever.
+    package var sessionExpiryMaximum = 4_294_967_295
+    /// Retained messages, all topics together.
+    package var retainedMessages = 1_000_000
+    /// Subscriptions of one session.
+    package var subscriptionsPerSession = 1_000
+    /// Levels of a Topic Filter, and of the Topic Name of a retained message.
+    package var topicLevels = 200
+    /// Seconds a new network connection has to send its CONNECT.
+    package var connectTimeout = 10
+
+    package init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case connections
+        case maximumPacketSize = "maximum_packet_size"
+        case receiveMaximum = "receive_maximum"
+        case inflightMessages = "inflight_messages"
+        case topicAliasMaximum = "topic_alias_maximum"
+        case maximumQoS = "maximum_qos"
+        case retainAvailable = "retain_available"
+        case keepAliveMaximum = "keep_alive_maximum"
+        case sessionExpiryMaximum = "session_expiry_maximum"
+        case retainedMessages = "retained_messages"
+        case subscriptionsPerSession = "subscriptions_per_session"
+        case topicLevels = "topic_levels"
+        case connectTimeout = "connect_timeout"
+    }
+}
+
+/// How many messages a session may hold for its client, and what happens to the next one.
+package struct QueueLimits: Codable, Equatable, Sendable {
+    /// What gives way when a session's queue is full.
+    package enum Policy: String, Codable, Sendable, CaseIterable {
+        case dropOldest = "drop_oldest"
+        case dropNewest = "drop_newest"
+        case disconnect
+    }
+
+    /// Messages queued for one session.
+    package var messages = 1_000
+    /// Bytes of topics and payloads queued for one session.
+    package var bytes = 10_485_760
+    /// What gives way.
+    package var whenFull = Policy.dropOldest
+
+    package init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case messages
+        case bytes
+        case whenFull = "when_full"
+    }
+}

@@ -1,0 +1,74 @@
+package import NIOCore
+import Synchronization
+
+/// Hosts the broker on one event loop: the mailbox other threads write to, the flush at the end of each tick, the timer.
+package final class CoreLoop: @unchecked Sendable {
+    // Sendable: `broker`, `timer` and the flags are touched on `eventLoop` only; the mailbox is behind a lock.
+
+    /// The loop that owns all broker state.
+    package let eventLoop: any EventLoop
+    private let broker: Broker
+    private let mailbox = Mutex<[@Sendable (Broker) -> Void]>([])
+    private var timer: Scheduled<Void>?
+    private var timerDeadline = NIODeadline.distantFuture
+
+    /// Takes a broker over: from now on only this loop touches it.
+    package init(eventLoop: any EventLoop, broker: sending Broker) {
+        self.eventLoop = eventLoop
+        self.broker = broker
+        broker.onDirty = { [unowned self] in scheduleFlush() }
+    }
+
+    /// Runs work on the core, in the order submitted by each thread; many submissions share one wake-up.
+    package func submit(_ work: @escaping @Sendable (Broker) -> Void) {
+        let isFirst = mailbox.withLock { waiting in
+            waiting.append(work)
+            return waiting.count == 1
+        }
+        if isFirst { eventLoop.execute { self.drain() } }
+    }
+
+    /// Runs work on the core and waits for its value.
+    package func perform<Value: Sendable>(_ work: @escaping @Sendable (Broker) -> Value) async -> Value {
+        await withCheckedContinuation { continuation in
+            submit { continuation.resume(returning: work($0)) }
+        }
+    }
+
+    /// Runs work at once, for callers that are on the core loop already.
+    @inline(__always)
+    package func run<Value>(_ work: (Broker) -> Value) -> Value {
+        eventLoop.assertInEventLoop()
+        broker.advance(to: .now())
+        let value = work(broker)
+        scheduleTimer()
+        return value
+    }
+
+    private func drain() {
+        let waiting = mailbox.withLock { mailbox in
+            let taken = mailbox
+            mailbox = []
+            return taken
+        }
+        run { broker in
+            for work in waiting { work(broker) }
+        }
+    }
+
+    /// Tasks run after all of a tick's reads, so that one task flushes what they all brought about.
+    private func scheduleFlush() {
+        eventLoop.execute { self.run { $0.flush() } }
+    }
+
+    private func scheduleTimer() {
+        guard let deadline = broker.nextDeadline, deadline < timerDeadline else { return }
+        timer?.cancel()
+        timerDeadline = deadline
+        timer = eventLoop.scheduleTask(deadline: deadline) {
+            self.timerDeadline = .distantFuture
+            self.timer = nil
+            self.run { _ in }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+package import MQTTCodec
+package import NIOCore
+
+/// An Application Message: immutable, shared by every queue, window and adapter that holds it.
+///
+/// Topic Name and payload lie in one allocation behind the header, so that a message queued for a thousand sessions
+/// costs one block of memory and one reference count.
+package struct Message: @unchecked Sendable {
+    // Sendable by construction: the storage is written once, in `init`, before anybody else can see it.
+    private let storage: ManagedBuffer<Header, UInt8>
+
+    struct Header {
+        var topicLength: Int32
+        var payloadLength: Int32
+        var qos: QoS
+        var retain: Bool
+        var publisher: SessionNumber
+        var expiresAt: NIODeadline
+        var properties: MessageProperties?
+    }
+
+    /// Copies topic and payload into a message of its own.
+    ///
+    /// - Parameters:
+    ///   - topic: the Topic Name's UTF-8, already valid.
+    ///   - payload: the Application Message's payload.
+    ///   - qos: the QoS it was published at.
+    ///   - retain: the RETAIN flag it was published with.
+    ///   - properties: what MQTT 5 forwards unaltered; nil when there is none.
+    ///   - expiresAt: when its Message Expiry Interval ends; `.distantFuture` without one.
+    ///   - publisher: the session that published it, for No Local.
+    package init(
+        topic: RawSpan,
+        payload: RawSpan,
+        qos: QoS,
+        retain: Bool = false,
+        properties: MessageProperties? = nil,
+        expiresAt: NIODeadline = .distantFuture,
+        publisher: SessionNumber = .none
+    ) {
+        let topicLength = topic.byteCount
+        let payloadLength = payload.byteCount
+        storage = ManagedBuffer<Header, UInt8>.create(minimumCapacity: topicLength + payloadLength) { _ in
+            Header(
+                topicLength: Int32(topicLength),
+                payloadLength: Int32(payloadLength),
+                qos: qos,
+                retain: retain,
+                publisher: publisher,
+                expiresAt: expiresAt,
+                properties: properties
+            )
+        }
+        storage.withUnsafeMutablePointerToElements { start in
+            let bytes = UnsafeMutableRawPointer(start)
+            topic.withUnsafeBytes { source in
+                if let base = source.baseAddress { bytes.copyMemory(from: base, byteCount: topicLength) }
+            }
+            payload.withUnsafeBytes { source in
+                if let base = source.baseAddress {
+                    (bytes + topicLength).copyMemory(from: base, byteCount: payloadLength)
+                }
+            }
+        }
+    }
+
+    /// Makes a message from the values an adapter has at hand.
+    package init(
+        topic: TopicName,
+        payload: ByteBuffer,
+        qos: QoS,
+        retain: Bool = false,
+        properties: MessageProperties? = nil,
+        expiresAt: NIODeadline = .distantFuture,
+        publisher: SessionNumber = .none
+    ) {
+        self.init(
+            topic: topic.string.utf8Span.span.bytes,
+            payload: payload.readableBytesSpan,
+            qos: qos,
+            retain: retain,
+            properties: properties,
+            expiresAt: expiresAt,
+            publisher: publisher
+        )
+    }
+
+    /// The QoS it was published at.
+    package var qos: QoS { storage.header.qos }
+    /// Whether it was published with RETAIN.
+    package var retain: Bool { storage.header.retain }
+    /// The session that published it.
+    package var publisher: SessionNumber { storage.header.publisher }
+    /// When it expires; `.distantFuture` if never.
+    package var expiresAt: NIODeadline { storage.header.expiresAt }
+    /// The MQTT 5 properties that travel with it.
+    package var properties: MessageProperties? { storage.header.properties }
+    /// Bytes of payload.
+    package var payloadLength: Int { Int(storage.header.payloadLength) }
+    /// Bytes it counts for against queue and store limits: topic and payload.
+    package var size: Int { Int(storage.header.topicLength) + Int(storage.header.payloadLength) }
+
+    /// The Topic Name.
+    package var topic: TopicName { withBytes { topic, _ in TopicName(validated: topic) } }
+
+    /// A copy of the payload.
+    package var payload: ByteBuffer {
+        var buffer = ByteBufferAllocator().buffer(capacity: payloadLength)
+        withBytes { _, payload in
+            _ = payload.withUnsafeBytes { buffer.writeBytes($0) }
+        }
+        return buffer
+    }
+
+    /// Lends topic and payload without copying them.
+    @inline(__always)
+    package func withBytes<Result>(_ body: (_ topic: RawSpan, _ payload: RawSpan) -> Result) -> Result {
+        storage.withUnsafeMutablePointers { header, elements in
+            let topicLength = Int(header.pointee.topicLength)
+            let bytes = UnsafeRawBufferPointer(
+                start: elements,
+                count: topicLength + Int(header.pointee.payloadLength)
+            )
+            let span = RawSpan(_unsafeBytes: bytes)
+            return body(span.extracting(first: topicLength), span.extracting(droppingFirst: topicLength))
+        }
+    }
+
+    /// Seconds left of the Message Expiry Interval, rounded up, or nil when it never expires [MQTT-3.3.2-6].
+    package func remainingExpiryInterval(at now: NIODeadline) -> UInt32? {
+        let deadline = expiresAt
+        guard deadline != .distantFuture else { return nil }
+        let left = (deadline - now).nanoseconds
+        return left <= 0 ? 0 : UInt32(clamping: (left + 999_999_999) / 1_000_000_000)
+    }
+}
+
+/// The MQTT 5 properties that a server forwards unaltered with a message (MQTT 5.0 §3.3.2.3).
+///
+/// Topic Alias, Message Expiry Interval and Subscription Identifiers are not among them: the first two belong to one
+/// hop, the last to one subscription.
+package final class MessageProperties: Sendable {
+    /// The forwarded part of a PUBLISH's properties.
+    package let values: PublishProperties
+
+    private init(_ values: PublishProperties) { self.values = values }
+
+    /// Keeps what is forwarded; nil when nothing is left.
+    package static func forwarded(from properties: PublishProperties) -> MessageProperties? {
+        var values = properties
+        values.topicAlias = nil
+        values.messageExpiryInterval = nil
+        values.subscriptionIdentifiers = []
+        return values.isEmpty ? nil : MessageProperties(values)
+    }
+}
+
+/// The core's own name for a session, never used again within a process; cheaper to compare than a Client Identifier.
+package struct SessionNumber: Hashable, Sendable {
+    package let rawValue: UInt64
+
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// No session: the broker itself published.
+    package static let none = SessionNumber(rawValue: 0)
+}

@@ -1,0 +1,50 @@
+package import NIOCore
+
+/// Decides who may connect.
+package protocol Authenticator: AnyObject {
+    /// Whether these credentials are good. Called on the core loop: it must not block.
+    func authenticate(_ credentials: Credentials) -> Authentication
+}
+
+/// Decides which topics a client may use.
+package protocol Authorizer: AnyObject {
+    /// Whether the client may publish to the topic. Called on the core loop: it must not block.
+    func mayPublish(_ topic: String, client: ClientIdentity) -> Bool
+    /// Whether the client may subscribe to the filter, or read its retained messages.
+    func maySubscribe(_ filter: String, client: ClientIdentity) -> Bool
+}
+
+/// What a client shows of itself when it connects.
+package struct Credentials: Sendable {
+    package let clientID: String
+    package let userName: String?
+    package let password: ByteBuffer?
+    /// Who the transport says it is: a certificate's name, a DTLS PSK identity.
+    package let transportIdentity: String?
+    package let remoteAddress: String
+}
+
+/// The answer to credentials.
+package enum Authentication: Sendable {
+    /// Accepted under that user name; nil is anonymous.
+    case accepted(userName: String?)
+    /// Bad user name or password, 0x86.
+    case badCredentials
+    /// Known, and not allowed, 0x87.
+    case notAuthorized
+}
+
+/// Who a connected client is.
+package struct ClientIdentity: Sendable {
+    package let clientID: String
+    package let userName: String?
+}
+
+/// Lets everybody in, under the name they give or the transport gives them.
+package final class AnonymousAccess: Authenticator {
+    package init() {}
+
+    package func authenticate(_ credentials: Credentials) -> Authentication {
+        .accepted(userName: credentials.transportIdentity ?? credentials.userName)
+    }
+}

@@ -1,0 +1,60 @@
+package import MQTTCodec
+package import NIOCore
+
+/// What a client asks for when it connects: CONNECT in MQTT 5.0 terms, whatever the client's dialect.
+package struct ConnectRequest: Sendable {
+    /// Empty: the broker assigns one.
+    package var clientID: String
+    /// Discard what a former session left.
+    package var cleanStart: Bool
+    /// Seconds the session outlives its connection; 0 ends with it, `UInt32.max` never ends.
+    package var sessionExpiryInterval: UInt32
+    /// Seconds; 0 switches the check off.
+    package var keepAlive: UInt16
+    /// Published when the connection ends without DISCONNECT.
+    package var will: Will?
+    package var userName: String?
+    package var password: ByteBuffer?
+    /// QoS 1 and 2 messages the client takes unacknowledged at a time, 1 to 65,535.
+    package var receiveMaximum: UInt16
+    /// Bytes; a larger packet is dropped for this client alone [MQTT-3.1.2-24].
+    package var maximumPacketSize: Int
+
+    package init(
+        clientID: String = "",
+        cleanStart: Bool = true,
+        sessionExpiryInterval: UInt32 = 0,
+        keepAlive: UInt16 = 0,
+        will: Will? = nil,
+        userName: String? = nil,
+        password: ByteBuffer? = nil,
+        receiveMaximum: UInt16 = .max,
+        maximumPacketSize: Int = .max
+    ) {
+        self.clientID = clientID
+        self.cleanStart = cleanStart
+        self.sessionExpiryInterval = sessionExpiryInterval
+        self.keepAlive = keepAlive
+        self.will = will
+        self.userName = userName
+        self.password = password
+        self.receiveMaximum = receiveMaximum
+        self.maximumPacketSize = maximumPacketSize
+    }
+}
+
+/// The broker's answer to CONNECT.
+package struct ConnectResult: Sendable {
+    /// Success, or why not; on an error nothing is attached and the adapter closes.
+    package let reasonCode: ReasonCode
+    /// A former session goes on.
+    package let sessionPresent: Bool
+    /// The Client Identifier in use.
+    package let clientID: String
+    /// Whether the broker chose it.
+    package let isAssigned: Bool
+    /// Seconds the session will outlive its connection, after the server's limit.
+    package let sessionExpiryInterval: UInt32
+    /// Keep Alive in force, seconds, after the server's limit.
+    package let keepAlive: UInt16
+}

@@ -1,0 +1,143 @@
+/// A tree of topic levels in one flat table, with one hash index for all its edges.
+///
+/// It serves both ways round: filters looked up by a Topic Name (subscriptions) and names looked up by a Topic Filter
+/// (retained messages). A node without value and children is recycled.
+struct LevelTrie<Value> {
+    typealias Node = Int32
+    static var none: Node { -1 }
+    /// The node above all first levels.
+    static var root: Node { 0 }
+
+    struct Row {
+        var label: [UInt8]
+        var hash: UInt64
+        var parent: Node
+        var firstChild: Node = -1
+        var nextSibling: Node = -1
+        var previousSibling: Node = -1
+        /// The child labelled `+`, kept apart so that matching needs no look-up for it.
+        var singleLevelWildcard: Node = -1
+        /// The child labelled `#`.
+        var multiLevelWildcard: Node = -1
+        var value: Value?
+    }
+
+    private(set) var rows: ContiguousArray<Row>
+    private var free: [Node] = []
+    private var edges = HashIndex()
+    private let hash: TopicHash
+
+    init(hash: TopicHash) {
+        self.hash = hash
+        rows = [Row(label: [], hash: 0, parent: -1)]
+    }
+
+    /// Nodes in use, the root included.
+    var count: Int { rows.count - free.count }
+
+    /// The child of a node with that label.
+    @inline(__always)
+    func child(of parent: Node, label: RawSpan) -> Node? {
+        let edge = edgeHash(parent, hash(label))
+        return edges.find(edge) { row in
+            rows[Int(row)].parent == parent && label.isEqual(to: rows[Int(row)].label)
+        }
+    }
+
+    /// The node at the end of a path of levels; nil when there is none.
+    func node(at path: RawSpan) -> Node? {
+        var node = Self.root
+        var levels = TopicLevels()
+        while let range = levels.next(in: path) {
+            guard let next = child(of: node, label: path.extracting(range)) else { return nil }
+            node = next
+        }
+        return node
+    }
+
+    /// The node at the end of a path of levels, made where it is missing.
+    mutating func makeNode(at path: RawSpan) -> Node {
+        var node = Self.root
+        var levels = TopicLevels()
+        while let range = levels.next(in: path) {
+            let label = path.extracting(range)
+            node = child(of: node, label: label) ?? addChild(of: node, label: label)
+        }
+        return node
+    }
+
+    /// Reads or changes the value of a node.
+    subscript(node: Node) -> Value? {
+        get { rows[Int(node)].value }
+        set { rows[Int(node)].value = newValue }
+    }
+
+    /// Gives back a node without value and children, and its parents likewise.
+    mutating func removeIfUnused(_ start: Node) {
+        var node = start
+        while node != Self.root, rows[Int(node)].value == nil, rows[Int(node)].firstChild == Self.none {
+            let parent = rows[Int(node)].parent
+            unlink(node)
+            edges.remove(edgeHash(parent, rows[Int(node)].hash), row: node)
+            rows[Int(node)] = Row(label: [], hash: 0, parent: -1)
+            free.append(node)
+            node = parent
+        }
+    }
+
+    private mutating func addChild(of parent: Node, label: RawSpan) -> Node {
+        let labelHash = hash(label)
+        var row = Row(label: label.withUnsafeBytes { [UInt8]($0) }, hash: labelHash, parent: parent)
+        row.nextSibling = rows[Int(parent)].firstChild
+        let node: Node
+        if let recycled = free.popLast() {
+            node = recycled
+            rows[Int(node)] = row
+        } else {
+            node = Node(rows.count)
+            rows.append(row)
+        }
+        if row.nextSibling != Self.none { rows[Int(row.nextSibling)].previousSibling = node }
+        rows[Int(parent)].firstChild = node
+        if row.label == [UInt8(ascii: "+")] { rows[Int(parent)].singleLevelWildcard = node }
+        if row.label == [UInt8(ascii: "#")] { rows[Int(parent)].multiLevelWildcard = node }
+        edges.insert(edgeHash(parent, labelHash), row: node)
+        return node
+    }
+
+    private mutating func unlink(_ node: Node) {
+        let row = rows[Int(node)]
+        if row.previousSibling == Self.none {
+            rows[Int(row.parent)].firstChild = row.nextSibling
+        } else {
+            rows[Int(row.previousSibling)].nextSibling = row.nextSibling
+        }
+        if row.nextSibling != Self.none { rows[Int(row.nextSibling)].previousSibling = row.previousSibling }
+        if rows[Int(row.parent)].singleLevelWildcard == node { rows[Int(row.parent)].singleLevelWildcard = Self.none }
+        if rows[Int(row.parent)].multiLevelWildcard == node { rows[Int(row.parent)].multiLevelWildcard = Self.none }
+    }
+
+    @inline(__always)
+    private func edgeHash(_ parent: Node, _ label: UInt64) -> UInt64 {
+        (label ^ UInt64(UInt32(bitPattern: parent))) &* 0x9e37_79b9_7f4a_7c15
+    }
+}
+
+/// Walks the levels of a Topic Name or Topic Filter: what lies between its slashes, empty levels too
+/// (MQTT 5.0 §4.7.1.1). Keeps only its place, so that the path itself can be borrowed bytes.
+struct TopicLevels {
+    private var start = 0
+
+    /// The next level's range in `path`; nil after the last.
+    @inline(__always)
+    mutating func next(in path: RawSpan) -> Range<Int>? {
+        let count = path.byteCount
+        guard start <= count else { return nil }
+        var end = start
+        while end < count, path.unsafeLoad(fromUncheckedByteOffset: end, as: UInt8.self) != UInt8(ascii: "/") {
+            end &+= 1
+        }
+        defer { start = end &+ 1 }
+        return start..<end
+    }
+}

@@ -1,0 +1,90 @@
+import MQTTCodec
+import NIOCore
+
+/// The last message with RETAIN of each topic (MQTT 5.0 §3.3.1.3).
+struct RetainedMessages {
+    private var names: LevelTrie<Message>
+    /// Topics that have one.
+    private(set) var count = 0
+
+    init(hash: TopicHash) { names = LevelTrie(hash: hash) }
+
+    /// The retained message of a topic, expired or not.
+    func message(of topic: RawSpan) -> Message? {
+        names.node(at: topic).flatMap { names[$0] }
+    }
+
+    /// Stores a message in place of what stood there.
+    mutating func set(_ message: Message, topic: RawSpan) {
+        let node = names.makeNode(at: topic)
+        if names[node] == nil { count += 1 }
+        names[node] = message
+    }
+
+    /// Removes a topic's message.
+    ///
+    /// - Returns: whether there was one.
+    @discardableResult
+    mutating func remove(_ topic: RawSpan) -> Bool {
+        guard let node = names.node(at: topic), names[node] != nil else { return false }
+        names[node] = nil
+        count -= 1
+        names.removeIfUnused(node)
+        return true
+    }
+
+    /// All messages whose topics match a filter, `$`-topics only by filters that begin so [MQTT-4.7.2-1].
+    func matching(_ filter: TopicFilter, _ body: (Message) -> Void) {
+        let path = filter.filter.utf8Span.span.bytes
+        visit(LevelTrie<Message>.root, path, TopicLevels(), body)
+    }
+
+    private func visit(
+        _ node: LevelTrie<Message>.Node,
+        _ path: RawSpan,
+        _ levels: TopicLevels,
+        _ body: (Message) -> Void
+    ) {
+        var levels = levels
+        guard let range = levels.next(in: path) else {
+            if let message = names[node] { body(message) }
+            return
+        }
+        let label = path.extracting(range)
+        guard label.byteCount == 1 else { return descend(node, label, path, levels, body) }
+        switch label.unsafeLoad(fromByteOffset: 0, as: UInt8.self) {
+        case UInt8(ascii: "#"):
+            // `sport/#` matches `sport` too (MQTT 5.0 §4.7.1.2).
+            if let message = names[node] { body(message) }
+            forEachChild(of: node) { visitAll($0, body) }
+        case UInt8(ascii: "+"):
+            forEachChild(of: node) { visit($0, path, levels, body) }
+        default:
+            descend(node, label, path, levels, body)
+        }
+    }
+
+    private func descend(
+        _ node: LevelTrie<Message>.Node,
+        _ label: RawSpan,
+        _ path: RawSpan,
+        _ levels: TopicLevels,
+        _ body: (Message) -> Void
+    ) {
+        if let child = names.child(of: node, label: label) { visit(child, path, levels, body) }
+    }
+
+    private func visitAll(_ node: LevelTrie<Message>.Node, _ body: (Message) -> Void) {
+        if let message = names[node] { body(message) }
+        forEachChild(of: node) { visitAll($0, body) }
+    }
+
+    private func forEachChild(of node: LevelTrie<Message>.Node, _ body: (LevelTrie<Message>.Node) -> Void) {
+        var child = names.rows[Int(node)].firstChild
+        while child >= 0 {
+            let row = names.rows[Int(child)]
+            if node != LevelTrie<Message>.root || row.label.first != UInt8(ascii: "$") { body(child) }
+            child = row.nextSibling
+        }
+    }
+}

@@ -1,0 +1,71 @@
+import MQTTCodec
+
+/// One subscription of one session, and its place in the index.
+final class Subscription {
+    unowned let session: Session
+    /// The Topic Filter as the client wrote it, `$share/…` included.
+    let filter: TopicFilter
+    var options: SubscriptionOptions
+    /// The Subscription Identifier; 0 without one.
+    var identifier: UInt32
+    /// Its position in its node's list, so that removal is not a search.
+    var slot = 0
+    /// The list it is in.
+    var list: SubscriberList?
+
+    init(session: Session, filter: TopicFilter, options: SubscriptionOptions, identifier: UInt32) {
+        self.session = session
+        self.filter = filter
+        self.options = options
+        self.identifier = identifier
+    }
+}
+
+/// The subscriptions at one Topic Filter, or the members of one shared subscription.
+final class SubscriberList {
+    private(set) var subscriptions: ContiguousArray<Subscription> = []
+    /// Whose turn it is in a shared subscription.
+    var turn = 0
+
+    var isEmpty: Bool { subscriptions.isEmpty }
+
+    func add(_ subscription: Subscription) {
+        subscription.slot = subscriptions.count
+        subscription.list = self
+        subscriptions.append(subscription)
+    }
+
+    /// Takes the last one's place: constant time at any number of subscribers.
+    func remove(_ subscription: Subscription) {
+        guard subscription.list === self, let last = subscriptions.popLast() else { return }
+        if last !== subscription {
+            subscriptions[subscription.slot] = last
+            last.slot = subscription.slot
+        }
+        subscription.list = nil
+    }
+}
+
+/// What one Topic Filter holds: plain subscribers and shared subscriptions by their ShareName.
+final class FilterNode {
+    let key: [UInt8]
+    let plain = SubscriberList()
+    private(set) var shared: [(name: String, members: SubscriberList)] = []
+
+    init(key: [UInt8]) { self.key = key }
+
+    var isEmpty: Bool { plain.isEmpty && shared.isEmpty }
+
+    func add(_ subscription: Subscription) {
+        guard let name = subscription.filter.shareName else { return plain.add(subscription) }
+        if let group = shared.first(where: { $0.name == name }) { return group.members.add(subscription) }
+        let members = SubscriberList()
+        members.add(subscription)
+        shared.append((name, members))
+    }
+
+    func remove(_ subscription: Subscription) {
+        subscription.list?.remove(subscription)
+        if subscription.filter.shareName != nil { shared.removeAll { $0.members.isEmpty } }
+    }
+}

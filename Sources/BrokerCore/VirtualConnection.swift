@@ -1,0 +1,61 @@
+import MQTTCodec
+import NIOCore
+
+/// What the core knows of a connected client, whatever it speaks.
+///
+/// An adapter makes one for each MQTT network connection, CoAP endpoint or HTTP exchange, and passes it to every call
+/// on `Broker`. All its state belongs to the core loop.
+package final class VirtualConnection: @unchecked Sendable {
+    // Sendable so that adapters on other threads can hold it as a handle; nothing but the core loop looks inside.
+
+    /// How the client reached us; for logs, metrics and authorisation.
+    package enum TransportProtocol: String, Sendable {
+        case mqtt
+        case websocket
+        case http
+        case coap
+    }
+
+    /// Where messages for the client go; chosen once, so that the hot path has no dynamic dispatch.
+    package enum Outlet {
+        /// MQTT bytes: TCP, TLS, WebSocket.
+        case packets(PacketStream)
+        /// Messages for an adapter with a dialect of its own.
+        case messages(MessageSink)
+    }
+
+    /// How the client reached us.
+    package let transportProtocol: TransportProtocol
+    /// The peer as text, for example `192.0.2.7:50123`.
+    package let remoteAddress: String
+    /// Who the transport says the client is: a certificate's name, a DTLS PSK identity; nil if it says nothing.
+    package let transportIdentity: String?
+    let outlet: Outlet
+
+    /// The session it is attached to; nil before CONNECT and after the end.
+    @exclusivity(unchecked) var session: Session?
+    /// Already on the list of connections to flush at the end of this tick.
+    @exclusivity(unchecked) var isDirty = false
+    /// When the client was last heard of, for Keep Alive.
+    @exclusivity(unchecked) var lastActivity = NIODeadline.distantPast
+    /// Keep Alive times one and a half; nil when switched off.
+    var keepAliveTimeout: TimeAmount?
+
+    /// Makes the core's end of a connection.
+    package init(
+        transportProtocol: TransportProtocol,
+        remoteAddress: String,
+        transportIdentity: String? = nil,
+        outlet: Outlet
+    ) {
+        self.transportProtocol = transportProtocol
+        self.remoteAddress = remoteAddress
+        self.transportIdentity = transportIdentity
+        self.outlet = outlet
+    }
+
+    /// The Client Identifier, once connected.
+    package var clientID: String? { session?.clientID }
+    /// Whether a session is attached.
+    package var isConnected: Bool { session != nil }
+}

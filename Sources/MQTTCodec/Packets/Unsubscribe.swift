@@ -1,0 +1,45 @@
+import NIOCore
+
+/// UNSUBSCRIBE (MQTT 5.0 §3.10).
+package struct Unsubscribe: Sendable, Equatable {
+    package var packetID: PacketID
+    /// At least one, not yet checked [MQTT-3.10.3-2].
+    package var filters: [String]
+    package var userProperties: [UserProperty]
+
+    package init(packetID: PacketID, filters: [String], userProperties: [UserProperty] = []) {
+        self.packetID = packetID
+        self.filters = filters
+        self.userProperties = userProperties
+    }
+}
+
+extension Unsubscribe {
+    init(_ reader: inout PacketReader, version: ProtocolVersion) throws(MalformedPacket) {
+        self.init(packetID: try reader.packetID(), filters: [])
+        if version == .v5 { userProperties = try reader.userProperties() }
+        while !reader.isAtEnd { filters.append(try reader.string()) }
+        guard !filters.isEmpty else { throw .protocolError("UNSUBSCRIBE without Topic Filter [MQTT-3.10.3-2]") }
+    }
+
+    func encode(_ version: ProtocolVersion, into buffer: inout ByteBuffer) {
+        buffer.writeInteger(packetID)
+        if version == .v5 {
+            var writer = PropertyWriter()
+            writer.users(userProperties)
+            buffer.writeProperties(writer)
+        }
+        for filter in filters { buffer.writeMQTTString(filter) }
+    }
+}
+
+extension PacketReader {
+    /// A property list in which only User Properties may stand.
+    fileprivate mutating func userProperties() throws(MalformedPacket) -> [UserProperty] {
+        var users: [UserProperty] = []
+        try properties(allowed: []) { (property) throws(MalformedPacket) in
+            if case .pair(let name, let value) = property { users.append(UserProperty(name, value)) }
+        }
+        return users
+    }
+}

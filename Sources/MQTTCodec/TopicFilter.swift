@@ -1,0 +1,68 @@
+/// A Topic Filter: what a client subscribes to (MQTT 5.0 §4.7, §4.8.2). Valid by construction.
+package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
+    /// As the client wrote it, `$share/name/` included.
+    package let string: String
+    /// The ShareName of a shared subscription; nil when it is none.
+    package let shareName: String?
+    /// The filter that topics are matched against, without `$share/name/`.
+    package let filter: String
+    /// Whether a level is `+` or `#`.
+    package let hasWildcards: Bool
+
+    /// Checks a filter.
+    ///
+    /// - Throws: what is wrong with it, in words.
+    package init(_ string: String) throws(TopicError) {
+        guard !string.isEmpty else { throw .empty }
+        guard string.utf8.count <= 65_535 else { throw .tooLong }
+        guard !string.utf8.contains(0) else { throw .containsNull }
+        self.string = string
+        if string.utf8.starts(with: "$share/".utf8) {
+            let parts = string.dropFirst(7).split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+            // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
+            guard let name = parts.first, !name.isEmpty, !name.utf8.contains(where: Self.isWildcard) else {
+                throw .shareNameInvalid
+            }
+            guard parts.count == 2, !parts[1].isEmpty else { throw .shareWithoutFilter }
+            shareName = String(name)
+            filter = String(parts[1])
+        } else {
+            shareName = nil
+            filter = string
+        }
+        hasWildcards = try Self.checkWildcards(filter)
+    }
+
+    package var description: String { string }
+
+    /// Whether a topic matches, level by level; the index in the broker's core is the fast way to ask many filters.
+    package func matches(_ name: TopicName) -> Bool {
+        let levels = filter.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        let topic = name.string.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        // [MQTT-4.7.2-1]
+        if name.isReserved, let first = levels.first, first.elementsEqual("+".utf8) || first.elementsEqual("#".utf8) {
+            return false
+        }
+        for (place, level) in levels.enumerated() {
+            if level.elementsEqual("#".utf8) { return true }
+            guard place < topic.count else { return false }
+            if !level.elementsEqual("+".utf8), !level.elementsEqual(topic[place]) { return false }
+        }
+        return levels.count == topic.count
+    }
+
+    private static func isWildcard(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "+") || byte == UInt8(ascii: "#") }
+
+    /// [MQTT-4.7.1-1], [MQTT-4.7.1-2]
+    private static func checkWildcards(_ filter: String) throws(TopicError) -> Bool {
+        guard filter.utf8.contains(where: isWildcard) else { return false }
+        var sawLast = false
+        for level in filter.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
+            if sawLast { throw .multiLevelWildcardNotLast }
+            guard level.contains(where: isWildcard) else { continue }
+            guard level.count == 1 else { throw .wildcardInsideLevel }
+            sawLast = level.first == UInt8(ascii: "#")
+        }
+        return true
+    }
+}

@@ -1,0 +1,101 @@
+package import BrokerCore
+package import NIOCore
+
+/// Carries what passes between one I/O loop and the core loop: one batch a tick and direction, one wake-up each.
+package final class LoopBridge: @unchecked Sendable {
+    // Sendable: `inbound` is touched on `loop` only, `outbound` on the core loop only.
+
+    /// What an I/O loop tells the core.
+    enum Inbound: Sendable {
+        case began(MQTTDialogue)
+        case bytes(MQTTDialogue, ByteBuffer)
+        case writability(MQTTDialogue, Bool)
+        case ended(MQTTDialogue)
+        /// To be sent back when everything before it has been read.
+        case marker(MQTTChannelHandler)
+    }
+
+    /// What the core tells an I/O loop.
+    enum Outbound: Sendable {
+        case write(MQTTChannelHandler, ByteBuffer)
+        case close(MQTTChannelHandler)
+        case marker(MQTTChannelHandler)
+    }
+
+    private let loop: any EventLoop
+    private let core: CoreLoop
+    private var inbound: [Inbound] = []
+    private var outbound: [Outbound] = []
+
+    /// Makes the bridge of an event loop that is not the core's.
+    package init(loop: any EventLoop, core: CoreLoop) {
+        self.loop = loop
+        self.core = core
+    }
+
+    /// On the I/O loop: takes something along with this tick's batch.
+    func toCore(_ item: Inbound) {
+        inbound.append(item)
+        if inbound.count == 1 { loop.execute { self.sendInbound() } }
+    }
+
+    /// On the core loop: takes something along with this tick's batch.
+    func toLoop(_ item: Outbound) {
+        outbound.append(item)
+        if outbound.count == 1 { core.eventLoop.execute { self.sendOutbound() } }
+    }
+
+    private func sendInbound() {
+        let batch = inbound
+        inbound = []
+        core.submit { broker in
+            for item in batch { self.handle(item, broker) }
+        }
+    }
+
+    private func sendOutbound() {
+        let batch = outbound
+        outbound = []
+        loop.execute {
+            for item in batch { Self.handle(item) }
+        }
+    }
+
+    private func handle(_ item: Inbound, _ broker: Broker) {
+        switch item {
+        case .began(let dialogue): dialogue.begin(broker)
+        case .bytes(let dialogue, let bytes): dialogue.receive(bytes, broker)
+        case .writability(let dialogue, let isWritable): dialogue.writabilityChanged(isWritable, broker)
+        case .ended(let dialogue): dialogue.ended(broker)
+        case .marker(let handler): toLoop(.marker(handler))
+        }
+    }
+
+    private static func handle(_ item: Outbound) {
+        switch item {
+        case .write(let handler, let bytes): handler.write(bytes)
+        case .close(let handler): handler.close()
+        case .marker(let handler): handler.resumeReading()
+        }
+    }
+}
+
+/// The core's end of a network connection on another loop.
+final class RemoteTransport: PacketStreamTransport {
+    // Weak: the handler ends on its own loop, while the core may be writing.
+    private weak let handler: MQTTChannelHandler?
+    private let bridge: LoopBridge
+
+    init(handler: MQTTChannelHandler, bridge: LoopBridge) {
+        self.handler = handler
+        self.bridge = bridge
+    }
+
+    func write(_ bytes: ByteBuffer) {
+        if let handler { bridge.toLoop(.write(handler, bytes)) }
+    }
+
+    func close() {
+        if let handler { bridge.toLoop(.close(handler)) }
+    }
+}

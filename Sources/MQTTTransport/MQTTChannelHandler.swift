@@ -1,0 +1,159 @@
+package import BrokerCore
+package import NIOCore
+
+/// The last handler of an MQTT channel: bytes from below to the dialogue on the core loop, its output back down.
+///
+/// A channel on the core loop calls the dialogue straight; one on another loop goes through that loop's `LoopBridge`,
+/// a batch a tick each way. TLS and WebSocket are byte filters below and not known here.
+package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendable {
+    // Sendable as a handle the bridge carries; its state is touched on its own event loop only.
+
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundIn = Never
+    package typealias OutboundOut = ByteBuffer
+
+    /// Bytes on their way to the core at which reading pauses until the core has caught up.
+    private static let pauseMark = 256 * 1_024
+    /// How long a closed connection may take to read our last words.
+    private static let lingering = TimeAmount.milliseconds(500)
+
+    private let core: CoreLoop
+    private let bridge: LoopBridge?
+    private let transportProtocol: VirtualConnection.TransportProtocol
+    private let limits: Limits
+    private var dialogue: MQTTDialogue?
+    private var remoteTransport: RemoteTransport?
+    private var context: ChannelHandlerContext?
+
+    private var isClosing = false
+    private var bytesSinceMarker = 0
+    private var isPaused = false
+    private var isReadWanted = false
+
+    /// Makes a handler.
+    ///
+    /// - Parameter bridge: nil when the channel lives on the core loop.
+    package init(
+        core: CoreLoop,
+        bridge: LoopBridge?,
+        transportProtocol: VirtualConnection.TransportProtocol,
+        limits: Limits
+    ) {
+        self.core = core
+        self.bridge = bridge
+        self.transportProtocol = transportProtocol
+        self.limits = limits
+    }
+
+    package func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { begin(context) }
+    }
+
+    package func handlerRemoved(context: ChannelHandlerContext) {
+        end()
+        self.context = nil
+    }
+
+    package func channelActive(context: ChannelHandlerContext) {
+        begin(context)
+        context.fireChannelActive()
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        end()
+        context.fireChannelInactive()
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard let dialogue, !isClosing else { return }
+        let bytes = unwrapInboundIn(data)
+        guard let bridge else { return core.run { dialogue.receive(bytes, $0) } }
+        bytesSinceMarker += bytes.readableBytes
+        bridge.toCore(.bytes(dialogue, bytes))
+        if bytesSinceMarker > Self.pauseMark, !isPaused {
+            isPaused = true
+            bridge.toCore(.marker(self))
+        }
+    }
+
+    package func read(context: ChannelHandlerContext) {
+        guard !isPaused else {
+            isReadWanted = true
+            return
+        }
+        context.read()
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if let dialogue, !isClosing {
+            let isWritable = context.channel.isWritable
+            if let bridge {
+                bridge.toCore(.writability(dialogue, isWritable))
+            } else {
+                core.run { dialogue.writabilityChanged(isWritable, $0) }
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A reset, a TLS alert: the connection is gone, which is all the dialogue needs to know.
+        context.close(promise: nil)
+    }
+
+    private func begin(_ context: ChannelHandlerContext) {
+        guard dialogue == nil else { return }
+        let transport: any PacketStreamTransport
+        if let bridge {
+            let remote = RemoteTransport(handler: self, bridge: bridge)
+            remoteTransport = remote
+            transport = remote
+        } else {
+            transport = self
+        }
+        let made = MQTTDialogue(
+            transport: transport,
+            transportProtocol: transportProtocol,
+            remoteAddress: context.channel.remoteAddress?.description ?? "",
+            limits: limits
+        )
+        dialogue = made
+        if let bridge { bridge.toCore(.began(made)) } else { core.run { made.begin($0) } }
+    }
+
+    private func end() {
+        guard let ended = dialogue else { return }
+        dialogue = nil
+        if let bridge { bridge.toCore(.ended(ended)) } else { core.run { ended.ended($0) } }
+    }
+
+    /// The core has read everything up to the marker.
+    func resumeReading() {
+        isPaused = false
+        bytesSinceMarker = 0
+        guard isReadWanted, let context else { return }
+        isReadWanted = false
+        context.read()
+    }
+}
+
+extension MQTTChannelHandler: PacketStreamTransport {
+    package func write(_ bytes: ByteBuffer) {
+        guard let context, !isClosing else { return }
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    /// Lets the peer read what was written, then closes. What it still sends is read and thrown away meanwhile: closing
+    /// with unread bytes would reset the connection and take our last packet with it.
+    package func close() {
+        guard let context, !isClosing else { return }
+        isClosing = true
+        let channel = context.channel
+        let flushed = context.eventLoop.makePromise(of: Void.self)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: flushed)
+        let mode: CloseMode = transportProtocol == .mqtt ? .output : .all
+        flushed.futureResult.whenComplete { _ in channel.close(mode: mode, promise: nil) }
+        context.eventLoop.scheduleTask(in: Self.lingering) { channel.close(promise: nil) }
+    }
+}

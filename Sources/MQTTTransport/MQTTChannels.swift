@@ -1,0 +1,34 @@
+package import BrokerCore
+package import NIOCore
+
+/// Puts the MQTT handler onto channels, whatever byte filters stand below it, and knows how many are open.
+package final class MQTTChannels: Sendable {
+    private let core: CoreLoop
+    private let limits: Limits
+    private let bridges: [ObjectIdentifier: LoopBridge]
+
+    /// Makes the bridges between the core loop and each other loop of the group.
+    package init(core: CoreLoop, eventLoopGroup: any EventLoopGroup, limits: Limits) {
+        self.core = core
+        self.limits = limits
+        var bridges: [ObjectIdentifier: LoopBridge] = [:]
+        for loop in eventLoopGroup.makeIterator() where loop !== core.eventLoop {
+            bridges[ObjectIdentifier(loop)] = LoopBridge(loop: loop, core: core)
+        }
+        self.bridges = bridges
+    }
+
+    /// Adds the MQTT handler at the end of a channel's pipeline; on the channel's event loop.
+    package func configure(
+        _ channel: any Channel,
+        transportProtocol: VirtualConnection.TransportProtocol
+    ) throws {
+        let handler = MQTTChannelHandler(
+            core: core,
+            bridge: bridges[ObjectIdentifier(channel.eventLoop)],
+            transportProtocol: transportProtocol,
+            limits: limits
+        )
+        try channel.pipeline.syncOperations.addHandler(handler)
+    }
+}

@@ -1,0 +1,84 @@
+import BrokerCore
+import MQTTCodec
+import NIOCore
+
+extension MQTTDialogue {
+    func connectReceived(_ connect: Connect, _ broker: Broker) {
+        let limits = broker.limits
+        stream.version = connect.version
+        guard connect.properties.authenticationMethod == nil else {
+            return fail(.badAuthenticationMethod, "no Authentication Method is available", broker)
+        }
+        // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8].
+        guard connect.version == .v5 || !connect.clientID.isEmpty || connect.cleanStart else {
+            return fail(.clientIdentifierNotValid, "an empty Client Identifier needs CleanSession 1", broker)
+        }
+        let result = broker.connect(ConnectRequest(connect), on: connection)
+        guard !result.reasonCode.isError else { return refuse(result.reasonCode, broker) }
+        state = .connected
+        topicAliases = TopicAliases(maximum: limits.topicAliasMaximum)
+        send(.connack(Connack(connect, result, limits)), broker)
+        broker.resume(connection)
+    }
+
+    private func refuse(_ reason: ReasonCode, _ broker: Broker) {
+        state = .closed
+        PacketEncoder.encode(
+            .connack(Connack(sessionPresent: false, reasonCode: reason)),
+            version: stream.version,
+            into: &stream.output
+        )
+        broker.close(connection)
+    }
+
+    func disconnectReceived(_ disconnect: Disconnect, _ broker: Broker) throws(MalformedPacket) {
+        // A session that was to end with its connection can't be made to last now (MQTT 5.0 §3.14.2.2.2).
+        if let interval = disconnect.sessionExpiryInterval, interval > 0, !broker.isSessionPersistent(connection) {
+            throw MalformedPacket(.protocolError, "Session Expiry Interval was 0 in CONNECT")
+        }
+        state = .closed
+        broker.disconnect(
+            connection,
+            reason: disconnect.reasonCode,
+            sessionExpiryInterval: disconnect.sessionExpiryInterval
+        )
+        broker.close(connection)
+    }
+}
+
+extension ConnectRequest {
+    /// CONNECT in MQTT 5.0 terms: CleanSession 0 of 3.1.1 is a session that never ends by itself (MQTT 5.0 §3.1.2.11.2).
+    init(_ connect: Connect) {
+        let isVersion5 = connect.version == .v5
+        self.init(
+            clientID: connect.clientID,
+            cleanStart: connect.cleanStart,
+            sessionExpiryInterval: isVersion5
+                ? connect.properties.sessionExpiryInterval ?? 0 : (connect.cleanStart ? 0 : .max),
+            keepAlive: connect.keepAlive,
+            will: connect.will,
+            userName: connect.userName,
+            password: connect.password,
+            receiveMaximum: connect.properties.receiveMaximum ?? .max,
+            maximumPacketSize: connect.properties.maximumPacketSize.map(Int.init) ?? .max
+        )
+    }
+}
+
+extension Connack {
+    /// What the client has to know of the session it got and of our limits (MQTT 5.0 §3.2.2.3).
+    init(_ connect: Connect, _ result: ConnectResult, _ limits: Limits) {
+        self.init(sessionPresent: result.sessionPresent, reasonCode: result.reasonCode)
+        guard connect.version == .v5 else { return }
+        if result.sessionExpiryInterval != connect.properties.sessionExpiryInterval ?? 0 {
+            properties.sessionExpiryInterval = result.sessionExpiryInterval
+        }
+        properties.receiveMaximum = UInt16(clamping: limits.receiveMaximum)
+        if limits.maximumQoS < 2 { properties.maximumQoS = QoS(rawValue: UInt8(clamping: limits.maximumQoS)) }
+        if !limits.retainAvailable { properties.retainAvailable = false }
+        properties.maximumPacketSize = UInt32(clamping: limits.maximumPacketSize)
+        if result.isAssigned { properties.assignedClientID = result.clientID }
+        if limits.topicAliasMaximum > 0 { properties.topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum) }
+        if result.keepAlive != connect.keepAlive { properties.serverKeepAlive = result.keepAlive }
+    }
+}

@@ -1,0 +1,124 @@
+import BrokerCore
+import MQTTCodec
+import NIOCore
+
+extension MQTTDialogue {
+    /// A PUBLISH, still as bytes: the hot path.
+    @inline(__always)
+    func publishReceived(_ packet: RawSpan, _ header: FixedHeader, _ broker: Broker) throws(MalformedPacket) {
+        let layout = try PublishLayout.parse(packet, header: header, version: stream.version)
+        guard layout.properties.isEmpty, !layout.topic.isEmpty else {
+            return try publishWithProperties(packet, layout, broker)
+        }
+        try publish(packet.extracting(layout.topic), packet.extracting(layout.payload), nil, layout, broker)
+    }
+
+    private func publishWithProperties(
+        _ packet: RawSpan,
+        _ layout: PublishLayout,
+        _ broker: Broker
+    ) throws(MalformedPacket) {
+        let properties = try PublishProperties.decode(packet.extracting(layout.properties), fromClient: true)
+        let payload = packet.extracting(layout.payload)
+        guard let alias = properties.topicAlias else {
+            guard !layout.topic.isEmpty else {
+                throw MalformedPacket(.protocolError, "neither Topic Name nor Topic Alias")
+            }
+            return try publish(packet.extracting(layout.topic), payload, properties, layout, broker)
+        }
+        guard Int(alias) <= topicAliases.maximum else {
+            throw MalformedPacket(.topicAliasInvalid, "Topic Alias above our Topic Alias Maximum [MQTT-3.3.2-9]")
+        }
+        if !layout.topic.isEmpty {
+            topicAliases[alias] = TopicName(validated: packet.extracting(layout.topic))
+        }
+        guard let topic = topicAliases[alias] else {
+            throw MalformedPacket(.protocolError, "a Topic Alias that was not set")
+        }
+        try publish(topic.string.utf8Span.span.bytes, payload, properties, layout, broker)
+    }
+
+    @inline(__always)
+    private func publish(
+        _ topic: RawSpan,
+        _ payload: RawSpan,
+        _ properties: PublishProperties?,
+        _ layout: PublishLayout,
+        _ broker: Broker
+    ) throws(MalformedPacket) {
+        if layout.qos == .atMostOnce {
+            let reason = broker.publish(
+                topic: topic,
+                payload: payload,
+                qos: .atMostOnce,
+                retain: layout.retain,
+                properties: properties,
+                from: connection
+            )
+            if reason.isError { try refused(reason, layout, broker) }
+            return
+        }
+        guard Int(layout.qos.rawValue) <= broker.limits.maximumQoS else {
+            throw MalformedPacket(.qosNotSupported, "QoS above our Maximum QoS [MQTT-3.2.2-11]")
+        }
+        if layout.qos == .exactlyOnce {
+            let room = stream.version == .v5 ? broker.limits.receiveMaximum : Int(PacketID.max)
+            guard let isNew = broker.receive(layout.packetID, on: connection, receiveMaximum: room) else {
+                throw MalformedPacket(.receiveMaximumExceeded, "more QoS 2 messages than our Receive Maximum")
+            }
+            guard isNew else { return acknowledge(.pubrec, layout.packetID, .success, broker) }
+        }
+        let reason = broker.publish(
+            topic: topic,
+            payload: payload,
+            qos: layout.qos,
+            retain: layout.retain,
+            properties: properties,
+            from: connection
+        )
+        if reason.isError {
+            if layout.qos == .exactlyOnce { broker.release(layout.packetID, on: connection) }
+            return try refused(reason, layout, broker)
+        }
+        // 3.1.1 acknowledges without a Reason Code; the codec leaves it out.
+        acknowledge(layout.qos == .atLeastOnce ? .puback : .pubrec, layout.packetID, reason, broker)
+    }
+
+    /// The broker refused a message: MQTT 5.0 has a Reason Code for QoS 1 and 2; elsewhere it is acknowledged as usual,
+    /// since closing would only make the client send it again [MQTT-3.3.5-2].
+    private func refused(_ reason: ReasonCode, _ layout: PublishLayout, _ broker: Broker) throws(MalformedPacket) {
+        if reason == .retainNotSupported {
+            throw MalformedPacket(reason, "RETAIN, which this server does not offer [MQTT-3.2.2-14]")
+        }
+        guard layout.qos != .atMostOnce else { return }
+        acknowledge(layout.qos == .atLeastOnce ? .puback : .pubrec, layout.packetID, reason, broker)
+    }
+
+    func pubrecReceived(_ ack: Acknowledgement, _ broker: Broker) {
+        if broker.pubrec(ack.packetID, reason: ack.reasonCode, on: connection) {
+            acknowledge(.pubrel, ack.packetID, .success, broker)
+        } else if !ack.reasonCode.isError {
+            acknowledge(.pubrel, ack.packetID, .packetIdentifierNotFound, broker)
+        }
+    }
+
+    func pubrelReceived(_ ack: Acknowledgement, _ broker: Broker) {
+        let known = broker.release(ack.packetID, on: connection)
+        acknowledge(.pubcomp, ack.packetID, known ? .success : .packetIdentifierNotFound, broker)
+    }
+
+    func subscribeReceived(_ subscribe: Subscribe, _ broker: Broker) {
+        broker.subscribe(
+            subscribe.subscriptions,
+            identifier: subscribe.subscriptionIdentifier,
+            on: connection
+        ) { reasonCodes in
+            send(.suback(Suback(packetID: subscribe.packetID, reasonCodes: reasonCodes)), broker)
+        }
+    }
+
+    func unsubscribeReceived(_ unsubscribe: Unsubscribe, _ broker: Broker) {
+        let reasonCodes = broker.unsubscribe(unsubscribe.filters, on: connection)
+        send(.unsuback(Unsuback(packetID: unsubscribe.packetID, reasonCodes: reasonCodes)), broker)
+    }
+}

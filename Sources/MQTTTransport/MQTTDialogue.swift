@@ -1,0 +1,179 @@
+package import BrokerCore
+import MQTTCodec
+package import NIOCore
+
+/// The MQTT dialogue of one network connection: bytes in, calls on the broker, bytes out into the packet stream.
+///
+/// Sans I/O and confined to the core loop. Whatever carries the bytes (TCP, TLS, WebSocket) is below it; the protocol
+/// version ends here and in the codec.
+///
+/// What a peer can do wrong is answered as the version says: MQTT 5.0 with CONNACK or DISCONNECT and a Reason Code,
+/// MQTT 3.1.1 by closing, or a CONNACK return code before the session stands.
+package final class MQTTDialogue: @unchecked Sendable {
+    // Sendable as a handle for the I/O side; only the core loop looks inside.
+
+    enum State {
+        /// CONNECT must be the first packet [MQTT-3.1.0-1].
+        case awaitingConnect
+        case connected
+        /// Nothing is read any more.
+        case closed
+    }
+
+    let stream: PacketStream
+    let connection: VirtualConnection
+    @exclusivity(unchecked) var state = State.awaitingConnect
+    @exclusivity(unchecked) var decoder: PacketDecoder
+    @exclusivity(unchecked) var topicAliases = TopicAliases(maximum: 0)
+    /// Bytes of a packet that has not wholly arrived.
+    private var partial: ByteBuffer?
+
+    /// Begins a dialogue.
+    ///
+    /// - Parameters:
+    ///   - transport: carries the bytes; held weakly.
+    ///   - limits: what the broker grants.
+    package init(
+        transport: any PacketStreamTransport,
+        transportProtocol: VirtualConnection.TransportProtocol,
+        remoteAddress: String,
+        limits: Limits
+    ) {
+        stream = PacketStream(transport: transport)
+        connection = VirtualConnection(
+            transportProtocol: transportProtocol,
+            remoteAddress: remoteAddress,
+            outlet: .packets(stream)
+        )
+        decoder = PacketDecoder(role: .server, maximumPacketSize: limits.maximumPacketSize)
+    }
+
+    /// The network connection is open.
+    package func begin(_ broker: Broker) { broker.expectConnect(on: connection) }
+
+    /// Bytes have arrived, cut anywhere.
+    package func receive(_ bytes: ByteBuffer, _ broker: Broker) {
+        guard state != .closed else { return }
+        broker.heard(from: connection)
+        var buffer: ByteBuffer
+        if var joined = partial.take() {
+            joined.writeImmutableBuffer(bytes)
+            buffer = joined
+        } else {
+            buffer = bytes
+        }
+        do throws(MalformedPacket) {
+            try readPackets(&buffer, broker)
+            guard state != .closed, buffer.readableBytes > 0 else { return }
+            // Only the tail is copied; the bytes read are given back to whoever lent them.
+            buffer.discardReadBytes()
+            partial = buffer
+        } catch {
+            fail(error.reason, error.detail, broker)
+        }
+    }
+
+    /// The network connection has ended, without or after a DISCONNECT.
+    package func ended(_ broker: Broker) {
+        state = .closed
+        broker.disconnect(connection, reason: .unspecifiedError)
+    }
+
+    /// Whether the network connection takes more bytes.
+    package func writabilityChanged(_ isWritable: Bool, _ broker: Broker) {
+        broker.writabilityChanged(isWritable, of: stream, on: connection)
+    }
+
+    private func readPackets(_ buffer: inout ByteBuffer, _ broker: Broker) throws(MalformedPacket) {
+        while state != .closed {
+            guard
+                let header = try FixedHeader.parse(
+                    buffer.readableBytesSpan,
+                    maximumPacketSize: decoder.maximumPacketSize
+                ), header.packetLength <= buffer.readableBytes
+            else { return }
+            if header.type == .publish, state == .connected {
+                try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
+                buffer.moveReaderIndex(forwardBy: header.packetLength)
+            } else {
+                try packetReceived(try decoder.decode(header, from: &buffer), broker)
+            }
+        }
+    }
+
+    private func packetReceived(_ packet: Packet, _ broker: Broker) throws(MalformedPacket) {
+        switch (state, packet) {
+        case (.awaitingConnect, .connect(let connect)): connectReceived(connect, broker)
+        case (.awaitingConnect, _):
+            throw MalformedPacket(.protocolError, "the first packet is not CONNECT")
+        case (.connected, .connect):
+            throw MalformedPacket(.protocolError, "a second CONNECT [MQTT-3.1.0-2]")
+        case (.connected, .puback(let ack)): broker.puback(ack.packetID, on: connection)
+        case (.connected, .pubrec(let ack)): pubrecReceived(ack, broker)
+        case (.connected, .pubrel(let ack)): pubrelReceived(ack, broker)
+        case (.connected, .pubcomp(let ack)): broker.pubcomp(ack.packetID, on: connection)
+        case (.connected, .subscribe(let subscribe)): subscribeReceived(subscribe, broker)
+        case (.connected, .unsubscribe(let unsubscribe)): unsubscribeReceived(unsubscribe, broker)
+        case (.connected, .pingreq): send(.pingresp, broker)
+        case (.connected, .disconnect(let disconnect)): try disconnectReceived(disconnect, broker)
+        case (.connected, .auth):
+            throw MalformedPacket(.protocolError, "AUTH without an Authentication Method in CONNECT")
+        default:
+            throw MalformedPacket(.protocolError, "a packet that only a server sends")
+        }
+    }
+
+    // MARK: Out
+
+    func send(_ packet: Packet, _ broker: Broker) {
+        PacketEncoder.encode(packet, version: stream.version, into: &stream.output)
+        broker.markDirty(connection)
+    }
+
+    func acknowledge(_ type: PacketType, _ packetID: PacketID, _ reason: ReasonCode, _ broker: Broker) {
+        PacketEncoder.writeAcknowledgement(
+            type,
+            packetID: packetID,
+            reasonCode: reason,
+            version: stream.version,
+            into: &stream.output
+        )
+        broker.markDirty(connection)
+    }
+
+    /// The client broke the protocol: it is told, if its version has words for it, and the connection ends.
+    func fail(_ reason: ReasonCode, _ detail: String, _ broker: Broker) {
+        let wasConnected = state == .connected
+        state = .closed
+        partial = nil
+        guard !wasConnected else { return broker.end(connection, reason: reason) }
+        if decoder.version == .v5 {
+            PacketEncoder.encode(
+                .connack(Connack(sessionPresent: false, reasonCode: reason)),
+                version: .v5,
+                into: &stream.output
+            )
+        } else if reason == .unsupportedProtocolVersion {
+            // [MQTT-3.1.2-2]
+            PacketEncoder.encode(
+                .connack(Connack(sessionPresent: false, reasonCode: reason)),
+                version: .v3_1_1,
+                into: &stream.output
+            )
+        }
+        broker.close(connection)
+    }
+}
+
+/// The Topic Aliases a client has set on this network connection (MQTT 5.0 §3.3.2.3.4).
+struct TopicAliases {
+    let maximum: Int
+    private var topics: [UInt16: TopicName] = [:]
+
+    init(maximum: Int) { self.maximum = maximum }
+
+    subscript(alias: UInt16) -> TopicName? {
+        get { topics[alias] }
+        set { topics[alias] = newValue }
+    }
+}

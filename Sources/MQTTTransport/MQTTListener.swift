@@ -1,0 +1,131 @@
+package import BrokerCore
+package import Logging
+package import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+
+/// Listens for MQTT over TCP.
+package struct MQTTListener: Service {
+    /// Where to listen.
+    package struct Configuration: Sendable {
+        /// An IPv4 or IPv6 address.
+        package var host: String
+        /// 0 takes any free port.
+        package var port: Int
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    private let configuration: Configuration
+    private let channels: MQTTChannels
+    private let core: CoreLoop
+    private let eventLoopGroup: any EventLoopGroup
+    private let logger: Logger
+
+    package init(
+        configuration: Configuration,
+        channels: MQTTChannels,
+        core: CoreLoop,
+        eventLoopGroup: any EventLoopGroup,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.channels = channels
+        self.core = core
+        self.eventLoopGroup = eventLoopGroup
+        self.logger = logger
+    }
+
+    /// Listens until graceful shutdown, then takes leave of every client and waits for the connections to close.
+    ///
+    /// - Throws: `ListenFailed` when the address can't be had.
+    package func run() async throws {
+        let open = OpenChannels()
+        let server = try await bind(open)
+        logger.info(
+            "listening",
+            metadata: ["protocol": "mqtt", "address": "\(configuration.host)", "port": "\(server.localAddress?.port ?? 0)"]
+        )
+        await withGracefulShutdownHandler {
+            try? await server.closeFuture.get()
+        } onGracefulShutdown: {
+            server.close(promise: nil)
+        }
+        core.submit { $0.shutdown() }
+        await open.allClosed()
+    }
+
+    private func bind(_ open: OpenChannels) async throws -> any Channel {
+        do {
+            return try await ServerBootstrap(group: eventLoopGroup)
+                .serverChannelOption(.backlog, value: 4_096)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .serverChannelOption(.maxMessagesPerRead, value: 64)
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .childChannelOption(
+                    .recvAllocator,
+                    value: AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1_024, maximum: 65_536)
+                )
+                .childChannelInitializer { [channels] channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        open.add(channel)
+                        try channels.configure(channel, transportProtocol: .mqtt)
+                    }
+                }
+                .bind(host: configuration.host, port: configuration.port)
+                .get()
+        } catch {
+            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: "\(error)")
+        }
+    }
+}
+
+/// An address could not be listened on.
+package struct ListenFailed: Error, CustomStringConvertible {
+    /// The address, `host:port`.
+    package let address: String
+    /// The system's words.
+    package let reason: String
+
+    package var description: String { "mqtt: cannot listen on \(address): \(reason)" }
+}
+
+/// Counts open channels, for a shutdown that waits until there are none.
+private final class OpenChannels: Sendable {
+    private struct State {
+        var count = 0
+        var waiting: CheckedContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    func add(_ channel: any Channel) {
+        state.withLock { $0.count += 1 }
+        channel.closeFuture.whenComplete { _ in self.remove() }
+    }
+
+    func allClosed() async {
+        await withCheckedContinuation { continuation in
+            let isDone = state.withLock { state in
+                guard state.count > 0 else { return true }
+                state.waiting = continuation
+                return false
+            }
+            if isDone { continuation.resume() }
+        }
+    }
+
+    private func remove() {
+        let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.count -= 1
+            guard state.count == 0 else { return nil }
+            defer { state.waiting = nil }
+            return state.waiting
+        }
+        waiting?.resume()
+    }
+}

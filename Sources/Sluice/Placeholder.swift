@@ -1,0 +1,3 @@
+
+import Yams
+@main struct M { static func main() { print("warm") } }
