@@ -1,5 +1,5 @@
 /// What one broker grants to its clients; every bound of the core is here.
-package struct Limits: Codable, Equatable, Sendable {
+package struct Limits: Equatable, Sendable {
     /// Virtual connections at a time, all protocols together.
     package var connections = 100_000
     /// Bytes of the largest MQTT packet, and of the largest body a gateway takes [MQTT-3.2.2-15].
@@ -28,28 +28,12 @@ package struct Limits: Codable, Equatable, Sendable {
     package var connectTimeout = 10
 
     package init() {}
-
-    enum CodingKeys: String, CodingKey {
-        case connections
-        case maximumPacketSize = "maximum_packet_size"
-        case receiveMaximum = "receive_maximum"
-        case inflightMessages = "inflight_messages"
-        case topicAliasMaximum = "topic_alias_maximum"
-        case maximumQoS = "maximum_qos"
-        case retainAvailable = "retain_available"
-        case keepAliveMaximum = "keep_alive_maximum"
-        case sessionExpiryMaximum = "session_expiry_maximum"
-        case retainedMessages = "retained_messages"
-        case subscriptionsPerSession = "subscriptions_per_session"
-        case topicLevels = "topic_levels"
-        case connectTimeout = "connect_timeout"
-    }
 }
 
 /// How many messages a session may hold for its client, and what happens to the next one.
-package struct QueueLimits: Codable, Equatable, Sendable {
+package struct QueueLimits: Equatable, Sendable {
     /// What gives way when a session's queue is full.
-    package enum Policy: String, Codable, Sendable, CaseIterable {
+    package enum Policy: String, Sendable, CaseIterable {
         case dropOldest = "drop_oldest"
         case dropNewest = "drop_newest"
         case disconnect
@@ -63,10 +47,4 @@ package struct QueueLimits: Codable, Equatable, Sendable {
     package var whenFull = Policy.dropOldest
 
     package init() {}
-
-    enum CodingKeys: String, CodingKey {
-        case messages
-        case bytes
-        case whenFull = "when_full"
-    }
 }

@@ -50,9 +50,9 @@ package struct MQTTListener: Service {
             "listening",
             metadata: ["protocol": "mqtt", "address": "\(configuration.host)", "port": "\(server.localAddress?.port ?? 0)"]
         )
-        await withGracefulShutdownHandler {
+        await withTaskCancellationOrGracefulShutdownHandler {
             try? await server.closeFuture.get()
-        } onGracefulShutdown: {
+        } onCancelOrGracefulShutdown: {
             server.close(promise: nil)
         }
         core.submit { $0.shutdown() }

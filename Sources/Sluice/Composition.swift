@@ -1,0 +1,92 @@
+import BrokerCore
+import Logging
+import MQTTTransport
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import UnixSignals
+
+/// The whole system, wired from its configuration.
+struct Composition {
+    private let loaded: LoadedConfiguration
+    private let logger: Logger
+
+    init(_ loaded: LoadedConfiguration) {
+        self.loaded = loaded
+        let log = loaded.configuration.log
+        var logger = Logger(label: "sluice") { label in
+            switch log.format {
+            case .text: StreamLogHandler.standardError(label: label)
+            case .json: JSONLogHandler()
+            }
+        }
+        logger.logLevel = log.level
+        self.logger = logger
+    }
+
+    /// Serves until SIGTERM or SIGINT.
+    ///
+    /// - Throws: what kept a listener from listening.
+    func run() async throws {
+        announce()
+        let configuration = loaded.configuration
+        let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        let core = CoreLoop(
+            eventLoop: eventLoopGroup.next(),
+            broker: Broker(limits: configuration.limits, queue: configuration.queue, now: .now())
+        )
+        let channels = MQTTChannels(core: core, eventLoopGroup: eventLoopGroup, limits: configuration.limits)
+        let services = configuration.listeners.map { listener in
+            ServiceGroupConfiguration.ServiceConfiguration(
+                service: service(for: listener, core, eventLoopGroup, channels),
+                serviceName: "\(listener.protocolName.rawValue) \(listener.bind)"
+            )
+        }
+        var group = ServiceGroupConfiguration(
+            services: services,
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: quiet(logger)
+        )
+        group.maximumGracefulShutdownDuration = .seconds(10)
+        try await ServiceGroup(configuration: group).run()
+        try await eventLoopGroup.shutdownGracefully()
+        logger.info("stopped")
+    }
+
+    private func service(
+        for listener: ListenerConfiguration,
+        _ core: CoreLoop,
+        _ eventLoopGroup: any EventLoopGroup,
+        _ channels: MQTTChannels
+    ) -> any Service {
+        let bind = listener.bind
+        switch listener.protocolName {
+        case .mqtt:
+            return MQTTListener(
+                configuration: .init(host: bind.host, port: bind.port),
+                channels: channels,
+                core: core,
+                eventLoopGroup: eventLoopGroup,
+                logger: logger
+            )
+        case .http, .coap: fatalError()
+        }
+    }
+
+    private func announce() {
+        logger.info("starting", metadata: ["version": "\(Version.current)", "node": "\(loaded.configuration.node)"])
+        for warning in loaded.warnings { logger.warning("\(warning)") }
+        if loaded.file == nil {
+            logger.info("no configuration file: listening on loopback only, anonymous clients allowed")
+        }
+        logger.info("sessions and retained messages are kept in memory and end with this process")
+        FileDescriptorLimit.raise(for: loaded.configuration.limits.connections, logger)
+    }
+
+    /// The lifecycle's own messages are of interest only to those who want everything.
+    private func quiet(_ logger: Logger) -> Logger {
+        var quiet = logger
+        if logger.logLevel > .debug { quiet.logLevel = .warning }
+        return quiet
+    }
+}

@@ -1,0 +1,85 @@
+import BrokerCore
+import Foundation
+import Logging
+import Yams
+
+/// A configuration with where it came from.
+package struct LoadedConfiguration: Sendable {
+    package let configuration: SluiceConfiguration
+    /// The file; nil when there was none.
+    package let file: String?
+    /// What is odd and does no harm.
+    package let warnings: [String]
+
+    /// Reads a file, and lets the environment override it.
+    ///
+    /// - Parameters:
+    ///   - file: nil is the loopback default.
+    ///   - environment: `SLUICE_LIMITS_MAXIMUM_PACKET_SIZE` overrides `limits.maximum_packet_size`, and so on.
+    /// - Throws: `ConfigurationRefused` with everything that is wrong.
+    package init(
+        file: String?,
+        environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(ConfigurationRefused) {
+        let text: String
+        if let file {
+            guard let data = FileManager.default.contents(atPath: file) else {
+                throw ConfigurationRefused(file, "cannot be read")
+            }
+            guard let decoded = String(data: data, encoding: .utf8) else {
+                throw ConfigurationRefused(file, "is not UTF-8 text")
+            }
+            text = decoded
+        } else {
+            text = ""
+        }
+        try self.init(yaml: text, file: file, environment: environment)
+    }
+
+    /// Reads a configuration from its text.
+    package init(
+        yaml: String,
+        file: String?,
+        environment: [String: String] = [:]
+    ) throws(ConfigurationRefused) {
+        let name = file ?? "defaults"
+        let reading = ConfigurationReading(
+            file: name,
+            environment: environment.filter { $0.key.hasPrefix("SLUICE_") }
+        )
+        let root: Node?
+        do {
+            root = try Yams.compose(yaml: yaml)
+        } catch {
+            throw ConfigurationRefused(error, file: name)
+        }
+        let isDefault = file == nil
+        configuration = SluiceConfiguration(root, isDefault: isDefault, reading)
+        guard reading.problems.isEmpty else { throw ConfigurationRefused(problems: reading.problems) }
+        self.file = file
+        warnings = reading.unusedVariables.map { "\($0) overrides no key of the configuration" }
+    }
+}
+
+extension ConfigurationRefused {
+    fileprivate init(_ file: String, _ words: String) {
+        self.init(problems: [ConfigurationProblem(source: file, line: nil, key: "", words: words)])
+    }
+
+    /// The parser's words for text that is no YAML.
+    fileprivate init(_ error: any Error, file: String) {
+        var line: Int?
+        var words = "\(error)"
+        switch error as? YamlError {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            line = mark.line
+            words = problem
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            line = context.mark.line
+            words = "the key \(duplicates.map { "\($0)" }.joined(separator: ", ")) stands there twice"
+        default: break
+        }
+        self.init(problems: [ConfigurationProblem(source: file, line: line, key: "", words: words)])
+    }
+}

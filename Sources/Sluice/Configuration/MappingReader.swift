@@ -1,0 +1,214 @@
+import Yams
+
+/// Collects what is wrong while a configuration is read, so that its author sees all of it at once.
+final class ConfigurationReading {
+    let file: String
+    /// Variables whose names begin with `SLUICE_`.
+    let environment: [String: String]
+    private(set) var problems: [ConfigurationProblem] = []
+    private var usedVariables: Set<String> = []
+
+    init(file: String, environment: [String: String]) {
+        self.file = file
+        self.environment = environment
+    }
+
+    func report(_ words: String, key: String, line: Int?, source: String? = nil) {
+        problems.append(ConfigurationProblem(source: source ?? file, line: line, key: key, words: words))
+    }
+
+    /// The value of the variable that overrides a key.
+    func override(of key: String) -> (variable: String, value: String)? {
+        let variable = "SLUICE_" + key.uppercased().map { $0 == "." ? "_" : String($0) }.joined()
+        guard let value = environment[variable] else { return nil }
+        usedVariables.insert(variable)
+        return (variable, value)
+    }
+
+    /// Variables that no key has asked for: a typing error, or another program's.
+    var unusedVariables: [String] { environment.keys.filter { !usedVariables.contains($0) }.sorted() }
+}
+
+/// Reads one YAML mapping strictly: every key has a type and a range, and a key nobody asked for is a problem.
+///
+/// Each read gives the value, or what stood there before when the key is absent or wrong; what is wrong has then been
+/// reported.
+struct MappingReader {
+    private let reading: ConfigurationReading
+    private let path: String
+    private let entries: [(key: String, line: Int?, node: Node)]
+    private var known: Set<String> = []
+
+    /// - Parameter node: the mapping; nil when it is absent, which is an empty one.
+    init(_ node: Node?, path: String, _ reading: ConfigurationReading) {
+        self.reading = reading
+        self.path = path
+        guard let node, node.null == nil else {
+            entries = []
+            return
+        }
+        guard let mapping = node.mapping else {
+            reading.report("must be a mapping of keys and values", key: path, line: node.mark?.line)
+            entries = []
+            return
+        }
+        entries = mapping.map { key, value in (key.string ?? "", key.mark?.line, value) }
+    }
+
+    // MARK: Values
+
+    /// A whole number within a range.
+    mutating func integer(_ name: String, in range: ClosedRange<Int>, _ value: inout Int) {
+        guard let found = scalar(name) else { return }
+        guard let number = found.node.int, range.contains(number) else {
+            return report("must be a whole number from \(range.lowerBound) to \(range.upperBound)", found)
+        }
+        value = number
+    }
+
+    /// `true` or `false`.
+    mutating func flag(_ name: String, _ value: inout Bool) {
+        guard let found = scalar(name) else { return }
+        guard let flag = found.node.bool else { return report("must be true or false", found) }
+        value = flag
+    }
+
+    /// Text that may not be empty.
+    mutating func text(_ name: String, _ value: inout String) {
+        guard let found = scalar(name) else { return }
+        guard let text = found.node.string, !text.isEmpty else { return report("must be text", found) }
+        value = text
+    }
+
+    /// One word of a few.
+    mutating func choice<Value: RawRepresentable & CaseIterable>(
+        _ name: String,
+        _ value: inout Value
+    ) where Value.RawValue == String {
+        guard let found = scalar(name) else { return }
+        guard let chosen = found.node.string.flatMap(Value.init(rawValue:)) else {
+            return report("must be one of \(Value.allCases.map(\.rawValue).joined(separator: ", "))", found)
+        }
+        value = chosen
+    }
+
+    /// A list of texts.
+    mutating func texts(_ name: String, _ value: inout [String]) {
+        guard let entry = entry(name) else { return }
+        guard let sequence = entry.node.sequence else {
+            return reading.report("must be a list", key: key(name), line: entry.line)
+        }
+        value = sequence.compactMap { item in
+            guard let text = item.scalar?.string else {
+                reading.report("must be a list of texts", key: key(name), line: item.mark?.line)
+                return nil
+            }
+            return text
+        }
+    }
+
+    /// Whatever `convert` makes of a text.
+    mutating func converted<Value>(_ name: String, expected words: String, _ convert: (String) -> Value?) -> Value? {
+        guard let found = scalar(name) else { return nil }
+        guard let value = found.node.string.flatMap(convert) else {
+            report(words, found)
+            return nil
+        }
+        return value
+    }
+
+    // MARK: Structure
+
+    /// A mapping inside this one; an absent one is empty.
+    mutating func mapping(_ name: String) -> MappingReader { MappingReader(entry(name)?.node, path: key(name), reading) }
+
+    /// A list of mappings; nil when the key is absent.
+    mutating func mappings(_ name: String) -> [MappingReader]? {
+        guard let entry = entry(name) else { return nil }
+        guard let sequence = entry.node.sequence else {
+            reading.report("must be a list", key: key(name), line: entry.line)
+            return []
+        }
+        return sequence.enumerated().map { place, node in
+            MappingReader(node, path: "\(key(name))[\(place)]", reading)
+        }
+    }
+
+    /// Reports those of these keys that are absent.
+    func require(_ names: [String]) {
+        for name in names where !entries.contains(where: { $0.key == name }) {
+            reading.report("is missing", key: key(name), line: entries.first?.line)
+        }
+    }
+
+    /// The line of a key, to report what only shows later.
+    func line(of name: String) -> Int? { entries.first { $0.key == name }?.line }
+
+    /// To be called when all keys have been asked for: reports those that stand there besides, and those twice there.
+    func finish() {
+        var seen: Set<String> = []
+        for entry in entries {
+            let isNew = seen.insert(entry.key).inserted
+            if !known.contains(entry.key) {
+                let near = known.min { entry.key.distance(to: $0) < entry.key.distance(to: $1) }
+                let hint = near.flatMap { entry.key.distance(to: $0) <= 3 ? "; did you mean \($0)?" : nil }
+                let all = "; known are \(known.sorted().joined(separator: ", "))"
+                reading.report("unknown key\(hint ?? all)", key: key(entry.key), line: entry.line)
+            } else if !isNew {
+                reading.report("stands here twice", key: key(entry.key), line: entry.line)
+            }
+        }
+    }
+
+    // MARK: Inside
+
+    private struct Scalar {
+        let node: Node
+        let key: String
+        let line: Int?
+        let source: String?
+    }
+
+    private func key(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
+
+    private mutating func entry(_ name: String) -> (key: String, line: Int?, node: Node)? {
+        known.insert(name)
+        return entries.first { $0.key == name }
+    }
+
+    private mutating func scalar(_ name: String) -> Scalar? {
+        let entry = entry(name)
+        if let override = reading.override(of: key(name)) {
+            return Scalar(node: Node(override.value), key: key(name), line: nil, source: override.variable)
+        }
+        return entry.map { Scalar(node: $0.node, key: key(name), line: $0.line, source: nil) }
+    }
+
+    private func report(_ words: String, _ scalar: Scalar) {
+        let found = scalar.node.scalar?.string
+        reading.report(
+            found.map { "\(words), not '\($0)'" } ?? words,
+            key: scalar.key,
+            line: scalar.line,
+            source: scalar.source
+        )
+    }
+}
+
+extension String {
+    /// Letters to insert, remove or exchange to turn one into the other.
+    fileprivate func distance(to other: String) -> Int {
+        let other = Array(other)
+        var row = Array(0...other.count)
+        for (line, letter) in enumerated() {
+            var diagonal = row[0]
+            row[0] = line + 1
+            for (column, otherLetter) in other.enumerated() {
+                let above = row[column + 1]
+                row[column + 1] = Swift.min(above + 1, row[column] + 1, diagonal + (letter == otherLetter ? 0 : 1))
+                diagonal = above
+            }
+        }
+        return row[other.count]
+    }
+}

@@ -1,0 +1,138 @@
+import BrokerCore
+import Foundation
+import Logging
+import Yams
+
+extension SluiceConfiguration {
+    /// Reads the whole file; what is wrong is reported to `reading`.
+    ///
+    /// - Parameter isDefault: there is no file: every protocol on its usual port, on loopback only.
+    init(_ root: Node?, isDefault: Bool, _ reading: ConfigurationReading) {
+        var file = MappingReader(root, path: "", reading)
+        threads = ProcessInfo.processInfo.activeProcessorCount
+        listeners = isDefault ? Self.defaultListeners : []
+        file.text("node", &node)
+        file.integer("threads", in: 1...1_024, &threads)
+        if let entries = file.mappings("listeners") {
+            listeners = entries.compactMap { entry in
+                var entry = entry
+                return ListenerConfiguration(&entry, reading)
+            }
+        } else if !isDefault {
+            reading.report(
+                "names no listener; add for example - { protocol: mqtt, bind: \"127.0.0.1:1883\" }",
+                key: "listeners",
+                line: nil
+            )
+        }
+        var accessReader = file.mapping("access")
+        access = AccessConfiguration(&accessReader)
+        var limitsReader = file.mapping("limits")
+        limits.read(&limitsReader)
+        var sessions = file.mapping("sessions")
+        var queueReader = sessions.mapping("queue")
+        queue.read(&queueReader)
+        sessions.finish()
+        var storageReader = file.mapping("storage")
+        storageReader.choice("backend", &storage)
+        storageReader.finish()
+        var logReader = file.mapping("log")
+        logReader.choice("level", &log.level)
+        logReader.choice("format", &log.format)
+        logReader.finish()
+        file.finish()
+        checkListeners(line: file.line(of: "listeners"), reading)
+    }
+
+    private static let defaultListeners: [ListenerConfiguration] = [
+        (.mqtt, "127.0.0.1:1883"), (.http, "127.0.0.1:8080"), (.coap, "127.0.0.1:5683"),
+    ].compactMap { protocolName, address in
+        BindAddress(address).map { ListenerConfiguration(protocolName: protocolName, bind: $0) }
+    }
+
+    /// What only shows when all listeners are known.
+    private func checkListeners(line: Int?, _ reading: ConfigurationReading) {
+        var taken: Set<String> = []
+        for (place, listener) in listeners.enumerated() {
+            let key = "listeners[\(place)].bind"
+            let transport = listener.protocolName == .coap ? "udp" : "tcp"
+            if listener.bind.port != 0, !taken.insert("\(transport) \(listener.bind)").inserted {
+                reading.report("\(listener.bind) is taken by a listener above", key: key, line: line)
+            }
+            if !listener.bind.isLoopback, access.anonymous == nil {
+                reading.report(
+                    "\(listener.bind) can be reached from other machines, and no credentials are asked for; "
+                        + "if that is meant, set access: { anonymous: true }",
+                    key: key,
+                    line: line
+                )
+            }
+        }
+    }
+}
+
+extension ListenerConfiguration {
+    fileprivate init?(_ reader: inout MappingReader, _ reading: ConfigurationReading) {
+        var name: ProtocolName?
+        name = reader.converted(
+            "protocol",
+            expected: "must be one of \(ProtocolName.allCases.map(\.rawValue).joined(separator: ", "))",
+            ProtocolName.init(rawValue:)
+        )
+        let bind = reader.converted(
+            "bind",
+            expected: "must be an address and a port, such as 127.0.0.1:1883 or [::1]:1883",
+            BindAddress.init
+        )
+        var path = "/mqtt"
+        var origins: [String] = []
+        if name == .http {
+            path =
+                reader.converted("websocket_path", expected: "must begin with /") { $0.hasPrefix("/") ? $0 : nil }
+                ?? path
+            reader.texts("allowed_origins", &origins)
+        }
+        reader.require(["protocol", "bind"])
+        reader.finish()
+        guard let name, let bind else { return nil }
+        self.init(protocolName: name, bind: bind, websocketPath: path, allowedOrigins: origins)
+    }
+}
+
+extension AccessConfiguration {
+    fileprivate init(_ reader: inout MappingReader) {
+        anonymous = reader.converted(
+            "anonymous",
+            expected: "must be true: clients can't be told apart by credentials yet"
+        ) { $0 == "true" ? true : nil }
+        reader.finish()
+    }
+}
+
+extension Limits {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        reader.integer("connections", in: 1...10_000_000, &connections)
+        reader.integer("maximum_packet_size", in: 64...268_435_460, &maximumPacketSize)
+        reader.integer("receive_maximum", in: 1...65_535, &receiveMaximum)
+        reader.integer("inflight_messages", in: 1...65_535, &inflightMessages)
+        reader.integer("topic_alias_maximum", in: 0...65_535, &topicAliasMaximum)
+        reader.integer("maximum_qos", in: 0...2, &maximumQoS)
+        reader.flag("retain_available", &retainAvailable)
+        reader.integer("keep_alive_maximum", in: 1...65_535, &keepAliveMaximum)
+        reader.integer("session_expiry_maximum", in: 0...4_294_967_295, &sessionExpiryMaximum)
+        reader.integer("retained_messages", in: 0...1_000_000_000, &retainedMessages)
+        reader.integer("subscriptions_per_session", in: 1...10_000_000, &subscriptionsPerSession)
+        reader.integer("topic_levels", in: 1...32_768, &topicLevels)
+        reader.integer("connect_timeout", in: 1...3_600, &connectTimeout)
+        reader.finish()
+    }
+}
+
+extension QueueLimits {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        reader.integer("messages", in: 0...1_000_000_000, &messages)
+        reader.integer("bytes", in: 0...1_000_000_000_000, &bytes)
+        reader.choice("when_full", &whenFull)
+        reader.finish()
+    }
+}

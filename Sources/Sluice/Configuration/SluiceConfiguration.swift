@@ -1,0 +1,59 @@
+package import BrokerCore
+package import Logging
+
+/// All that one YAML file configures.
+package struct SluiceConfiguration: Equatable, Sendable {
+    /// The name of this broker in logs.
+    package var node = "sluice"
+    /// Event loops; the first one also hosts the core.
+    package var threads: Int
+    /// Exactly the listeners the file names.
+    package var listeners: [ListenerConfiguration]
+    package var access = AccessConfiguration()
+    package var limits = Limits()
+    /// What one session may hold for its client.
+    package var queue = QueueLimits()
+    package var storage = StorageBackend.memory
+    package var log = LogConfiguration()
+}
+
+/// One address that is listened on.
+package struct ListenerConfiguration: Equatable, Sendable {
+    /// What is spoken there.
+    package enum ProtocolName: String, CaseIterable, Sendable {
+        case mqtt
+        case http
+        case coap
+    }
+
+    package var protocolName: ProtocolName
+    package var bind: BindAddress
+    /// Where MQTT over WebSocket is served, on `http` listeners.
+    package var websocketPath = "/mqtt"
+    /// The origins whose pages may open a WebSocket, on `http` listeners; empty is any.
+    package var allowedOrigins: [String] = []
+}
+
+/// Who may connect.
+package struct AccessConfiguration: Equatable, Sendable {
+    /// Whether clients without credentials are let in; nil when the file does not say, which is enough on loopback.
+    package var anonymous: Bool?
+}
+
+/// Where what outlives a connection is kept.
+package enum StorageBackend: String, CaseIterable, Sendable {
+    /// As long as the process lives.
+    case memory
+}
+
+/// What is logged, and how.
+package struct LogConfiguration: Equatable, Sendable {
+    /// The form of a line.
+    package enum Format: String, CaseIterable, Sendable {
+        case text
+        case json
+    }
+
+    package var level = Logger.Level.info
+    package var format = Format.text
+}

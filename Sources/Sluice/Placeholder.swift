@@ -1,3 +1,0 @@
-
-import Yams
-@main struct M { static func main() { print("warm") } }
