@@ -138,7 +138,13 @@ let package = Package(
             dependencies: ["Sluice", "BrokerCore", .product(name: "Yams", package: "Yams")],
             swiftSettings: settings
         ),
-        .testTarget(name: "IntegrationTests", dependencies: ["BrokerTestSupport"], swiftSettings: settings),
+        // They start the built executable and use the clients that people use.
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["Sluice"],
+            exclude: ["Clients", "requirements.txt"],
+            swiftSettings: settings
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -144,19 +144,13 @@ struct MappingReader {
     /// The line of a key, to report what only shows later.
     func line(of name: String) -> Int? { entries.first { $0.key == name }?.line }
 
-    /// To be called when all keys have been asked for: reports those that stand there besides, and those twice there.
+    /// To be called when all keys have been asked for: reports those that stand there besides.
     func finish() {
-        var seen: Set<String> = []
-        for entry in entries {
-            let isNew = seen.insert(entry.key).inserted
-            if !known.contains(entry.key) {
-                let near = known.min { entry.key.distance(to: $0) < entry.key.distance(to: $1) }
-                let hint = near.flatMap { entry.key.distance(to: $0) <= 3 ? "; did you mean \($0)?" : nil }
-                let all = "; known are \(known.sorted().joined(separator: ", "))"
-                reading.report("unknown key\(hint ?? all)", key: key(entry.key), line: entry.line)
-            } else if !isNew {
-                reading.report("stands here twice", key: key(entry.key), line: entry.line)
-            }
+        for entry in entries where !known.contains(entry.key) {
+            let near = known.min { entry.key.distance(to: $0) < entry.key.distance(to: $1) }
+            let hint = near.flatMap { entry.key.distance(to: $0) <= 3 ? "; did you mean \($0)?" : nil }
+            let all = "; known are \(known.sorted().joined(separator: ", "))"
+            reading.report("unknown key\(hint ?? all)", key: key(entry.key), line: entry.line)
         }
     }
 

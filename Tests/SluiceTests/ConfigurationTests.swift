@@ -1,0 +1,183 @@
+import BrokerCore
+import Foundation
+import Sluice
+import Testing
+
+@Suite struct ConfigurationTests {
+    private func load(_ yaml: String, _ environment: [String: String] = [:]) throws -> SluiceConfiguration {
+        try LoadedConfiguration(yaml: yaml, file: "f.yaml", environment: environment).configuration
+    }
+
+    /// The words for what is wrong; empty when nothing is.
+    private func problems(_ yaml: String, _ environment: [String: String] = [:]) -> [String] {
+        do throws(ConfigurationRefused) {
+            _ = try LoadedConfiguration(yaml: yaml, file: "f.yaml", environment: environment)
+            return []
+        } catch {
+            return error.problems.map(\.description)
+        }
+    }
+
+    private let listener = "listeners: [{ protocol: mqtt, bind: \"127.0.0.1:1883\" }]\n"
+
+    @Test func `without a file every protocol listens on its usual port, on loopback only`() throws {
+        let configuration = try LoadedConfiguration(file: nil, environment: [:]).configuration
+        #expect(
+            configuration.listeners.map { "\($0.protocolName) \($0.bind)" }
+                == ["mqtt 127.0.0.1:1883", "http 127.0.0.1:8080", "coap 127.0.0.1:5683"]
+        )
+        #expect(configuration.limits == Limits())
+        #expect(configuration.queue == QueueLimits())
+    }
+
+    @Test func `a file has exactly the listeners it names`() throws {
+        let configuration = try load(listener)
+        #expect(configuration.listeners.map(\.bind.description) == ["127.0.0.1:1883"])
+    }
+
+    @Test func `a file without listeners is refused with an example`() {
+        #expect(problems("node: a\n").first?.contains("add for example") == true)
+    }
+
+    @Test func `every key of every section is read`() throws {
+        let configuration = try load(
+            """
+            node: here
+            threads: 3
+            listeners:
+              - { protocol: http, bind: "[::1]:0", websocket_path: /ws, allowed_origins: ["https://a.example"] }
+            access: { anonymous: true }
+            limits:
+              connections: 11
+              maximum_packet_size: 1024
+              receive_maximum: 12
+              inflight_messages: 13
+              topic_alias_maximum: 14
+              maximum_qos: 1
+              retain_available: false
+              keep_alive_maximum: 15
+              session_expiry_maximum: 16
+              retained_messages: 17
+              subscriptions_per_session: 18
+              topic_levels: 19
+              connect_timeout: 20
+            sessions: { queue: { messages: 21, bytes: 22, when_full: disconnect } }
+            storage: { backend: memory }
+            log: { level: debug, format: json }
+            """
+        )
+        var limits = Limits()
+        limits.connections = 11
+        limits.maximumPacketSize = 1_024
+        limits.receiveMaximum = 12
+        limits.inflightMessages = 13
+        limits.topicAliasMaximum = 14
+        limits.maximumQoS = 1
+        limits.retainAvailable = false
+        limits.keepAliveMaximum = 15
+        limits.sessionExpiryMaximum = 16
+        limits.retainedMessages = 17
+        limits.subscriptionsPerSession = 18
+        limits.topicLevels = 19
+        limits.connectTimeout = 20
+        var queue = QueueLimits()
+        queue.messages = 21
+        queue.bytes = 22
+        queue.whenFull = .disconnect
+        #expect(configuration.limits == limits)
+        #expect(configuration.queue == queue)
+        #expect(configuration.node == "here")
+        #expect(configuration.threads == 3)
+        #expect(configuration.access.anonymous == true)
+        #expect(configuration.log == LogConfiguration(level: .debug, format: .json))
+        let http = try #require(configuration.listeners.first)
+        #expect(http.bind.description == "[::1]:0")
+        #expect(http.websocketPath == "/ws")
+        #expect(http.allowedOrigins == ["https://a.example"])
+    }
+
+    @Test(arguments: [
+        ("limits: { maximum_qos: 3 }", "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not '3'"),
+        ("limits: { maximum_qos: high }", "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not 'high'"),
+        ("limits: { retain_available: 1 }", "f.yaml:2: limits.retain_available: must be true or false, not '1'"),
+        (
+            "limits: { maximum_packet_sise: 5 }",
+            "f.yaml:2: limits.maximum_packet_sise: unknown key; did you mean maximum_packet_size?"
+        ),
+        ("log: { format: xml }", "f.yaml:2: log.format: must be one of text, json, not 'xml'"),
+        ("log: { level: loud }", "f.yaml:2: log.level: must be one of trace, debug"),
+        ("storage: { backend: floppy }", "f.yaml:2: storage.backend: must be one of memory, not 'floppy'"),
+        ("access: { anonymous: false }", "f.yaml:2: access.anonymous: must be true"),
+        ("limits: 5", "f.yaml:2: limits: must be a mapping of keys and values"),
+        ("colour: red", "f.yaml:2: colour: unknown key; known are access, limits, listeners"),
+        ("node: [a]", "f.yaml:2: node: must be text"),
+        ("node: a\nnode: b", "f.yaml:2: the key node stands there twice"),
+        ("node: [a", "f.yaml:"),
+    ])
+    func `what is wrong is said with file, line and key`(yaml: String, words: String) {
+        let found = problems(listener + yaml)
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix(words) == true, "\(found)")
+    }
+
+    @Test(arguments: [
+        ("{ protocol: ftp, bind: \"127.0.0.1:1\" }", "listeners[0].protocol: must be one of mqtt, http, coap, not 'ftp'"),
+        ("{ protocol: mqtt, bind: \"localhost\" }", "listeners[0].bind: must be an address and a port"),
+        ("{ protocol: mqtt, bind: \"127.0.0.1:65536\" }", "listeners[0].bind: must be an address and a port"),
+        ("{ protocol: mqtt, bind: \"::1:1\" }", "listeners[0].bind: must be an address and a port"),
+        ("{ protocol: mqtt }", "listeners[0].bind: is missing"),
+        ("{ bind: \"127.0.0.1:1\" }", "listeners[0].protocol: is missing"),
+        ("{ protocol: http, bind: \"127.0.0.1:1\", websocket_path: mqtt }", "listeners[0].websocket_path: must begin with /"),
+        ("{ protocol: coap, bind: \"127.0.0.1:1\", websocket_path: /a }", "listeners[0].websocket_path: unknown key"),
+        ("{ protocol: mqtt, bind: \"0.0.0.0:1883\" }", "listeners[0].bind: 0.0.0.0:1883 can be reached from other machines"),
+    ])
+    func `a listener's faults are named`(entry: String, words: String) {
+        let found = problems("listeners: [\(entry)]\n")
+        #expect(found.count == 1 && found.first?.contains(words) == true, "\(found)")
+    }
+
+    @Test func `two listeners on one address are refused, TCP and UDP apart`() {
+        let first = "  - { protocol: mqtt, bind: \"127.0.0.1:1883\" }\n"
+        #expect(problems("listeners:\n" + first + first).count == 1)
+        #expect(problems("listeners:\n" + first + "  - { protocol: coap, bind: \"127.0.0.1:1883\" }\n").isEmpty)
+    }
+
+    @Test func `all problems are told at once`() {
+        #expect(problems(listener + "limits: { maximum_qos: 3, topic_levels: 0 }\nlog: { format: xml }\n").count == 3)
+    }
+
+    @Test func `the environment overrides the file, and is checked likewise`() throws {
+        let yaml = listener + "limits: { maximum_packet_size: 1024 }\n"
+        let environment = ["SLUICE_LIMITS_MAXIMUM_PACKET_SIZE": "2048", "SLUICE_LOG_LEVEL": "error"]
+        let configuration = try load(yaml, environment)
+        #expect(configuration.limits.maximumPacketSize == 2_048)
+        #expect(configuration.log.level == .error)
+        #expect(
+            problems(yaml, ["SLUICE_LIMITS_MAXIMUM_QOS": "9"])
+                == ["SLUICE_LIMITS_MAXIMUM_QOS: limits.maximum_qos: must be a whole number from 0 to 2, not '9'"]
+        )
+    }
+
+    @Test func `a variable that overrides nothing is a warning`() throws {
+        let loaded = try LoadedConfiguration(yaml: listener, file: "f.yaml", environment: ["SLUICE_LIMIT": "1"])
+        #expect(loaded.warnings == ["SLUICE_LIMIT overrides no key of the configuration"])
+    }
+
+    @Test func `a file that is not there is said so`() {
+        #expect(throws: ConfigurationRefused.self) { try LoadedConfiguration(file: "/no/such.yaml", environment: [:]) }
+    }
+
+    @Test func `every example loads`() throws {
+        let files = try FileManager.default.contentsOfDirectory(atPath: Self.examples.path()).sorted()
+        #expect(files == ["browser-dashboard.yaml", "coap-sensors.yaml", "http-webhooks.yaml", "minimal.yaml"])
+        for file in files {
+            _ = try LoadedConfiguration(file: Self.examples.appending(path: file).path(), environment: [:])
+        }
+    }
+
+    private static var examples: URL {
+        var folder = URL(fileURLWithPath: #filePath)
+        for _ in 0..<3 { folder.deleteLastPathComponent() }
+        return folder.appending(path: "gateway-configs")
+    }
+}
