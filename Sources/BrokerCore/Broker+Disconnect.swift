@@ -12,6 +12,7 @@ extension Broker {
         reason: ReasonCode,
         sessionExpiryInterval: UInt32? = nil
     ) {
+        connection.forgetReference()
         guard let session = connection.session else { return }
         if let sessionExpiryInterval, session.isPersistent {
             session.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
@@ -33,13 +34,14 @@ extension Broker {
 
     /// The broker ends a connection: tells the client, closes, and lets the session go on as it may.
     package func end(_ connection: VirtualConnection, reason: ReasonCode) {
-        let session = connection.session
-        if let session { detach(connection, from: session) }
+        connection.forgetReference()
+        if let session = connection.session { detach(connection, from: session) }
         connection.close(reason)
     }
 
     /// Closes a connection that has no session (any more), after what its outlet still holds.
     package func close(_ connection: VirtualConnection) {
+        connection.forgetReference()
         if case .packets(let stream) = connection.outlet { stream.close() }
     }
 

@@ -1,62 +1,6 @@
 package import MQTTCodec
 import NIOCore
 
-/// A PUBLISH on its way through the core, apart from its topic and payload, which stay borrowed bytes as long as no
-/// queue, window or sink wants to keep them.
-struct Publication {
-    let qos: QoS
-    let retain: Bool
-    let properties: MessageProperties?
-    let expiresAt: NIODeadline
-    let publisher: SessionNumber
-    /// The message in memory of its own, once somebody needed that.
-    var message: Message?
-    /// The properties as MQTT 5 subscribers get them, Message Expiry Interval included; nil when there are none.
-    let wireProperties: PublishProperties?
-
-    init(
-        qos: QoS,
-        retain: Bool,
-        properties: MessageProperties?,
-        expiresAt: NIODeadline,
-        publisher: SessionNumber,
-        message: Message? = nil,
-        now: NIODeadline
-    ) {
-        self.qos = qos
-        self.retain = retain
-        self.properties = properties
-        self.expiresAt = expiresAt
-        self.publisher = publisher
-        self.message = message
-        guard properties != nil || expiresAt != .distantFuture else {
-            wireProperties = nil
-            return
-        }
-        var wire = properties?.values ?? PublishProperties()
-        if expiresAt != .distantFuture {
-            wire.messageExpiryInterval = expiresAt.seconds(after: now)
-        }
-        wireProperties = wire
-    }
-
-    @inline(__always)
-    mutating func stored(_ topic: RawSpan, _ payload: RawSpan) -> Message {
-        if let message { return message }
-        let made = Message(
-            topic: topic,
-            payload: payload,
-            qos: qos,
-            retain: retain,
-            properties: properties,
-            expiresAt: expiresAt,
-            publisher: publisher
-        )
-        message = made
-        return made
-    }
-}
-
 extension Broker {
     /// PUBLISH of a message an adapter has already made.
     ///
@@ -70,8 +14,7 @@ extension Broker {
             properties: message.properties,
             expiresAt: message.expiresAt,
             publisher: session.number,
-            message: message,
-            now: now
+            message: message
         )
         return message.withBytes { topic, payload in
             admit(&publication, topic: topic, payload: payload, from: session)
@@ -98,8 +41,7 @@ extension Broker {
             retain: retain,
             properties: properties.flatMap(MessageProperties.forwarded),
             expiresAt: properties?.messageExpiryInterval.map { now + .seconds(Int64($0)) } ?? .distantFuture,
-            publisher: session.number,
-            now: now
+            publisher: session.number
         )
         return admit(&publication, topic: topic, payload: payload, from: session)
     }
@@ -131,8 +73,7 @@ extension Broker {
             retain: will.retain,
             properties: MessageProperties.forwarded(from: will.properties),
             expiresAt: will.properties.messageExpiryInterval.map { now + .seconds(Int64($0)) } ?? .distantFuture,
-            publisher: session.number,
-            now: now
+            publisher: session.number
         )
         let topic = will.topic.string
         let payload = will.payload
@@ -150,51 +91,32 @@ extension Broker {
     private func route(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> Bool {
         let route = router.route(of: topic)
         guard !route.isEmpty else { return false }
-        templates.begin()
-        for destination in route.destinations {
-            if destination.session.number == publication.publisher {
-                deliverOwn(&publication, topic, payload, destination)
-            } else {
-                deliver(
-                    &publication,
-                    topic,
-                    payload,
-                    to: destination.session,
-                    qos: min(destination.qos, publication.qos),
-                    retain: destination.retainAsPublished && publication.retain,
-                    identifiers: destination.identifiers
-                )
+        templates.begin(isShared: route.destinations.count > 1)
+        for place in route.destinations.indices {
+            let destination = route.destinations[place]
+            var qos = destination.qos
+            var identifiers: [UInt32] = []
+            if let details = destination.details {
+                identifiers = details.identifiers
+                // The publisher is among the subscribers: No Local may take it out [MQTT-3.8.3-3].
+                if destination.session.number == publication.publisher {
+                    guard let own = details.own else { continue }
+                    qos = own.qos
+                    identifiers = own.identifiers
+                }
             }
+            deliver(
+                &publication,
+                topic,
+                payload,
+                to: destination.session,
+                qos: min(qos, publication.qos),
+                retain: destination.retainAsPublished && publication.retain,
+                identifiers: identifiers
+            )
         }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
         return true
-    }
-
-    /// The publisher is among the subscribers: No Local may take it out [MQTT-3.8.3-3].
-    private func deliverOwn(
-        _ publication: inout Publication,
-        _ topic: RawSpan,
-        _ payload: RawSpan,
-        _ destination: Route.Destination
-    ) {
-        var qos = destination.qos
-        var identifiers = destination.identifiers
-        switch destination.own {
-        case .nothing: return
-        case .same: break
-        case .reduced(let ownQoS, let ownIdentifiers):
-            qos = ownQoS
-            identifiers = ownIdentifiers
-        }
-        deliver(
-            &publication,
-            topic,
-            payload,
-            to: destination.session,
-            qos: min(qos, publication.qos),
-            retain: destination.retainAsPublished && publication.retain,
-            identifiers: identifiers
-        )
     }
 
     /// One member of a shared subscription gets the message, in turn; those who can take it now come first
@@ -213,7 +135,7 @@ extension Broker {
             to: member.session,
             qos: min(member.options.qos, publication.qos),
             retain: member.options.retainAsPublished && publication.retain,
-            identifiers: member.identifier == 0 ? [] : [member.identifier]
+            identifiers: member.identifierList
         )
     }
 
@@ -247,10 +169,9 @@ extension Broker {
         let written = templates.write(
             topic: topic,
             payload: payload,
-            properties: publication.wireProperties,
-            qos: .atMostOnce,
+            publication: publication,
+            now: now,
             retain: retain,
-            packetID: 0,
             to: stream,
             maximumPacketSize: session.maximumPacketSize
         )
@@ -260,14 +181,6 @@ extension Broker {
         }
         statistics.sent &+= 1
         markDirty(connection)
-    }
-}
-
-extension NIODeadline {
-    /// Whole seconds from `now` until this time, rounded up.
-    func seconds(after now: NIODeadline) -> UInt32 {
-        let left = (self - now).nanoseconds
-        return left <= 0 ? 0 : UInt32(clamping: (left + 999_999_999) / 1_000_000_000)
     }
 }
 

@@ -58,7 +58,7 @@ extension Broker {
                     message: message,
                     qos: min(options.qos, message.qos),
                     retain: true,
-                    identifiers: subscription.identifier == 0 ? [] : [subscription.identifier],
+                    identifiers: subscription.identifierList,
                     sequence: session.takeSequence()
                 ),
                 to: session

@@ -6,14 +6,10 @@ package import NIOCore
 /// come up, and each kind bounds how many can be outstanding.
 struct TimerQueue {
     enum Event {
-        case connectTimeout(WeakConnection)
-        case keepAlive(WeakConnection)
+        case connectTimeout(ConnectionReference)
+        case keepAlive(ConnectionReference)
         case sessionExpiry(clientID: String, SessionNumber)
         case will(clientID: String, SessionNumber)
-    }
-
-    struct WeakConnection {
-        weak var connection: VirtualConnection?
     }
 
     private struct Entry: Comparable {
@@ -59,7 +55,7 @@ extension Broker {
     /// A network connection is open and has the connect timeout to send its CONNECT [MQTT-3.1.4-1].
     package func expectConnect(on connection: VirtualConnection) {
         timers.add(
-            .connectTimeout(.init(connection: connection)),
+            .connectTimeout(connection.reference()),
             at: now + .seconds(Int64(limits.connectTimeout))
         )
     }
@@ -79,7 +75,7 @@ extension Broker {
         // One and a half times the Keep Alive [MQTT-3.1.2-22].
         let timeout = TimeAmount.milliseconds(Int64(keepAlive) * 1_500)
         connection.keepAliveTimeout = timeout
-        timers.add(.keepAlive(.init(connection: connection)), at: now + min(timeout, Self.keepAliveLook))
+        timers.add(.keepAlive(connection.reference()), at: now + min(timeout, Self.keepAliveLook))
         return keepAlive
     }
 
@@ -116,6 +112,6 @@ extension Broker {
         guard connection.session != nil, let timeout = connection.keepAliveTimeout else { return }
         let due = connection.lastActivity + timeout
         guard due > now else { return end(connection, reason: .keepAliveTimeout) }
-        timers.add(.keepAlive(.init(connection: connection)), at: min(due, now + Self.keepAliveLook))
+        timers.add(.keepAlive(connection.reference()), at: min(due, now + Self.keepAliveLook))
     }
 }

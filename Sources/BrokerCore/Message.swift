@@ -128,10 +128,7 @@ package struct Message: @unchecked Sendable {
 
     /// Seconds left of the Message Expiry Interval, rounded up, or nil when it never expires [MQTT-3.3.2-6].
     package func remainingExpiryInterval(at now: NIODeadline) -> UInt32? {
-        let deadline = expiresAt
-        guard deadline != .distantFuture else { return nil }
-        let left = (deadline - now).nanoseconds
-        return left <= 0 ? 0 : UInt32(clamping: (left + 999_999_999) / 1_000_000_000)
+        expiresAt.remainingSeconds(at: now)
     }
 }
 

@@ -26,7 +26,8 @@ package final class PacketStream {
     @exclusivity(unchecked) var isWritable = true
     /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted.
     let dropMark: Int
-    private weak var transport: (any PacketStreamTransport)?
+    /// Let go of by `close` or `detach`, one of which always comes: the transport in turn holds the stream.
+    @exclusivity(unchecked) private var transport: (any PacketStreamTransport)?
 
     package init(transport: any PacketStreamTransport, dropMark: Int = 10_485_760) {
         self.transport = transport
@@ -47,10 +48,17 @@ package final class PacketStream {
         }
     }
 
+    /// Ends the network connection, after what is still to be written.
     func close() {
         if output.readableBytes > 0 { transport?.write(output) }
         output = ByteBuffer()
         transport?.close()
+        transport = nil
+    }
+
+    /// The network connection has ended by itself.
+    package func detach() {
+        output = ByteBuffer()
         transport = nil
     }
 }

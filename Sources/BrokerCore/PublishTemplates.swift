@@ -1,80 +1,89 @@
 import MQTTCodec
 import NIOCore
 
-/// One message in the encodings its subscribers need, each made once and copied from then on.
+/// One message at QoS 0 in the encodings its subscribers need, each made once and copied from then on.
 ///
-/// An encoding is chosen by protocol version, QoS and RETAIN; the Packet Identifier is patched into the copy.
+/// An encoding is chosen by protocol version and RETAIN. A message for one session alone is encoded straight into that
+/// session's output.
 struct PublishTemplates {
     private struct Template {
         var start = 0
         var length = 0
-        var packetIDOffset = 0
     }
 
     private var bytes = ByteBufferAllocator().buffer(capacity: 1_024)
-    private var templates = ContiguousArray(repeating: Template(), count: 12)
-    private var made: UInt16 = 0
+    private var templates = ContiguousArray(repeating: Template(), count: 4)
+    private var made: UInt8 = 0
+    private var isShared = false
 
     /// Forgets the last message.
+    ///
+    /// - Parameter isShared: whether more than one session gets the next one.
     @inline(__always)
-    mutating func begin() {
+    mutating func begin(isShared: Bool) {
+        self.isShared = isShared
         made = 0
         bytes.clear()
     }
 
-    /// Appends the PUBLISH to `output`.
+    /// Appends the PUBLISH to the stream's output.
     ///
     /// - Returns: false when it would be larger than `maximumPacketSize` [MQTT-3.1.2-24]; nothing is written then.
     @inline(__always)
     mutating func write(
         topic: RawSpan,
         payload: RawSpan,
-        properties: PublishProperties?,
-        qos: QoS,
+        publication: borrowing Publication,
+        now: NIODeadline,
         retain: Bool,
-        packetID: PacketID,
         to stream: PacketStream,
         maximumPacketSize: Int
     ) -> Bool {
-        let place = (stream.version == .v5 ? 6 : 0) + Int(qos.rawValue) * 2 + (retain ? 1 : 0)
-        if made & (1 << UInt16(place)) == 0 {
-            make(place, topic, payload, properties, qos: qos, retain: retain, version: stream.version)
+        guard isShared else {
+            let start = stream.output.writerIndex
+            Self.encode(topic, payload, publication, now, retain, stream.version, into: &stream.output)
+            guard stream.output.writerIndex - start <= maximumPacketSize else {
+                stream.output.moveWriterIndex(to: start)
+                return false
+            }
+            return true
+        }
+        let place = (stream.version == .v5 ? 2 : 0) + (retain ? 1 : 0)
+        if made & (1 << UInt8(place)) == 0 {
+            let start = bytes.readableBytes
+            Self.encode(topic, payload, publication, now, retain, stream.version, into: &bytes)
+            templates[place] = Template(start: start, length: bytes.readableBytes - start)
+            made |= 1 << UInt8(place)
         }
         let template = templates[place]
         guard template.length <= maximumPacketSize else { return false }
-        let start = stream.output.writerIndex
         bytes.withUnsafeReadableBytes { all in
             let range = template.start..<(template.start + template.length)
             _ = stream.output.writeBytes(UnsafeRawBufferPointer(rebasing: all[range]))
         }
-        if packetID != 0 { stream.output.setInteger(packetID, at: start + template.packetIDOffset) }
         return true
     }
 
-    private mutating func make(
-        _ place: Int,
+    @inline(__always)
+    private static func encode(
         _ topic: RawSpan,
         _ payload: RawSpan,
-        _ properties: PublishProperties?,
-        qos: QoS,
-        retain: Bool,
-        version: ProtocolVersion
+        _ publication: borrowing Publication,
+        _ now: NIODeadline,
+        _ retain: Bool,
+        _ version: ProtocolVersion,
+        into buffer: inout ByteBuffer
     ) {
-        var template = Template()
-        template.start = bytes.readableBytes
-        template.packetIDOffset = PacketEncoder.writePublish(
+        _ = PacketEncoder.writePublish(
             topic: topic,
             payload: payload,
-            properties: properties,
+            properties: version == .v5 ? publication.wireProperties(at: now) : nil,
             dup: false,
-            qos: qos,
+            qos: .atMostOnce,
             retain: retain,
-            packetID: qos == .atMostOnce ? 0 : 1,
+            packetID: 0,
             version: version,
-            into: &bytes
+            into: &buffer
         )
-        template.length = bytes.readableBytes - template.start
-        templates[place] = template
-        made |= 1 << UInt16(place)
     }
 }

@@ -41,6 +41,8 @@ package final class VirtualConnection: @unchecked Sendable {
     /// Keep Alive times one and a half; nil when switched off.
     var keepAliveTimeout: TimeAmount?
 
+    private var ownReference: ConnectionReference?
+
     /// Makes the core's end of a connection.
     package init(
         transportProtocol: TransportProtocol,
@@ -58,4 +60,26 @@ package final class VirtualConnection: @unchecked Sendable {
     package var clientID: String? { session?.clientID }
     /// Whether a session is attached.
     package var isConnected: Bool { session != nil }
+
+    /// What timers hold of it; made once, and emptied by `forgetReference`.
+    func reference() -> ConnectionReference {
+        if let ownReference { return ownReference }
+        let made = ConnectionReference(self)
+        ownReference = made
+        return made
+    }
+
+    /// The connection is over: whoever still holds its reference holds nothing.
+    func forgetReference() {
+        ownReference?.connection = nil
+        ownReference = nil
+    }
+}
+
+/// Stands for a connection in timers that may outlive it. A weak reference would do the same, but make every count of a
+/// reference to the connection, on the hot path, several times dearer.
+final class ConnectionReference {
+    fileprivate(set) var connection: VirtualConnection?
+
+    fileprivate init(_ connection: VirtualConnection) { self.connection = connection }
 }

@@ -66,29 +66,53 @@ package enum PacketEncoder {
         version: ProtocolVersion,
         into buffer: inout ByteBuffer
     ) -> Int {
-        let list: ByteBuffer? = version == .v5 ? properties?.writer.bytes : nil
-        let listLength = list?.readableBytes ?? 0
+        guard version == .v5 else {
+            return writePublish(topic, payload, nil, flags(dup, qos, retain), packetID, into: &buffer)
+        }
+        let list = properties?.writer.bytes ?? ByteBuffer()
+        var lengthAndList = ByteBuffer()
+        lengthAndList.writeVariableByteInteger(list.readableBytes)
+        lengthAndList.writeImmutableBuffer(list)
+        return lengthAndList.withUnsafeReadableBytes { list in
+            writePublish(topic, payload, list, flags(dup, qos, retain), packetID, into: &buffer)
+        }
+    }
+
+    @inline(__always)
+    private static func flags(_ dup: Bool, _ qos: QoS, _ retain: Bool) -> UInt8 {
+        (dup ? 0b1000 : 0) | qos.rawValue << 1 | (retain ? 1 : 0)
+    }
+
+    /// One look at the buffer's memory for the whole packet: each write of NIO's own checks it anew.
+    ///
+    /// - Parameter properties: the list with its length; nil in 3.1.1.
+    @inline(__always)
+    private static func writePublish(
+        _ topic: RawSpan,
+        _ payload: RawSpan,
+        _ properties: UnsafeRawBufferPointer?,
+        _ flags: UInt8,
+        _ packetID: PacketID,
+        into buffer: inout ByteBuffer
+    ) -> Int {
+        let hasPacketID = flags & 0b0110 != 0
         let remaining =
-            2 + topic.byteCount + (qos == .atMostOnce ? 0 : 2) + payload.byteCount
-            + (version == .v5 ? ByteBuffer.variableByteIntegerLength(listLength) + listLength : 0)
-        let start = buffer.writerIndex
-        buffer.reserveCapacity(minimumWritableBytes: remaining + 5)
-        buffer.writeInteger(
-            PacketType.publish.rawValue << 4 | (dup ? 0b1000 : 0) | qos.rawValue << 1 | (retain ? 1 : 0)
-        )
-        buffer.writeVariableByteInteger(remaining)
-        buffer.writeInteger(UInt16(truncatingIfNeeded: topic.byteCount))
-        _ = topic.withUnsafeBytes { buffer.writeBytes($0) }
+            2 + topic.byteCount + (hasPacketID ? 2 : 0) + (properties?.count ?? 0) + payload.byteCount
         var packetIDOffset = 0
-        if qos != .atMostOnce {
-            packetIDOffset = buffer.writerIndex - start
-            buffer.writeInteger(packetID)
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: remaining + 5) { bytes in
+            var writer = RawWriter(bytes)
+            writer.byte(PacketType.publish.rawValue << 4 | flags)
+            writer.variableByteInteger(remaining)
+            writer.twoBytes(UInt16(truncatingIfNeeded: topic.byteCount))
+            writer.copy(topic)
+            if hasPacketID {
+                packetIDOffset = writer.count
+                writer.twoBytes(packetID)
+            }
+            if let properties { writer.copy(properties) }
+            writer.copy(payload)
+            return writer.count
         }
-        if version == .v5 {
-            buffer.writeVariableByteInteger(listLength)
-            if let list { buffer.writeImmutableBuffer(list) }
-        }
-        _ = payload.withUnsafeBytes { buffer.writeBytes($0) }
         return packetIDOffset
     }
 
@@ -109,5 +133,46 @@ package enum PacketEncoder {
             version: version,
             into: &buffer
         )
+    }
+}
+
+/// Fills memory that is known to be large enough.
+private struct RawWriter {
+    private let bytes: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    @inline(__always)
+    init(_ bytes: UnsafeMutableRawBufferPointer) { self.bytes = bytes }
+
+    @inline(__always)
+    mutating func byte(_ value: UInt8) {
+        bytes[count] = value
+        count &+= 1
+    }
+
+    @inline(__always)
+    mutating func twoBytes(_ value: UInt16) {
+        bytes.storeBytes(of: value.bigEndian, toByteOffset: count, as: UInt16.self)
+        count &+= 2
+    }
+
+    @inline(__always)
+    mutating func variableByteInteger(_ value: Int) {
+        var left = value
+        while left >= 0x80 {
+            byte(UInt8(truncatingIfNeeded: left) | 0x80)
+            left >>= 7
+        }
+        byte(UInt8(truncatingIfNeeded: left))
+    }
+
+    @inline(__always)
+    mutating func copy(_ source: RawSpan) { source.withUnsafeBytes { copy($0) } }
+
+    @inline(__always)
+    mutating func copy(_ source: UnsafeRawBufferPointer) {
+        guard let from = source.baseAddress, let base = bytes.baseAddress else { return }
+        (base + count).copyMemory(from: from, byteCount: source.count)
+        count &+= source.count
     }
 }

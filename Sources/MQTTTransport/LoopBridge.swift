@@ -82,8 +82,7 @@ package final class LoopBridge: @unchecked Sendable {
 
 /// The core's end of a network connection on another loop.
 final class RemoteTransport: PacketStreamTransport {
-    // Weak: the handler ends on its own loop, while the core may be writing.
-    private weak let handler: MQTTChannelHandler?
+    private let handler: MQTTChannelHandler
     private let bridge: LoopBridge
 
     init(handler: MQTTChannelHandler, bridge: LoopBridge) {
@@ -92,10 +91,10 @@ final class RemoteTransport: PacketStreamTransport {
     }
 
     func write(_ bytes: ByteBuffer) {
-        if let handler { bridge.toLoop(.write(handler, bytes)) }
+        bridge.toLoop(.write(handler, bytes))
     }
 
     func close() {
-        if let handler { bridge.toLoop(.close(handler)) }
+        bridge.toLoop(.close(handler))
     }
 }

@@ -22,7 +22,6 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     private let transportProtocol: VirtualConnection.TransportProtocol
     private let limits: Limits
     private var dialogue: MQTTDialogue?
-    private var remoteTransport: RemoteTransport?
     private var context: ChannelHandlerContext?
 
     private var isClosing = false
@@ -104,16 +103,8 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
 
     private func begin(_ context: ChannelHandlerContext) {
         guard dialogue == nil else { return }
-        let transport: any PacketStreamTransport
-        if let bridge {
-            let remote = RemoteTransport(handler: self, bridge: bridge)
-            remoteTransport = remote
-            transport = remote
-        } else {
-            transport = self
-        }
         let made = MQTTDialogue(
-            transport: transport,
+            transport: bridge.map { RemoteTransport(handler: self, bridge: $0) } ?? self,
             transportProtocol: transportProtocol,
             remoteAddress: context.channel.remoteAddress?.description ?? "",
             limits: limits

@@ -31,7 +31,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// Begins a dialogue.
     ///
     /// - Parameters:
-    ///   - transport: carries the bytes; held weakly.
+    ///   - transport: carries the bytes; held until `ended`.
     ///   - limits: what the broker grants.
     package init(
         transport: any PacketStreamTransport,
@@ -76,6 +76,8 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// The network connection has ended, without or after a DISCONNECT.
     package func ended(_ broker: Broker) {
         state = .closed
+        partial = nil
+        stream.detach()
         broker.disconnect(connection, reason: .unspecifiedError)
     }
 

@@ -6,24 +6,34 @@ final class Route {
     /// carrying all their Subscription Identifiers (MQTT 5.0 §3.3.4).
     struct Destination {
         let session: Session
-        var qos: QoS
-        var retainAsPublished: Bool
-        var identifiers: [UInt32]
-        /// What of it remains for messages the session published itself: nil when every match said No Local.
-        var own: OwnShare
+        fileprivate(set) var qos: QoS
+        fileprivate(set) var retainAsPublished: Bool
+        /// nil for the great majority, which has neither Subscription Identifiers nor No Local.
+        fileprivate(set) var details: Details?
+    }
 
-        enum OwnShare {
-            case same
-            case nothing
-            case reduced(qos: QoS, identifiers: [UInt32])
+    /// What few destinations need.
+    final class Details {
+        @exclusivity(unchecked) fileprivate(set) var identifiers: [UInt32]
+        /// What remains for messages the session published itself; nil when every match said No Local.
+        @exclusivity(unchecked) fileprivate(set) var own: Own?
+
+        struct Own {
+            var qos: QoS
+            var identifiers: [UInt32]
+        }
+
+        fileprivate init(identifiers: [UInt32], own: Own?) {
+            self.identifiers = identifiers
+            self.own = own
         }
     }
 
-    fileprivate(set) var topic: [UInt8] = []
-    fileprivate(set) var topicHash: UInt64 = 0
-    fileprivate(set) var generation: UInt64 = 0
-    fileprivate(set) var destinations: ContiguousArray<Destination> = []
-    fileprivate(set) var sharedGroups: ContiguousArray<SubscriberList> = []
+    @exclusivity(unchecked) fileprivate(set) var topic: [UInt8] = []
+    @exclusivity(unchecked) fileprivate(set) var topicHash: UInt64 = 0
+    @exclusivity(unchecked) fileprivate(set) var generation: UInt64 = 0
+    @exclusivity(unchecked) fileprivate(set) var destinations: ContiguousArray<Destination> = []
+    @exclusivity(unchecked) fileprivate(set) var sharedGroups: ContiguousArray<SubscriberList> = []
 
     var isEmpty: Bool { destinations.isEmpty && sharedGroups.isEmpty }
 }
@@ -117,37 +127,45 @@ extension Route {
     /// Adds a matching subscription, merged with what the session already has in this route.
     fileprivate func merge(_ subscription: Subscription, matching: UInt64) {
         let session = subscription.session
-        let options = subscription.options
-        let identifiers = subscription.identifier == 0 ? [] : [subscription.identifier]
-        guard session.routeMatching == matching else {
+        if session.routeMatching == matching {
+            destinations[session.routePosition].merge(subscription)
+        } else {
             session.routeMatching = matching
             session.routePosition = destinations.count
-            destinations.append(
-                Destination(
-                    session: session,
-                    qos: options.qos,
-                    retainAsPublished: options.retainAsPublished,
-                    identifiers: identifiers,
-                    own: options.noLocal ? .nothing : .same
-                )
-            )
-            return
+            destinations.append(Destination(subscription))
         }
-        destinations[session.routePosition].merge(options, identifiers)
     }
 }
 
 extension Route.Destination {
-    fileprivate mutating func merge(_ options: SubscriptionOptions, _ added: [UInt32]) {
-        switch (own, options.noLocal) {
-        case (.same, true): own = .reduced(qos: qos, identifiers: identifiers)
-        case (.nothing, false): own = .reduced(qos: options.qos, identifiers: added)
-        case (.reduced(let ownQoS, let ownIdentifiers), false):
-            own = .reduced(qos: max(ownQoS, options.qos), identifiers: ownIdentifiers + added)
-        case (.same, false), (.nothing, true), (.reduced, true): break
+    fileprivate init(_ subscription: Subscription) {
+        let options = subscription.options
+        session = subscription.session
+        qos = options.qos
+        retainAsPublished = options.retainAsPublished
+        if subscription.identifier != 0 || options.noLocal {
+            let identifiers = subscription.identifierList
+            details = Route.Details(
+                identifiers: identifiers,
+                own: options.noLocal ? nil : .init(qos: options.qos, identifiers: identifiers)
+            )
+        }
+    }
+
+    fileprivate mutating func merge(_ subscription: Subscription) {
+        let options = subscription.options
+        if details != nil || subscription.identifier != 0 || options.noLocal {
+            let details = details ?? Route.Details(identifiers: [], own: .init(qos: qos, identifiers: []))
+            details.identifiers += subscription.identifierList
+            if !options.noLocal {
+                var own = details.own ?? .init(qos: options.qos, identifiers: [])
+                own.qos = max(own.qos, options.qos)
+                own.identifiers += subscription.identifierList
+                details.own = own
+            }
+            self.details = details
         }
         qos = max(qos, options.qos)
         retainAsPublished = retainAsPublished || options.retainAsPublished
-        identifiers += added
     }
 }

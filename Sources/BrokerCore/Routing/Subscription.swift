@@ -2,7 +2,8 @@ import MQTTCodec
 
 /// One subscription of one session, and its place in the index.
 final class Subscription {
-    unowned let session: Session
+    /// Its session, which in turn has it: `Session` lets go of its subscriptions when it ends.
+    let session: Session
     /// The Topic Filter as the client wrote it, `$share/…` included.
     let filter: TopicFilter
     var options: SubscriptionOptions
@@ -19,6 +20,9 @@ final class Subscription {
         self.options = options
         self.identifier = identifier
     }
+
+    /// Its Subscription Identifier as a message carries it.
+    var identifierList: [UInt32] { identifier == 0 ? [] : [identifier] }
 }
 
 /// The subscriptions at one Topic Filter, or the members of one shared subscription.

@@ -1,0 +1,65 @@
+import MQTTCodec
+import NIOCore
+
+/// A PUBLISH on its way through the core, apart from its topic and payload, which stay borrowed bytes as long as no
+/// queue, window or sink wants to keep them.
+struct Publication {
+    let qos: QoS
+    let retain: Bool
+    let properties: MessageProperties?
+    let expiresAt: NIODeadline
+    let publisher: SessionNumber
+    /// The message in memory of its own, once somebody needed that.
+    private(set) var message: Message?
+
+    init(
+        qos: QoS,
+        retain: Bool,
+        properties: MessageProperties?,
+        expiresAt: NIODeadline,
+        publisher: SessionNumber,
+        message: Message? = nil
+    ) {
+        self.qos = qos
+        self.retain = retain
+        self.properties = properties
+        self.expiresAt = expiresAt
+        self.publisher = publisher
+        self.message = message
+    }
+
+    /// The message in memory of its own, made once.
+    @inline(__always)
+    mutating func stored(_ topic: RawSpan, _ payload: RawSpan) -> Message {
+        if let message { return message }
+        let made = Message(
+            topic: topic,
+            payload: payload,
+            qos: qos,
+            retain: retain,
+            properties: properties,
+            expiresAt: expiresAt,
+            publisher: publisher
+        )
+        message = made
+        return made
+    }
+
+    /// The properties as MQTT 5 subscribers get them; nil when there are none.
+    func wireProperties(at now: NIODeadline) -> PublishProperties? {
+        guard properties != nil || expiresAt != .distantFuture else { return nil }
+        var wire = properties?.values ?? PublishProperties()
+        wire.messageExpiryInterval = expiresAt.remainingSeconds(at: now)
+        return wire
+    }
+}
+
+extension NIODeadline {
+    /// Seconds of a Message Expiry Interval that are left until this time, rounded up; nil when it never comes
+    /// [MQTT-3.3.2-6].
+    func remainingSeconds(at now: NIODeadline) -> UInt32? {
+        guard self != .distantFuture else { return nil }
+        let left = (self - now).nanoseconds
+        return left <= 0 ? 0 : UInt32(clamping: (left + 999_999_999) / 1_000_000_000)
+    }
+}
