@@ -129,6 +129,8 @@ extension Broker {
         connection.session = session
         connection.lastActivity = now
         connectedCount += 1
+        statistics.connections &+= 1
+        statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)
         if session.isPersistent {
             save(session)
             if !wasPersistent { saveContents(of: session) }

@@ -75,7 +75,7 @@ extension Broker {
                 )
             )
         }
-        statistics.sent &+= 1
+        countDelivery(outbound.message.payloadLength)
         markDirty(connection)
     }
 
@@ -123,6 +123,7 @@ extension Broker {
             version: stream.version,
             into: &stream.output
         )
+        statistics.packetsSent &+= 1
         markDirty(connection)
     }
 

@@ -8,14 +8,7 @@ extension Broker {
     package func publish(_ message: Message, from connection: VirtualConnection) -> ReasonCode {
         guard let session = connection.session else { return .notAuthorized }
         guard Int(message.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
-        var publication = Publication(
-            qos: message.qos,
-            retain: message.retain,
-            properties: message.properties,
-            expiresAt: message.expiresAt,
-            publisher: session.number,
-            message: message
-        )
+        var publication = Publication(message, publisher: session.number)
         return message.withBytes { topic, payload in
             admit(&publication, topic: topic, payload: payload, from: session)
         }
@@ -54,6 +47,7 @@ extension Broker {
         payload: RawSpan,
         from session: Session
     ) -> ReasonCode {
+        if topic.isSystemTopic { return .notAuthorized }
         if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
             return .notAuthorized
         }
@@ -61,7 +55,8 @@ extension Broker {
             let reason = retain(&publication, topic: topic, payload: payload)
             if reason.isError { return reason }
         }
-        statistics.received &+= 1
+        statistics.published &+= 1
+        statistics.publishedBytes &+= UInt64(truncatingIfNeeded: payload.byteCount)
         return route(&publication, topic: topic, payload: payload) ? .success : .noMatchingSubscribers
     }
 
@@ -77,6 +72,7 @@ extension Broker {
         )
         let topic = will.topic.string
         let payload = will.payload
+        if topic.utf8Span.span.bytes.isSystemTopic { return }
         if let authorizer, !authorizer.mayPublish(topic, client: session.identity) { return }
         if will.retain, retain(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan).isError {
             return
@@ -88,7 +84,7 @@ extension Broker {
     ///
     /// - Returns: whether anybody's did.
     @inline(__always)
-    private func route(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> Bool {
+    func route(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> Bool {
         let route = router.route(of: topic)
         guard !route.isEmpty else { return false }
         templates.begin(isShared: route.destinations.count > 1)
@@ -139,6 +135,13 @@ extension Broker {
         )
     }
 
+    @inline(__always)
+    func countDelivery(_ payloadLength: Int) {
+        statistics.delivered &+= 1
+        statistics.deliveredBytes &+= UInt64(truncatingIfNeeded: payloadLength)
+        statistics.packetsSent &+= 1
+    }
+
     /// Delivers to one session: at once where it can be, else to its queue.
     @inline(__always)
     private func deliver(
@@ -179,7 +182,7 @@ extension Broker {
             statistics.dropped &+= 1
             return
         }
-        statistics.sent &+= 1
+        countDelivery(payload.byteCount)
         markDirty(connection)
     }
 }
@@ -210,5 +213,16 @@ extension SubscriberList {
             connected = connected ?? candidate
         }
         return connected ?? subscriptions[turn]
+    }
+}
+
+extension RawSpan {
+    /// Whether it is a topic that only the broker publishes to.
+    @inline(__always)
+    fileprivate var isSystemTopic: Bool {
+        guard byteCount >= 5, unsafeLoad(fromUncheckedByteOffset: 0, as: UInt8.self) == UInt8(ascii: "$") else {
+            return false
+        }
+        return withUnsafeBytes { $0.starts(with: "$SYS/".utf8) }
     }
 }

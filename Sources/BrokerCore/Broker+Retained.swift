@@ -37,7 +37,7 @@ extension Broker {
     }
 
     private func currentRetained(_ topic: RawSpan) -> Message? {
-        guard let message = retained.message(of: topic) else { return nil }
+        guard let message = retained.message(of: topic) else { return systemRetained.message(of: topic) }
         guard message.expiresAt > now else {
             retained.remove(topic)
             retainedStore.removeRetained(TopicName(validated: topic))
@@ -50,7 +50,8 @@ extension Broker {
     func deliverRetained(for subscription: Subscription) {
         let session = subscription.session
         let options = subscription.options
-        retained.matching(subscription.filter) { message in
+        let tree = subscription.filter.filter.utf8.starts(with: "$SYS/".utf8) ? systemRetained : retained
+        tree.matching(subscription.filter) { message in
             guard message.expiresAt > now else { return }
             if options.noLocal, message.publisher == session.number { return }
             deliver(

@@ -10,6 +10,7 @@ struct TimerQueue {
         case keepAlive(ConnectionReference)
         case sessionExpiry(clientID: String, SessionNumber)
         case will(clientID: String, SessionNumber)
+        case systemTopics
     }
 
     private struct Entry: Comparable {
@@ -54,6 +55,7 @@ extension Broker {
 
     /// A network connection is open and has the connect timeout to send its CONNECT [MQTT-3.1.4-1].
     package func expectConnect(on connection: VirtualConnection) {
+        statistics.sockets &+= 1
         timers.add(
             .connectTimeout(connection.reference()),
             at: now + .seconds(Int64(limits.connectTimeout))
@@ -61,8 +63,24 @@ extension Broker {
     }
 
     /// The client is heard of (any packet, a heartbeat): restarts its Keep Alive.
+    ///
+    /// - Parameter bytes: of MQTT, for the statistics.
     @inline(__always)
-    package func heard(from connection: VirtualConnection) { connection.lastActivity = now }
+    package func heard(from connection: VirtualConnection, bytes: Int = 0) {
+        connection.lastActivity = now
+        statistics.bytesReceived &+= UInt64(truncatingIfNeeded: bytes)
+    }
+
+    /// Counts MQTT packets that were read.
+    @inline(__always)
+    package func received(packets: Int) { statistics.packetsReceived &+= UInt64(truncatingIfNeeded: packets) }
+
+    /// The adapter has appended a packet to the connection's output.
+    @inline(__always)
+    package func sentPacket(on connection: VirtualConnection) {
+        statistics.packetsSent &+= 1
+        markDirty(connection)
+    }
 
     /// Starts the Keep Alive check.
     ///
@@ -96,7 +114,9 @@ extension Broker {
             guard let session = sessions[clientID], session.number == number else { return }
             session.isExpiryScheduled = false
             guard session.connection == nil else { return }
-            if session.expiresAt <= now { endSession(session) } else { scheduleExpiry(session) }
+            guard session.expiresAt <= now else { return scheduleExpiry(session) }
+            statistics.sessionsExpired &+= 1
+            endSession(session)
         case .will(let clientID, let number):
             guard let session = sessions[clientID], session.number == number, let due = session.willDueAt,
                 due <= now, let will = session.will
@@ -105,6 +125,7 @@ extension Broker {
             session.willDueAt = nil
             save(session)
             publishWill(will, of: session)
+        case .systemTopics: updateSystemTopics()
         }
     }
 

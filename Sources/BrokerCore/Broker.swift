@@ -29,6 +29,9 @@ package final class Broker {
     var lastSessionNumber: UInt64 = 0
     @exclusivity(unchecked) var router: Router
     @exclusivity(unchecked) var retained: RetainedMessages
+    /// The broker's own, under `$SYS`; neither stored nor limited.
+    var systemRetained: RetainedMessages
+    var systemTopics: SystemTopics?
     @exclusivity(unchecked) var templates = PublishTemplates()
     @exclusivity(unchecked) var dirty: ContiguousArray<VirtualConnection> = []
     /// Clients to be disconnected once the message that is being routed has reached everybody.
@@ -58,6 +61,7 @@ package final class Broker {
         self.now = now
         router = Router(hash: hash)
         retained = RetainedMessages(hash: hash)
+        systemRetained = RetainedMessages(hash: hash)
         recover()
     }
 
@@ -77,28 +81,21 @@ package final class Broker {
         dirty = []
         for connection in leaving {
             connection.isDirty = false
-            connection.flush()
+            statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
             if let session = connection.session, !session.queue.isEmpty { sendQueued(session) }
         }
     }
 }
 
-/// Counts since the start; messages are Application Messages, not packets.
-package struct Statistics: Sendable {
-    /// Messages published by clients and accepted.
-    package var received: UInt64 = 0
-    /// Messages handed to clients' outlets.
-    package var sent: UInt64 = 0
-    /// Messages not delivered to one client: its queue or connection was full, or they were too large or too old for it.
-    package var dropped: UInt64 = 0
-}
-
 extension VirtualConnection {
+    /// - Returns: bytes that left; 0 for a message sink.
     @inline(__always)
-    func flush() {
+    func flush() -> Int {
         switch outlet {
-        case .packets(let stream): stream.flush()
-        case .messages(let sink): sink.flush()
+        case .packets(let stream): return stream.flush()
+        case .messages(let sink):
+            sink.flush()
+            return 0
         }
     }
 

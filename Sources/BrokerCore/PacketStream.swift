@@ -37,8 +37,11 @@ package final class PacketStream {
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
 
     /// Hands the output over, unless the network connection is full.
-    func flush() {
-        guard isWritable, output.readableBytes > 0 else { return }
+    ///
+    /// - Returns: its bytes.
+    func flush() -> Int {
+        let count = output.readableBytes
+        guard isWritable, count > 0 else { return 0 }
         transport?.write(output)
         // The transport has usually written by now, and then clearing reuses the memory.
         if output.capacity > Self.keptCapacity {
@@ -46,6 +49,7 @@ package final class PacketStream {
         } else {
             output.clear()
         }
+        return count
     }
 
     /// Ends the network connection, after what is still to be written.

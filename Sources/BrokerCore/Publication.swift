@@ -28,6 +28,18 @@ struct Publication {
         self.message = message
     }
 
+    /// A message that an adapter or the broker itself has made.
+    init(_ message: Message, publisher: SessionNumber? = nil) {
+        self.init(
+            qos: message.qos,
+            retain: message.retain,
+            properties: message.properties,
+            expiresAt: message.expiresAt,
+            publisher: publisher ?? message.publisher,
+            message: message
+        )
+    }
+
     /// The message in memory of its own, made once.
     @inline(__always)
     mutating func stored(_ topic: RawSpan, _ payload: RawSpan) -> Message {

@@ -54,7 +54,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// Bytes have arrived, cut anywhere.
     package func receive(_ bytes: ByteBuffer, _ broker: Broker) {
         guard state != .closed else { return }
-        broker.heard(from: connection)
+        broker.heard(from: connection, bytes: bytes.readableBytes)
         var buffer: ByteBuffer
         if var joined = partial.take() {
             joined.writeImmutableBuffer(bytes)
@@ -87,6 +87,8 @@ package final class MQTTDialogue: @unchecked Sendable {
     }
 
     private func readPackets(_ buffer: inout ByteBuffer, _ broker: Broker) throws(MalformedPacket) {
+        var packets = 0
+        defer { broker.received(packets: packets) }
         while state != .closed {
             guard
                 let header = try FixedHeader.parse(
@@ -94,6 +96,7 @@ package final class MQTTDialogue: @unchecked Sendable {
                     maximumPacketSize: decoder.maximumPacketSize
                 ), header.packetLength <= buffer.readableBytes
             else { return }
+            packets &+= 1
             if header.type == .publish, state == .connected {
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
                 buffer.moveReaderIndex(forwardBy: header.packetLength)
@@ -129,7 +132,7 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     func send(_ packet: Packet, _ broker: Broker) {
         PacketEncoder.encode(packet, version: stream.version, into: &stream.output)
-        broker.markDirty(connection)
+        broker.sentPacket(on: connection)
     }
 
     func acknowledge(_ type: PacketType, _ packetID: PacketID, _ reason: ReasonCode, _ broker: Broker) {
@@ -140,7 +143,7 @@ package final class MQTTDialogue: @unchecked Sendable {
             version: stream.version,
             into: &stream.output
         )
-        broker.markDirty(connection)
+        broker.sentPacket(on: connection)
     }
 
     /// The client broke the protocol: it is told, if its version has words for it, and the connection ends.

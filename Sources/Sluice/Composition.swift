@@ -31,10 +31,11 @@ struct Composition {
         announce()
         let configuration = loaded.configuration
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
-        let core = CoreLoop(
-            eventLoop: eventLoopGroup.next(),
-            broker: Broker(limits: configuration.limits, queue: configuration.queue, now: .now())
-        )
+        let broker = Broker(limits: configuration.limits, queue: configuration.queue, now: .now())
+        if configuration.systemInterval > 0 {
+            broker.publishSystemTopics(every: .seconds(Int64(configuration.systemInterval)), version: Version.current)
+        }
+        let core = CoreLoop(eventLoop: eventLoopGroup.next(), broker: broker)
         let channels = MQTTChannels(core: core, eventLoopGroup: eventLoopGroup, limits: configuration.limits)
         let services = configuration.listeners.map { listener in
             ServiceGroupConfiguration.ServiceConfiguration(

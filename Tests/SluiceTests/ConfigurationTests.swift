@@ -44,6 +44,7 @@ import Testing
             """
             node: here
             threads: 3
+            sys_interval: 23
             listeners:
               - { protocol: http, bind: "[::1]:0", websocket_path: /ws, allowed_origins: ["https://a.example"] }
             access: { anonymous: true }
@@ -88,6 +89,7 @@ import Testing
         #expect(configuration.queue == queue)
         #expect(configuration.node == "here")
         #expect(configuration.threads == 3)
+        #expect(configuration.systemInterval == 23)
         #expect(configuration.access.anonymous == true)
         #expect(configuration.log == LogConfiguration(level: .debug, format: .json))
         let http = try #require(configuration.listeners.first)

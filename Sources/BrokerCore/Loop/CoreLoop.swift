@@ -17,6 +17,8 @@ package final class CoreLoop: @unchecked Sendable {
         self.eventLoop = eventLoop
         self.broker = broker
         broker.onDirty = { [unowned self] in scheduleFlush() }
+        // What recovery left to be done at some time.
+        submit { _ in }
     }
 
     /// Runs work on the core, in the order submitted by each thread; many submissions share one wake-up.

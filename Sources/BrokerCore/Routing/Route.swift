@@ -45,7 +45,7 @@ final class Route {
 struct Router {
     private static let cacheSize = 8_192
 
-    private var index: SubscriptionIndex
+    private(set) var index: SubscriptionIndex
     private let hash: TopicHash
     private var cache: ContiguousArray<Route?>
     private var seenOnce: ContiguousArray<UInt64>

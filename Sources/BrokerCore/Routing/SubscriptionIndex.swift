@@ -10,6 +10,10 @@ struct SubscriptionIndex {
     private var freeNodes: [Int32] = []
     private var wildcards: LevelTrie<FilterNode>
     private let hash: TopicHash
+    /// Subscriptions of all sessions.
+    private(set) var count = 0
+    /// Those of them that are members of a shared subscription.
+    private(set) var sharedCount = 0
     /// Raised by each change to a filter with wildcards: any topic's route may be different now.
     private(set) var generation: UInt64 = 0
 
@@ -21,6 +25,8 @@ struct SubscriptionIndex {
     /// Adds a subscription.
     mutating func insert(_ subscription: Subscription) {
         let filter = subscription.filter
+        count += 1
+        if filter.shareName != nil { sharedCount += 1 }
         let path = filter.filter.utf8Span.span.bytes
         guard filter.hasWildcards else { return makeExactNode(path).add(subscription) }
         generation &+= 1
@@ -36,6 +42,8 @@ struct SubscriptionIndex {
 
     /// Removes a subscription.
     mutating func remove(_ subscription: Subscription) {
+        count -= 1
+        if subscription.filter.shareName != nil { sharedCount -= 1 }
         let path = subscription.filter.filter.utf8Span.span.bytes
         guard subscription.filter.hasWildcards else { return removeExact(subscription, path) }
         generation &+= 1

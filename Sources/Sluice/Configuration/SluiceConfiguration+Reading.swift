@@ -13,6 +13,7 @@ extension SluiceConfiguration {
         listeners = isDefault ? Self.defaultListeners : []
         file.text("node", &node)
         file.integer("threads", in: 1...1_024, &threads)
+        file.integer("sys_interval", in: 0...86_400, &systemInterval)
         if let entries = file.mappings("listeners") {
             listeners = entries.compactMap { entry in
                 var entry = entry

@@ -14,6 +14,8 @@ package struct SluiceConfiguration: Equatable, Sendable {
     /// What one session may hold for its client.
     package var queue = QueueLimits()
     package var storage = StorageBackend.memory
+    /// Seconds from one publication of the `$SYS` topics to the next; 0 switches them off.
+    package var systemInterval = 10
     package var log = LogConfiguration()
 }
 

@@ -1,0 +1,29 @@
+/// Counts since the start. Packets and bytes are those of MQTT connections; messages are of all clients.
+package struct Statistics: Sendable, Equatable {
+    /// MQTT Control Packets, of any type.
+    package var packetsReceived: UInt64 = 0
+    package var packetsSent: UInt64 = 0
+    /// Bytes of MQTT connections.
+    package var bytesReceived: UInt64 = 0
+    package var bytesSent: UInt64 = 0
+    /// Messages published by clients and accepted.
+    package var published: UInt64 = 0
+    /// Bytes of their payloads.
+    package var publishedBytes: UInt64 = 0
+    /// Messages handed to clients' outlets.
+    package var delivered: UInt64 = 0
+    /// Bytes of their payloads.
+    package var deliveredBytes: UInt64 = 0
+    /// Messages not delivered to one client: its queue or connection was full, or they were too large or too old for it.
+    package var dropped: UInt64 = 0
+    /// MQTT network connections opened.
+    package var sockets: UInt64 = 0
+    /// Clients that were let in.
+    package var connections: UInt64 = 0
+    /// Clients connected at a time, at most.
+    package var maximumConnected = 0
+    /// Sessions whose Session Expiry Interval ended.
+    package var sessionsExpired: UInt64 = 0
+
+    package init() {}
+}

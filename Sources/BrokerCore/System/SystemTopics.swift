@@ -1,0 +1,112 @@
+import MQTTCodec
+package import NIOCore
+
+/// What the broker says of itself under `$SYS`, in the names mosquitto uses.
+struct SystemTopics {
+    private let interval: TimeAmount
+    private let version: String
+    private let started: NIODeadline
+    private var updated: NIODeadline
+    private var published: [String: String] = [:]
+    private var loads: [String: LoadAverage] = [:]
+
+    init(interval: TimeAmount, version: String, now: NIODeadline) {
+        self.interval = interval
+        self.version = version
+        started = now
+        updated = now
+    }
+
+    /// When the topics are due again.
+    var due: NIODeadline { updated + interval }
+
+    /// The topics, below `$SYS/broker/`, whose values have changed since the last time.
+    mutating func changes(_ broker: Broker) -> [(topic: String, value: String)] {
+        let now = broker.now
+        let seconds = Double((now - updated).nanoseconds) / 1e9
+        updated = now
+        var values = counts(broker, uptime: (now - started).nanoseconds / 1_000_000_000)
+        for (name, counter) in rates(broker.statistics) {
+            loads[name, default: LoadAverage()].update(counter, seconds: seconds)
+            for (minutes, average) in zip(LoadAverage.windows, loads[name]?.averages ?? []) {
+                values.append(("load/\(name)/\(minutes)min", Self.hundredths(average)))
+            }
+        }
+        return values.filter { published.updateValue($0.value, forKey: $0.topic) != $0.value }
+    }
+
+    private func counts(_ broker: Broker, uptime: Int64) -> [(topic: String, value: String)] {
+        let statistics = broker.statistics
+        let connected = broker.connectedCount
+        let total = broker.sessions.count
+        return [
+            ("version", "sluice version \(version)"),
+            ("uptime", "\(uptime) seconds"),
+            ("clients/connected", "\(connected)"),
+            ("clients/disconnected", "\(total - connected)"),
+            ("clients/total", "\(total)"),
+            ("clients/maximum", "\(statistics.maximumConnected)"),
+            ("clients/expired", "\(statistics.sessionsExpired)"),
+            ("messages/received", "\(statistics.packetsReceived)"),
+            ("messages/sent", "\(statistics.packetsSent)"),
+            ("bytes/received", "\(statistics.bytesReceived)"),
+            ("bytes/sent", "\(statistics.bytesSent)"),
+            ("publish/messages/received", "\(statistics.published)"),
+            ("publish/messages/sent", "\(statistics.delivered)"),
+            ("publish/messages/dropped", "\(statistics.dropped)"),
+            ("publish/bytes/received", "\(statistics.publishedBytes)"),
+            ("publish/bytes/sent", "\(statistics.deliveredBytes)"),
+            ("retained messages/count", "\(broker.retained.count)"),
+            ("subscriptions/count", "\(broker.router.index.count)"),
+            ("shared_subscriptions/count", "\(broker.router.index.sharedCount)"),
+        ]
+    }
+
+    private func rates(_ statistics: Statistics) -> [(name: String, counter: UInt64)] {
+        [
+            ("messages/received", statistics.packetsReceived),
+            ("messages/sent", statistics.packetsSent),
+            ("publish/received", statistics.published),
+            ("publish/sent", statistics.delivered),
+            ("publish/dropped", statistics.dropped),
+            ("bytes/received", statistics.bytesReceived),
+            ("bytes/sent", statistics.bytesSent),
+            ("connections", statistics.connections),
+            ("sockets", statistics.sockets),
+        ]
+    }
+
+    /// Two decimal places, without Foundation.
+    private static func hundredths(_ value: Double) -> String {
+        let hundredths = Int((value * 100).rounded())
+        let fraction = hundredths % 100
+        return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction)"
+    }
+}
+
+extension Broker {
+    /// Publishes `$SYS` topics from now on.
+    ///
+    /// - Parameters:
+    ///   - interval: from one publication to the next.
+    ///   - version: the version of this broker.
+    package func publishSystemTopics(every interval: TimeAmount, version: String) {
+        systemTopics = SystemTopics(interval: interval, version: version, now: now)
+        updateSystemTopics()
+    }
+
+    /// Publishes what has changed, retained, and outside the store and the limits.
+    func updateSystemTopics() {
+        guard var topics = systemTopics.take() else { return }
+        for (name, value) in topics.changes(self) {
+            let topic = "$SYS/broker/\(name)".utf8Span.span.bytes
+            let payload = value.utf8Span.span.bytes
+            let message = Message(topic: topic, payload: payload, qos: .atMostOnce, retain: true)
+            systemRetained.set(message, topic: topic)
+            var publication = Publication(message)
+            _ = route(&publication, topic: topic, payload: payload)
+        }
+        timers.add(.systemTopics, at: topics.due)
+        systemTopics = topics
+    }
+}
