@@ -67,7 +67,7 @@ import Testing
             header.type == .publish, header.packetLength <= bytes.readableBytes
         else { return }
         let packet = bytes.readableBytesSpan.extracting(first: header.packetLength)
-        let found = try? publish(packet, header, version)
+        let found = try? decodeByLayout(packet, header, version)
         #expect(found == decoded(bytes, version), "\(Array(bytes.readableBytesView))")
     }
 

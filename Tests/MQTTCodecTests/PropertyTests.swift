@@ -5,11 +5,13 @@ import Testing
 
 /// Which property may stand in which packet (MQTT 5.0 table 2-4), written down once more and apart from the codec.
 @Suite struct PropertyTests {
-    struct Place: Sendable {
+    struct Place: Sendable, CustomTestStringConvertible {
         let name: String
         let role: PacketDecoder.Role
         let before: String
         let after: String
+
+        var testDescription: String { name }
 
         func bytes(_ list: String) -> ByteBuffer { wire("\(before) { \(list) } \(after)") }
     }

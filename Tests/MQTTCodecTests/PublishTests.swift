@@ -19,7 +19,7 @@ import Testing
         let reason: ReasonCode?
         do throws(MalformedPacket) {
             let header = try FixedHeader.parse(bytes.readableBytesSpan, maximumPacketSize: .max)
-            if let header { _ = try publish(bytes.readableBytesSpan, header, vector.version) }
+            if let header { _ = try decodeByLayout(bytes.readableBytesSpan, header, vector.version) }
             reason = nil
         } catch {
             reason = error.reason

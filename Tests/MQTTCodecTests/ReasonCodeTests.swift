@@ -5,12 +5,14 @@ import Testing
 
 /// Which Reason Code may stand in which packet (MQTT 5.0 table 2-6 and each packet's own), apart from the codec.
 @Suite struct ReasonCodeTests {
-    struct Place: Sendable {
+    struct Place: Sendable, CustomTestStringConvertible {
         let name: String
         let role: PacketDecoder.Role
         let before: String
         let after: String
         let allowed: Set<UInt8>
+
+        var testDescription: String { name }
     }
 
     private static let publishing: Set<UInt8> = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]

@@ -90,7 +90,7 @@ func failure(
 }
 
 /// Decodes PUBLISH as the broker does: by the layout of its bytes.
-func publish(
+func decodeByLayout(
     _ packet: RawSpan,
     _ header: FixedHeader,
     _ version: ProtocolVersion
