@@ -6,7 +6,8 @@ extension Broker {
     ///
     /// What the session still owes the client is sent by `resume`, after the adapter has answered.
     package func connect(_ request: ConnectRequest, on connection: VirtualConnection) -> ConnectResult {
-        guard !isShuttingDown else { return refuse(.serverShuttingDown, request) }
+        // Server shutting down is a DISCONNECT's reason; CONNACK has no such code [MQTT-3.2.2-8].
+        guard !isShuttingDown else { return refuse(.serverUnavailable, request) }
         guard connection.session == nil else { return refuse(.protocolError, request) }
         let isAssigned = request.clientID.isEmpty
         let clientID = isAssigned ? assignedClientID() : request.clientID

@@ -33,6 +33,15 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
         hasWildcards = try Self.checkWildcards(filter)
     }
 
+    /// Byte for byte: `String` would take canonically equivalent characters for the same [MQTT-4.7.3-4].
+    package static func == (left: TopicFilter, right: TopicFilter) -> Bool {
+        left.string.utf8.elementsEqual(right.string.utf8)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        string.utf8Span.span.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+
     package var description: String { string }
 
     /// Whether a topic matches, level by level; the index in the broker's core is the fast way to ask many filters.

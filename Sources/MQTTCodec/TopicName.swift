@@ -21,6 +21,15 @@ package struct TopicName: Hashable, Sendable, CustomStringConvertible {
         string = utf8.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
     }
 
+    /// Byte for byte: `String` would take canonically equivalent characters for the same [MQTT-4.7.3-4].
+    package static func == (left: TopicName, right: TopicName) -> Bool {
+        left.string.utf8.elementsEqual(right.string.utf8)
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        string.utf8Span.span.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+
     /// Whether it begins with `$`, which wildcards at the first level don't match [MQTT-4.7.2-1].
     package var isReserved: Bool { string.utf8.first == UInt8(ascii: "$") }
 

@@ -48,6 +48,9 @@ package final class MQTTDialogue: @unchecked Sendable {
         decoder = PacketDecoder(role: .server, maximumPacketSize: limits.maximumPacketSize)
     }
 
+    /// Bytes encoded for the client that have not left yet.
+    package var outputBytes: Int { stream.output.readableBytes }
+
     /// The network connection is open.
     package func begin(_ broker: Broker) { broker.expectConnect(on: connection) }
 

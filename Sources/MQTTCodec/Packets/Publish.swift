@@ -113,7 +113,7 @@ package struct PublishLayout: Sendable {
         position = topic.upperBound
         guard position <= end else { throw short }
         guard topicLength > 0 ? TopicName.validate(packet.extracting(topic)) : version == .v5 else {
-            throw MalformedPacket(.topicNameInvalid, "no Topic Name [MQTT-3.3.2-2], [MQTT-4.7.3-1]")
+            throw refusal(of: packet.extracting(topic))
         }
         var packetID: PacketID = 0
         if flags.qos != .atMostOnce {
@@ -136,6 +136,14 @@ package struct PublishLayout: Sendable {
     }
 
     private static var short: MalformedPacket { .malformed("the packet ends inside a field") }
+
+    @inline(never)
+    private static func refusal(of topic: RawSpan) -> MalformedPacket {
+        guard UTF8Text.isValid(topic) else {
+            return .malformed("a Topic Name that is not well-formed UTF-8 without U+0000 [MQTT-1.5.4-1]")
+        }
+        return MalformedPacket(.topicNameInvalid, "no Topic Name [MQTT-3.3.2-2], [MQTT-4.7.3-1]")
+    }
 
     /// - Returns: the list's bytes after its length.
     @inline(__always)

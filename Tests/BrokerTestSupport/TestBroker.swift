@@ -1,0 +1,111 @@
+package import BrokerCore
+package import MQTTCodec
+package import NIOCore
+
+/// A broker with virtual time and no sockets: it does what a test says, when the test says it.
+package final class TestBroker {
+    /// When every test broker starts.
+    package static let start = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+
+    /// The broker itself.
+    package let broker: Broker
+    /// What outlives it.
+    package let store: any SessionStore & RetainedStore
+    private var isDirty = false
+
+    /// Starts a broker.
+    ///
+    /// - Parameters:
+    ///   - store: give a former broker's to start again after it.
+    ///   - time: when it starts.
+    ///   - queue: changes the limits of queues.
+    ///   - limits: changes the other limits.
+    package init(
+        authenticator: any Authenticator = AnonymousAccess(),
+        authorizer: (any Authorizer)? = nil,
+        store: any SessionStore & RetainedStore = MemoryStore(),
+        time: NIODeadline = TestBroker.start,
+        queue: (inout QueueLimits) -> Void = { _ in },
+        limits: (inout Limits) -> Void = { _ in }
+    ) {
+        var wantedLimits = Limits()
+        limits(&wantedLimits)
+        var wantedQueue = QueueLimits()
+        queue(&wantedQueue)
+        self.store = store
+        broker = Broker(
+            limits: wantedLimits,
+            queue: wantedQueue,
+            authenticator: authenticator,
+            authorizer: authorizer,
+            store: store,
+            now: time
+        )
+        broker.onDirty = { [unowned self] in isDirty = true }
+    }
+
+    /// A broker that starts from this one's store, as after a crash at the present time.
+    package func restarted() -> TestBroker { TestBroker(store: store, time: broker.now) }
+
+    /// Ends ticks until nothing is left to send.
+    package func flush() {
+        while isDirty {
+            isDirty = false
+            broker.flush()
+        }
+    }
+
+    /// Moves the time on, in one step.
+    package func advance(to time: NIODeadline) {
+        broker.advance(to: time)
+        flush()
+    }
+
+    /// Moves the time on, in one step.
+    package func advance(seconds: Double) {
+        advance(to: broker.now + .milliseconds(Int64(seconds * 1_000)))
+    }
+
+    /// An open network connection that has sent nothing yet.
+    package func open(_ version: ProtocolVersion = .v5) -> TestClient { TestClient(self, version) }
+
+    /// A connected client.
+    ///
+    /// - Parameter configure: changes CONNECT before it is sent.
+    /// - Throws: when the answer is not a CONNACK with Success.
+    package func connect(
+        _ clientID: String,
+        _ version: ProtocolVersion = .v5,
+        _ configure: (inout Connect) -> Void = { _ in }
+    ) throws -> TestClient {
+        let client = open(version)
+        let connack = try client.connect(clientID, configure)
+        guard let connack, connack.reasonCode == .success else {
+            throw UnexpectedAnswer(wanted: "CONNACK with Success", got: "\(connack as Connack?)")
+        }
+        return client
+    }
+
+    /// A connected client with a session that outlives its connections for an hour (for ever in MQTT 3.1.1).
+    package func connectPersistent(
+        _ clientID: String,
+        _ version: ProtocolVersion = .v5,
+        _ configure: (inout Connect) -> Void = { _ in }
+    ) throws -> TestClient {
+        try connect(clientID, version) {
+            $0.cleanStart = false
+            if version == .v5 { $0.properties.sessionExpiryInterval = 3_600 }
+            configure(&$0)
+        }
+    }
+}
+
+/// The broker answered something else than the test goes on from.
+package struct UnexpectedAnswer: Error, CustomStringConvertible {
+    /// What the test waits for.
+    package let wanted: String
+    /// What came instead.
+    package let got: String
+
+    package var description: String { "wanted \(wanted), got \(got)" }
+}
