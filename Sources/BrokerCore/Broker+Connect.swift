@@ -7,28 +7,32 @@ extension Broker {
     /// What the session still owes the client is sent by `resume`, after the adapter has answered.
     package func connect(_ request: ConnectRequest, on connection: VirtualConnection) -> ConnectResult {
         // Server shutting down is a DISCONNECT's reason; CONNACK has no such code [MQTT-3.2.2-8].
-        guard !isShuttingDown else { return refuse(.serverUnavailable, request) }
-        guard connection.session == nil else { return refuse(.protocolError, request) }
+        guard !isShuttingDown else { return refuse(connection, .serverUnavailable, request) }
+        guard connection.session == nil else { return refuse(connection, .protocolError, request) }
+        if case .packets = connection.outlet, connectionRate?.take(at: now) == false {
+            return refuse(connection, .connectionRateExceeded, request)
+        }
         let isAssigned = request.clientID.isEmpty
         let clientID = isAssigned ? assignedClientID() : request.clientID
         let userName: String?
         switch authenticate(request, clientID, connection) {
         case .accepted(let name): userName = name
-        case .badCredentials: return refuse(.badUserNameOrPassword, request)
-        case .notAuthorized: return refuse(.notAuthorized, request)
+        case .badCredentials: return refuse(connection, .badUserNameOrPassword, request)
+        case .notAuthorized: return refuse(connection, .notAuthorized, request)
         }
         guard connectedCount < limits.connections || sessions[clientID]?.connection != nil else {
-            return refuse(.serverBusy, request)
+            return refuse(connection, .serverBusy, request)
         }
         if let will = request.will {
-            guard Int(will.qos.rawValue) <= limits.maximumQoS else { return refuse(.qosNotSupported, request) }
-            guard !will.retain || limits.retainAvailable else { return refuse(.retainNotSupported, request) }
+            guard Int(will.qos.rawValue) <= limits.maximumQoS else { return refuse(connection, .qosNotSupported, request) }
+            guard !will.retain || limits.retainAvailable else { return refuse(connection, .retainNotSupported, request) }
         }
 
         let former = takeOver(clientID, cleanStart: request.cleanStart)
         let session = former ?? makeSession(clientID)
         session.userName = userName
         let keepAlive = attach(connection, to: session, request)
+        observer?.client(connection, .connected(clientID: clientID, userName: userName))
         return ConnectResult(
             reasonCode: .success,
             sessionPresent: former != nil,
@@ -48,8 +52,13 @@ extension Broker {
         sendQueued(session)
     }
 
-    private func refuse(_ reason: ReasonCode, _ request: ConnectRequest) -> ConnectResult {
-        ConnectResult(
+    private func refuse(
+        _ connection: VirtualConnection,
+        _ reason: ReasonCode,
+        _ request: ConnectRequest
+    ) -> ConnectResult {
+        observer?.client(connection, .refused(reason, detail: nil))
+        return ConnectResult(
             reasonCode: reason,
             sessionPresent: false,
             clientID: request.clientID,
@@ -121,10 +130,11 @@ extension Broker {
         session.will = request.will
         session.willDueAt = nil
         session.receiveMaximum = min(Int(request.receiveMaximum), limits.inflightMessages)
-        session.maximumPacketSize = request.maximumPacketSize
         session.connection = connection
         switch connection.outlet {
-        case .packets(let stream): session.stream = stream
+        case .packets(let stream):
+            session.stream = stream
+            stream.maximumPacketSize = request.maximumPacketSize
         case .messages(let sink): session.sink = sink
         }
         connection.session = session

@@ -57,7 +57,7 @@ extension Broker {
     private func write(_ outbound: OutboundMessage, id: PacketID, dup: Bool, to session: Session) {
         guard let connection = session.connection else { return }
         if let stream = session.stream {
-            guard writePublish(outbound, id: id, dup: dup, to: stream, session) else {
+            guard writePublish(outbound, id: id, dup: dup, to: stream) else {
                 // Too large for this client: treated as if it had been sent [MQTT-3.1.2-25].
                 statistics.dropped &+= 1
                 if id != 0, let entry = session.window.complete(id) { forget(entry.outbound, of: session) }
@@ -83,8 +83,7 @@ extension Broker {
         _ outbound: OutboundMessage,
         id: PacketID,
         dup: Bool,
-        to stream: PacketStream,
-        _ session: Session
+        to stream: PacketStream
     ) -> Bool {
         var properties: PublishProperties?
         if stream.version == .v5, outbound.hasWireProperties {
@@ -107,7 +106,7 @@ extension Broker {
                 into: &stream.output
             )
         }
-        guard stream.output.writerIndex - start <= session.maximumPacketSize else {
+        guard stream.output.writerIndex - start <= stream.maximumPacketSize else {
             stream.output.moveWriterIndex(to: start)
             return false
         }

@@ -14,6 +14,7 @@ extension Broker {
     ) {
         connection.forgetReference()
         guard let session = connection.session else { return }
+        observer?.client(connection, .left(clientID: session.clientID, reason))
         if let sessionExpiryInterval, session.isPersistent {
             session.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
             if !session.isPersistent { sessionStore.removeSession(session.clientID) }
@@ -33,16 +34,27 @@ extension Broker {
     }
 
     /// The broker ends a connection: tells the client, closes, and lets the session go on as it may.
-    package func end(_ connection: VirtualConnection, reason: ReasonCode) {
+    ///
+    /// - Parameter detail: what the client did wrong, for its own eyes and the log.
+    package func end(_ connection: VirtualConnection, reason: ReasonCode, detail: String? = nil) {
         connection.forgetReference()
-        if let session = connection.session { detach(connection, from: session) }
-        connection.close(reason)
+        if let session = connection.session {
+            observer?.client(connection, .ended(clientID: session.clientID, reason, detail: detail))
+            detach(connection, from: session)
+        }
+        connection.close(reason, detail: detail)
     }
 
     /// Closes a connection that has no session (any more), after what its outlet still holds.
     package func close(_ connection: VirtualConnection) {
         connection.forgetReference()
         if case .packets(let stream) = connection.outlet { stream.close() }
+    }
+
+    /// Closes a connection whose client has made a mistake before it had a session.
+    package func refuse(_ connection: VirtualConnection, reason: ReasonCode, detail: String) {
+        observer?.client(connection, .refused(reason, detail: detail))
+        close(connection)
     }
 
     /// Whether the connection's session outlives it.

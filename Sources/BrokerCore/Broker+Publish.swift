@@ -48,6 +48,8 @@ extension Broker {
         from session: Session
     ) -> ReasonCode {
         if topic.isSystemTopic { return .notAuthorized }
+        if limits.publishRate > 0, !session.mayPublish(at: now, rate: limits.publishRate) { return .messageRateTooHigh }
+        if limits.validatesPayloadFormat, publication.isMislabelled(payload) { return .payloadFormatInvalid }
         if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
             return .notAuthorized
         }
@@ -175,8 +177,7 @@ extension Broker {
             publication: publication,
             now: now,
             retain: retain,
-            to: stream,
-            maximumPacketSize: session.maximumPacketSize
+            to: stream
         )
         guard written else {
             statistics.dropped &+= 1

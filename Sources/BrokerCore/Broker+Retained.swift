@@ -10,7 +10,11 @@ extension Broker {
             return .success
         }
         guard topic.levelCount <= limits.topicLevels else { return .topicNameInvalid }
-        if retained.count >= limits.retainedMessages, retained.message(of: topic) == nil { return .quotaExceeded }
+        let former = retained.message(of: topic)
+        let bytes = retained.bytes - (former?.size ?? 0) + topic.byteCount + payload.byteCount
+        guard former != nil || retained.count < limits.retainedMessages, bytes <= limits.retainedBytes else {
+            return .quotaExceeded
+        }
         let message = publication.stored(topic, payload)
         retained.set(message, topic: topic)
         retainedStore.saveRetained(message, topic: TopicName(validated: topic))

@@ -107,7 +107,7 @@ extension Broker {
         switch event {
         case .connectTimeout(let reference):
             guard let connection = reference.connection, connection.session == nil else { return }
-            connection.close(.maximumConnectTime)
+            refuse(connection, reason: .maximumConnectTime, detail: "no CONNECT came")
         case .keepAlive(let reference):
             if let connection = reference.connection { checkKeepAlive(connection) }
         case .sessionExpiry(let clientID, let number):

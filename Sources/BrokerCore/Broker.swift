@@ -13,6 +13,7 @@ package final class Broker {
     package let queueLimits: QueueLimits
     let authenticator: any Authenticator
     let authorizer: (any Authorizer)?
+    let observer: (any ClientObserver)?
     let sessionStore: any SessionStore
     let retainedStore: any RetainedStore
 
@@ -37,17 +38,20 @@ package final class Broker {
     /// Clients to be disconnected once the message that is being routed has reached everybody.
     @exclusivity(unchecked) var overflowed: [Session] = []
     var timers = TimerQueue()
+    var connectionRate: TokenBucket?
 
     /// Makes a broker and reads back what its stores hold.
     ///
     /// - Parameters:
     ///   - authorizer: nil lets every client use every topic.
+    ///   - observer: nil when nobody wants to know.
     ///   - now: the time it starts at.
     package init(
         limits: Limits = Limits(),
         queue: QueueLimits = QueueLimits(),
         authenticator: any Authenticator = AnonymousAccess(),
         authorizer: (any Authorizer)? = nil,
+        observer: (any ClientObserver)? = nil,
         store: any SessionStore & RetainedStore = MemoryStore(),
         now: NIODeadline
     ) {
@@ -56,9 +60,11 @@ package final class Broker {
         self.queueLimits = queue
         self.authenticator = authenticator
         self.authorizer = authorizer
+        self.observer = observer
         self.sessionStore = store
         self.retainedStore = store
         self.now = now
+        if limits.connectionRate > 0 { connectionRate = TokenBucket(rate: limits.connectionRate, now: now) }
         router = Router(hash: hash)
         retained = RetainedMessages(hash: hash)
         systemRetained = RetainedMessages(hash: hash)
@@ -99,15 +105,15 @@ extension VirtualConnection {
         }
     }
 
-    func close(_ reason: ReasonCode) {
+    /// Tells the client and ends its network connection.
+    func close(_ reason: ReasonCode, detail: String?) {
         switch outlet {
         case .packets(let stream):
             // Only MQTT 5 tells the client why [MQTT-3.14.0-1].
             if stream.version == .v5 {
-                PacketEncoder.encode(
-                    .disconnect(Disconnect(reasonCode: reason)),
-                    version: .v5,
-                    into: &stream.output
+                stream.append(
+                    .disconnect(Disconnect(reasonCode: reason, reasonString: detail)),
+                    otherwise: .disconnect(Disconnect(reasonCode: reason))
                 )
             }
             stream.close()

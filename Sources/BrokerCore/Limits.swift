@@ -20,10 +20,18 @@ package struct Limits: Equatable, Sendable {
     package var sessionExpiryMaximum = 4_294_967_295
     /// Retained messages, all topics together.
     package var retainedMessages = 1_000_000
+    /// Bytes of their topics and payloads.
+    package var retainedBytes = 1_073_741_824
     /// Subscriptions of one session.
     package var subscriptionsPerSession = 1_000
     /// Levels of a Topic Filter, and of the Topic Name of a retained message.
     package var topicLevels = 200
+    /// CONNECT packets a second that are let in, all MQTT clients together; 0 is any number.
+    package var connectionRate = 0
+    /// Messages a second one client may publish; 0 is any number.
+    package var publishRate = 0
+    /// Whether a payload that is said to be UTF-8 text must be (MQTT 5.0 §3.3.2.3.2).
+    package var validatesPayloadFormat = false
     /// Seconds a new network connection has to send its CONNECT.
     package var connectTimeout = 10
 

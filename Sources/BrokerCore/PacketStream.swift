@@ -22,6 +22,8 @@ package final class PacketStream {
     @exclusivity(unchecked) package var version: ProtocolVersion = .v3_1_1
     /// Encoded packets that have not left yet.
     @exclusivity(unchecked) package var output = ByteBuffer()
+    /// The client's Maximum Packet Size, bytes: a larger packet is not sent to it [MQTT-3.1.2-24].
+    @exclusivity(unchecked) package var maximumPacketSize = Int.max
     /// Whether the network connection takes more.
     @exclusivity(unchecked) var isWritable = true
     /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted.
@@ -35,6 +37,16 @@ package final class PacketStream {
     }
 
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
+
+    /// Appends a packet, or a shorter one where the client takes none as large: Reason String and User Properties are
+    /// left out then [MQTT-3.2.2-19], [MQTT-3.14.2-3].
+    package func append(_ packet: Packet, otherwise shorter: @autoclosure () -> Packet) {
+        let start = output.writerIndex
+        PacketEncoder.encode(packet, version: version, into: &output)
+        guard output.writerIndex - start > maximumPacketSize else { return }
+        output.moveWriterIndex(to: start)
+        PacketEncoder.encode(shorter(), version: version, into: &output)
+    }
 
     /// Hands the output over, unless the network connection is full.
     ///

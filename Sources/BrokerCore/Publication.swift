@@ -57,6 +57,12 @@ struct Publication {
         return made
     }
 
+    /// Whether the payload is said to be UTF-8 text and is not.
+    func isMislabelled(_ payload: RawSpan) -> Bool {
+        guard properties?.values.payloadFormatIndicator == true else { return false }
+        return payload.withUnsafeBytes { String(validating: $0, as: UTF8.self) == nil }
+    }
+
     /// The properties as MQTT 5 subscribers get them; nil when there are none.
     func wireProperties(at now: NIODeadline) -> PublishProperties? {
         guard properties != nil || expiresAt != .distantFuture else { return nil }

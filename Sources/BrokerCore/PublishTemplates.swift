@@ -28,7 +28,7 @@ struct PublishTemplates {
 
     /// Appends the PUBLISH to the stream's output.
     ///
-    /// - Returns: false when it would be larger than `maximumPacketSize` [MQTT-3.1.2-24]; nothing is written then.
+    /// - Returns: false when it would be larger than the client takes [MQTT-3.1.2-24]; nothing is written then.
     @inline(__always)
     mutating func write(
         topic: RawSpan,
@@ -36,13 +36,12 @@ struct PublishTemplates {
         publication: borrowing Publication,
         now: NIODeadline,
         retain: Bool,
-        to stream: PacketStream,
-        maximumPacketSize: Int
+        to stream: PacketStream
     ) -> Bool {
         guard isShared else {
             let start = stream.output.writerIndex
             Self.encode(topic, payload, publication, now, retain, stream.version, into: &stream.output)
-            guard stream.output.writerIndex - start <= maximumPacketSize else {
+            guard stream.output.writerIndex - start <= stream.maximumPacketSize else {
                 stream.output.moveWriterIndex(to: start)
                 return false
             }
@@ -56,7 +55,7 @@ struct PublishTemplates {
             made |= 1 << UInt8(place)
         }
         let template = templates[place]
-        guard template.length <= maximumPacketSize else { return false }
+        guard template.length <= stream.maximumPacketSize else { return false }
         bytes.withUnsafeReadableBytes { all in
             let range = template.start..<(template.start + template.length)
             _ = stream.output.writeBytes(UnsafeRawBufferPointer(rebasing: all[range]))

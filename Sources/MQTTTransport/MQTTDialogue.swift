@@ -154,22 +154,16 @@ package final class MQTTDialogue: @unchecked Sendable {
         let wasConnected = state == .connected
         state = .closed
         partial = nil
-        guard !wasConnected else { return broker.end(connection, reason: reason) }
-        if decoder.version == .v5 {
-            PacketEncoder.encode(
-                .connack(Connack(sessionPresent: false, reasonCode: reason)),
-                version: .v5,
-                into: &stream.output
-            )
-        } else if reason == .unsupportedProtocolVersion {
-            // [MQTT-3.1.2-2]
-            PacketEncoder.encode(
-                .connack(Connack(sessionPresent: false, reasonCode: reason)),
-                version: .v3_1_1,
-                into: &stream.output
-            )
+        guard !wasConnected else { return broker.end(connection, reason: reason, detail: detail) }
+        stream.version = decoder.version
+        // 3.1.1 has no code for a protocol error: the connection is closed [MQTT-4.8.0-1 of 3.1.1].
+        if stream.version == .v5 || reason == .unsupportedProtocolVersion || reason == .clientIdentifierNotValid {
+            var connack = Connack(sessionPresent: false, reasonCode: reason)
+            let shorter = connack
+            connack.properties.reasonString = detail
+            stream.append(.connack(connack), otherwise: .connack(shorter))
         }
-        broker.close(connection)
+        broker.refuse(connection, reason: reason, detail: detail)
     }
 }
 

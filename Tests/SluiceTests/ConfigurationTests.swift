@@ -62,6 +62,10 @@ import Testing
               subscriptions_per_session: 18
               topic_levels: 19
               connect_timeout: 20
+              retained_bytes: 24
+              connection_rate: 25
+              publish_rate: 26
+              validate_payload_format: true
             sessions: { queue: { messages: 21, bytes: 22, when_full: disconnect } }
             storage: { backend: memory }
             log: { level: debug, format: json }
@@ -81,6 +85,10 @@ import Testing
         limits.subscriptionsPerSession = 18
         limits.topicLevels = 19
         limits.connectTimeout = 20
+        limits.retainedBytes = 24
+        limits.connectionRate = 25
+        limits.publishRate = 26
+        limits.validatesPayloadFormat = true
         var queue = QueueLimits()
         queue.messages = 21
         queue.bytes = 22

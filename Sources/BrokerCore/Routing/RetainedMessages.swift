@@ -6,6 +6,8 @@ struct RetainedMessages {
     private var names: LevelTrie<Message>
     /// Topics that have one.
     private(set) var count = 0
+    /// Bytes of their topics and payloads.
+    private(set) var bytes = 0
 
     init(hash: TopicHash) { names = LevelTrie(hash: hash) }
 
@@ -17,7 +19,8 @@ struct RetainedMessages {
     /// Stores a message in place of what stood there.
     mutating func set(_ message: Message, topic: RawSpan) {
         let node = names.makeNode(at: topic)
-        if names[node] == nil { count += 1 }
+        if let former = names[node] { bytes -= former.size } else { count += 1 }
+        bytes += message.size
         names[node] = message
     }
 
@@ -26,9 +29,10 @@ struct RetainedMessages {
     /// - Returns: whether there was one.
     @discardableResult
     mutating func remove(_ topic: RawSpan) -> Bool {
-        guard let node = names.node(at: topic), names[node] != nil else { return false }
+        guard let node = names.node(at: topic), let former = names[node] else { return false }
         names[node] = nil
         count -= 1
+        bytes -= former.size
         names.removeIfUnused(node)
         return true
     }

@@ -27,13 +27,13 @@ final class Session {
     var subscriptions: [String: Subscription] = [:]
     /// What the client takes unacknowledged, after our own limit.
     @exclusivity(unchecked) var receiveMaximum = 65_535
-    /// Bytes.
-    @exclusivity(unchecked) var maximumPacketSize = Int.max
     @exclusivity(unchecked) var window = InflightWindow()
     @exclusivity(unchecked) var queue = OutboundQueue()
     @exclusivity(unchecked) var nextSequence: UInt64 = 0
     /// QoS 2 Packet Identifiers received and not yet released [MQTT-4.3.3-10].
     var received: Set<PacketID> = []
+
+    private var publishRate: TokenBucket?
 
     // Scratch of the matching that is going on; see `Route.merge`.
     @exclusivity(unchecked) var routeMatching: UInt64 = 0
@@ -52,5 +52,11 @@ final class Session {
         guard window.hasRoom(receiveMaximum: receiveMaximum) else { return false }
         if let stream { return stream.hasRoomForQueued }
         return sink != nil
+    }
+
+    /// Whether it keeps to its publish rate, messages a second.
+    func mayPublish(at now: NIODeadline, rate: Int) -> Bool {
+        if publishRate == nil { publishRate = TokenBucket(rate: rate, now: now) }
+        return publishRate?.take(at: now) ?? true
     }
 }

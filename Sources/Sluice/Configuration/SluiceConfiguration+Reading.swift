@@ -122,8 +122,12 @@ extension Limits {
         reader.integer("keep_alive_maximum", in: 1...65_535, &keepAliveMaximum)
         reader.integer("session_expiry_maximum", in: 0...4_294_967_295, &sessionExpiryMaximum)
         reader.integer("retained_messages", in: 0...1_000_000_000, &retainedMessages)
+        reader.integer("retained_bytes", in: 0...1_000_000_000_000, &retainedBytes)
         reader.integer("subscriptions_per_session", in: 1...10_000_000, &subscriptionsPerSession)
         reader.integer("topic_levels", in: 1...32_768, &topicLevels)
+        reader.integer("connection_rate", in: 0...1_000_000, &connectionRate)
+        reader.integer("publish_rate", in: 0...10_000_000, &publishRate)
+        reader.flag("validate_payload_format", &validatesPayloadFormat)
         reader.integer("connect_timeout", in: 1...3_600, &connectTimeout)
         reader.finish()
     }
