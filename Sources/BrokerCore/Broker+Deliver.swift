@@ -85,32 +85,17 @@ extension Broker {
         dup: Bool,
         to stream: PacketStream
     ) -> Bool {
-        var properties: PublishProperties?
-        if stream.version == .v5, outbound.hasWireProperties {
-            var wire = outbound.message.properties?.values ?? PublishProperties()
-            wire.messageExpiryInterval = outbound.message.remainingExpiryInterval(at: now)
-            wire.subscriptionIdentifiers = outbound.identifiers
-            properties = wire
-        }
-        let start = stream.output.writerIndex
         outbound.message.withBytes { topic, payload in
-            _ = PacketEncoder.writePublish(
+            stream.appendPublish(
                 topic: topic,
                 payload: payload,
-                properties: properties,
+                properties: outbound.wireProperties(at: now),
                 dup: dup,
                 qos: outbound.qos,
                 retain: outbound.retain,
-                packetID: id,
-                version: stream.version,
-                into: &stream.output
+                packetID: id
             )
         }
-        guard stream.output.writerIndex - start <= stream.maximumPacketSize else {
-            stream.output.moveWriterIndex(to: start)
-            return false
-        }
-        return true
     }
 
     func writeRelease(_ id: PacketID, to session: Session) {
@@ -165,7 +150,14 @@ extension Broker {
 }
 
 extension OutboundMessage {
-    fileprivate var hasWireProperties: Bool {
-        !identifiers.isEmpty || message.properties != nil || message.expiresAt != .distantFuture
+    /// The properties as an MQTT 5 client gets them; nil when there are none.
+    fileprivate func wireProperties(at now: NIODeadline) -> PublishProperties? {
+        guard !identifiers.isEmpty || message.properties != nil || message.expiresAt != .distantFuture else {
+            return nil
+        }
+        var wire = message.properties?.values ?? PublishProperties()
+        wire.messageExpiryInterval = message.remainingExpiryInterval(at: now)
+        wire.subscriptionIdentifiers = identifiers
+        return wire
     }
 }

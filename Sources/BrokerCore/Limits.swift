@@ -8,7 +8,7 @@ package struct Limits: Equatable, Sendable {
     package var receiveMaximum = 20
     /// QoS 1 and 2 messages one client is sent unacknowledged, at most; its own Receive Maximum may be lower.
     package var inflightMessages = 1_000
-    /// Topic Aliases a client may use, 0 to 65,535.
+    /// Topic Aliases each way on one connection, 0 to 65,535; the client's own Topic Alias Maximum may be lower.
     package var topicAliasMaximum = 10
     /// The highest QoS served: 0, 1 or 2.
     package var maximumQoS = 2

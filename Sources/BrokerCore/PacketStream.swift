@@ -24,6 +24,8 @@ package final class PacketStream {
     @exclusivity(unchecked) package var output = ByteBuffer()
     /// The client's Maximum Packet Size, bytes: a larger packet is not sent to it [MQTT-3.1.2-24].
     @exclusivity(unchecked) package var maximumPacketSize = Int.max
+    /// nil when the client takes no Topic Aliases.
+    @exclusivity(unchecked) var topicAliases: OutboundTopicAliases?
     /// Whether the network connection takes more.
     @exclusivity(unchecked) var isWritable = true
     /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted.
@@ -34,6 +36,11 @@ package final class PacketStream {
     package init(transport: any PacketStreamTransport, dropMark: Int = 10_485_760) {
         self.transport = transport
         self.dropMark = dropMark
+    }
+
+    /// The client takes so many Topic Aliases.
+    package func useTopicAliases(maximum: Int) {
+        topicAliases = maximum > 0 ? OutboundTopicAliases(maximum: maximum) : nil
     }
 
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }

@@ -38,19 +38,31 @@ struct PublishTemplates {
         retain: Bool,
         to stream: PacketStream
     ) -> Bool {
-        guard isShared else {
-            let start = stream.output.writerIndex
-            Self.encode(topic, payload, publication, now, retain, stream.version, into: &stream.output)
-            guard stream.output.writerIndex - start <= stream.maximumPacketSize else {
-                stream.output.moveWriterIndex(to: start)
-                return false
-            }
-            return true
+        guard isShared, stream.topicAliases == nil else {
+            return stream.appendPublish(
+                topic: topic,
+                payload: payload,
+                properties: publication.wireProperties(at: now),
+                dup: false,
+                qos: .atMostOnce,
+                retain: retain,
+                packetID: 0
+            )
         }
         let place = (stream.version == .v5 ? 2 : 0) + (retain ? 1 : 0)
         if made & (1 << UInt8(place)) == 0 {
             let start = bytes.readableBytes
-            Self.encode(topic, payload, publication, now, retain, stream.version, into: &bytes)
+            _ = PacketEncoder.writePublish(
+                topic: topic,
+                payload: payload,
+                properties: stream.version == .v5 ? publication.wireProperties(at: now) : nil,
+                dup: false,
+                qos: .atMostOnce,
+                retain: retain,
+                packetID: 0,
+                version: stream.version,
+                into: &bytes
+            )
             templates[place] = Template(start: start, length: bytes.readableBytes - start)
             made |= 1 << UInt8(place)
         }
@@ -61,28 +73,5 @@ struct PublishTemplates {
             _ = stream.output.writeBytes(UnsafeRawBufferPointer(rebasing: all[range]))
         }
         return true
-    }
-
-    @inline(__always)
-    private static func encode(
-        _ topic: RawSpan,
-        _ payload: RawSpan,
-        _ publication: borrowing Publication,
-        _ now: NIODeadline,
-        _ retain: Bool,
-        _ version: ProtocolVersion,
-        into buffer: inout ByteBuffer
-    ) {
-        _ = PacketEncoder.writePublish(
-            topic: topic,
-            payload: payload,
-            properties: version == .v5 ? publication.wireProperties(at: now) : nil,
-            dup: false,
-            qos: .atMostOnce,
-            retain: retain,
-            packetID: 0,
-            version: version,
-            into: &buffer
-        )
     }
 }

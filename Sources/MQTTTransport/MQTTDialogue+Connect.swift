@@ -6,6 +6,9 @@ extension MQTTDialogue {
     func connectReceived(_ connect: Connect, _ broker: Broker) {
         let limits = broker.limits
         stream.version = connect.version
+        stream.useTopicAliases(
+            maximum: min(Int(connect.properties.topicAliasMaximum ?? 0), limits.topicAliasMaximum)
+        )
         guard connect.properties.authenticationMethod == nil else {
             return fail(.badAuthenticationMethod, "no Authentication Method is available", broker)
         }
@@ -21,6 +24,7 @@ extension MQTTDialogue {
         broker.resume(connection)
     }
 
+    /// The broker has said no, and has told the observer so.
     private func refuse(_ reason: ReasonCode, _ broker: Broker) {
         state = .closed
         PacketEncoder.encode(

@@ -31,7 +31,12 @@ struct Composition {
         announce()
         let configuration = loaded.configuration
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
-        let broker = Broker(limits: configuration.limits, queue: configuration.queue, now: .now())
+        let broker = Broker(
+            limits: configuration.limits,
+            queue: configuration.queue,
+            observer: ClientLog(logger),
+            now: .now()
+        )
         if configuration.systemInterval > 0 {
             broker.publishSystemTopics(every: .seconds(Int64(configuration.systemInterval)), version: Version.current)
         }

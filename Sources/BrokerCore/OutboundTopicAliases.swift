@@ -1,0 +1,33 @@
+import MQTTCodec
+
+/// The Topic Aliases we have set on one network connection (MQTT 5.0 §3.3.2.3.4): the first topics that come get one and
+/// keep it.
+struct OutboundTopicAliases {
+    /// Shorter topics are not worth the three bytes of the property.
+    private static let minimumTopicLength = 8
+
+    private let maximum: Int
+    private let hash = TopicHash()
+    private var index = HashIndex()
+    /// The topic of each alias, counted from 1.
+    private var topics: ContiguousArray<[UInt8]> = []
+
+    /// - Parameter maximum: the client's Topic Alias Maximum [MQTT-3.1.2-26], after our own limit.
+    init(maximum: Int) { self.maximum = maximum }
+
+    /// The alias the client knows the topic by.
+    func known(_ topic: RawSpan) -> UInt16? {
+        index.find(hash(topic)) { topic.isEqual(to: topics[Int($0)]) }.map { UInt16($0 + 1) }
+    }
+
+    /// The alias the topic would be set next; nil when it gets none.
+    func next(for topic: RawSpan) -> UInt16? {
+        topics.count < maximum && topic.byteCount >= Self.minimumTopicLength ? UInt16(topics.count + 1) : nil
+    }
+
+    /// The client has been sent the topic with `next`.
+    mutating func set(_ topic: RawSpan) {
+        index.insert(hash(topic), row: Int32(topics.count))
+        topics.append(topic.withUnsafeBytes { [UInt8]($0) })
+    }
+}

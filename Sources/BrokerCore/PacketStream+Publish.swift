@@ -1,0 +1,73 @@
+import MQTTCodec
+import NIOCore
+
+extension PacketStream {
+    /// Appends a PUBLISH, under a Topic Alias if the client takes any.
+    ///
+    /// - Returns: false when it would be larger than the client takes [MQTT-3.1.2-24]; nothing is written then.
+    @inline(__always)
+    func appendPublish(
+        topic: RawSpan,
+        payload: RawSpan,
+        properties: @autoclosure () -> PublishProperties?,
+        dup: Bool,
+        qos: QoS,
+        retain: Bool,
+        packetID: PacketID
+    ) -> Bool {
+        let start = output.writerIndex
+        let properties = version == .v5 ? properties() : nil
+        if topicAliases != nil {
+            appendAliased(topic, payload, properties, dup, qos, retain, packetID)
+        } else {
+            _ = PacketEncoder.writePublish(
+                topic: topic,
+                payload: payload,
+                properties: properties,
+                dup: dup,
+                qos: qos,
+                retain: retain,
+                packetID: packetID,
+                version: version,
+                into: &output
+            )
+        }
+        guard output.writerIndex - start <= maximumPacketSize else {
+            output.moveWriterIndex(to: start)
+            return false
+        }
+        return true
+    }
+
+    private func appendAliased(
+        _ topic: RawSpan,
+        _ payload: RawSpan,
+        _ properties: PublishProperties?,
+        _ dup: Bool,
+        _ qos: QoS,
+        _ retain: Bool,
+        _ packetID: PacketID
+    ) {
+        let start = output.writerIndex
+        let known = topicAliases?.known(topic)
+        let alias = known ?? topicAliases?.next(for: topic)
+        var wire = properties
+        if let alias {
+            wire = properties ?? PublishProperties()
+            wire?.topicAlias = alias
+        }
+        _ = PacketEncoder.writePublish(
+            topic: known == nil ? topic : topic.extracting(first: 0),
+            payload: payload,
+            properties: wire,
+            dup: dup,
+            qos: qos,
+            retain: retain,
+            packetID: packetID,
+            version: version,
+            into: &output
+        )
+        // A packet that is not sent sets no alias.
+        if known == nil, alias != nil, output.writerIndex - start <= maximumPacketSize { topicAliases?.set(topic) }
+    }
+}
