@@ -135,7 +135,7 @@ let package = Package(
         ),
         .testTarget(
             name: "SluiceTests",
-            dependencies: ["Sluice", "BrokerCore", .product(name: "Yams", package: "Yams")],
+            dependencies: ["Sluice", "BrokerCore", logging],
             swiftSettings: settings
         ),
         // They start the built executable and use the clients that people use.

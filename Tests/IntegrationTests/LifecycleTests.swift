@@ -6,7 +6,7 @@ import Testing
 struct LifecycleTests {
     @Test("[MQTT-3.14.2-1] SIGTERM tells every MQTT 5.0 client Server shutting down, and the exit status is 0")
     func gracefulShutdown() async throws {
-        try await SluiceProcess.running { sluice in
+        try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let clients = try Client.python("idle_connections.py", ["\(sluice.mqtt)", "1000"])
             defer { clients.kill() }
             #expect(try await clients.line() == "connected 1000")
@@ -37,7 +37,7 @@ struct LifecycleTests {
     }
 
     @Test func `a port that is taken is said in words, and nothing is left running`() async throws {
-        try await SluiceProcess.running { sluice in
+        try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let second = try ClientProcess(
                 SluiceProcess.executable,
                 ["serve", "--config", try file("listeners: [{ protocol: mqtt, bind: \"127.0.0.1:\(sluice.mqtt)\" }]")],

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// MQTT clients that people use, over TCP.
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(1)))
 struct MQTTClientTests {
     private struct Arrived: Decodable, Equatable {
         var received: Int
@@ -13,7 +13,7 @@ struct MQTTClientTests {
     /// Protocol versions as paho-mqtt numbers them: 3.1.1 and 5.0.
     @Test("[MQTT-4.3.3-1] paho-mqtt to paho-mqtt at QoS 2: none lost, none twice, in order", arguments: [4, 5])
     func exactlyOnce(version: Int) async throws {
-        try await SluiceProcess.running { sluice in
+        try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let client = try Client.python("paho_exactly_once.py", ["\(sluice.mqtt)", "10000", "\(version)"])
             defer { client.kill() }
             let arrived = try JSONDecoder().decode(Arrived.self, from: Data(try await client.line().utf8))
@@ -23,7 +23,7 @@ struct MQTTClientTests {
 
     @Test(arguments: ["311", "5"], [0, 1, 2])
     func `mosquitto_pub reaches mosquitto_sub`(version: String, qos: Int) async throws {
-        try await SluiceProcess.running { sluice in
+        try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let common = ["-p", "\(sluice.mqtt)", "-V", version, "-q", "\(qos)", "-t", "a/b"]
             let subscriber = try ClientProcess("mosquitto_sub", common + ["-d", "-C", "3", "-F", "%q %p"])
             defer { subscriber.kill() }
@@ -36,7 +36,7 @@ struct MQTTClientTests {
 
     @Test("[MQTT-4.1.0-1] a persistent session gets what was published while it was away", arguments: ["311", "5"])
     func persistentSession(version: String) async throws {
-        try await SluiceProcess.running { sluice in
+        try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let session = ["-p", "\(sluice.mqtt)", "-V", version, "-i", "dashboard", "-c", "-q", "1", "-t", "alarms/#"]
             let expiry = version == "5" ? ["-x", "3600"] : []
             try await run("mosquitto_sub", session + expiry + ["-E"])
@@ -48,7 +48,7 @@ struct MQTTClientTests {
 
     @Test("[MQTT-3.1.2-8] the will of a client that dies is published")
     func will() async throws {
-        try await SluiceProcess.running { sluice in
+        try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let watcher = try ClientProcess("mosquitto_sub", ["-p", "\(sluice.mqtt)", "-t", "status/+", "-v", "-d"])
             defer { watcher.kill() }
             _ = try await watcher.line("Subscribed") { $0.contains("Subscribed") }

@@ -1,5 +1,6 @@
 import BrokerCore
 import Foundation
+import Logging
 import Sluice
 import Testing
 
@@ -99,7 +100,8 @@ import Testing
         #expect(configuration.threads == 3)
         #expect(configuration.systemInterval == 23)
         #expect(configuration.access.anonymous == true)
-        #expect(configuration.log == LogConfiguration(level: .debug, format: .json))
+        #expect(configuration.log.level == .debug)
+        #expect(configuration.log.format == .json)
         let http = try #require(configuration.listeners.first)
         #expect(http.bind.description == "[::1]:0")
         #expect(http.websocketPath == "/ws")

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A program under the test's control, its output read line by line as it comes.
 ///
@@ -9,7 +10,7 @@ final class ClientProcess: @unchecked Sendable {
     private let process = Process()
     private let output: AsyncStream<String>
     private let ended: AsyncStream<Int32>
-    private let seen = SeenLines()
+    private let seen = Mutex<[String]>([])
 
     /// Where a program's output is read from.
     enum Output {
@@ -22,31 +23,31 @@ final class ClientProcess: @unchecked Sendable {
     /// - Parameters:
     ///   - command: an absolute path, or a name to be found in PATH.
     ///   - output: the one that is read; the other is thrown away.
-    init(_ command: String, _ arguments: [String], environment: [String: String] = [:], reading output: Output = .standardOutput) throws {
+    init(
+        _ command: String,
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        reading output: Output = .standardOutput
+    ) throws {
         let pipe = Pipe()
         let (lines, more) = AsyncStream.makeStream(of: String.self)
         let (statuses, end) = AsyncStream.makeStream(of: Int32.self)
         self.output = lines
         ended = statuses
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [command] + arguments
+        // Line by line, though it is a pipe.
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/stdbuf")
+        process.arguments = ["-oL", command] + arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output == .standardOutput ? pipe : FileHandle.nullDevice
         process.standardError = output == .standardError ? pipe : FileHandle.nullDevice
-        var partial = Data()
-        pipe.fileHandleForReading.readabilityHandler = { handle in
-            let bytes = handle.availableData
-            guard !bytes.isEmpty else {
-                handle.readabilityHandler = nil
-                if !partial.isEmpty { more.yield(String(decoding: partial, as: UTF8.self)) }
-                return more.finish()
-            }
-            partial.append(bytes)
-            while let newline = partial.firstIndex(of: UInt8(ascii: "\n")) {
-                more.yield(String(decoding: partial[..<newline], as: UTF8.self))
-                partial = Data(partial[partial.index(after: newline)...])
-            }
+        // A thread of its own that blocks: simpler than a dispatch source, and Foundation's is not to be relied on here.
+        Thread.detachNewThread {
+            var cutter = LineCutter()
+            repeat {
+                for line in cutter.lines(adding: pipe.fileHandleForReading.availableData) { more.yield(line) }
+            } while !cutter.isAtEnd
+            more.finish()
         }
         process.terminationHandler = { process in
             end.yield(process.terminationStatus)
@@ -58,10 +59,10 @@ final class ClientProcess: @unchecked Sendable {
     /// The next line that fits; those before it are passed over.
     func line(_ words: String = "a line", where fits: (String) -> Bool = { _ in true }) async throws -> String {
         for await line in output {
-            seen.append(line)
+            seen.withLock { $0.append(line) }
             if fits(line) { return line }
         }
-        throw Missing(words: words, seen: seen.all)
+        throw Missing(words: words, seen: seen.withLock { $0 })
     }
 
     /// The next so many lines.
@@ -81,7 +82,7 @@ final class ClientProcess: @unchecked Sendable {
     /// Waits for its end.
     func exitStatus() async throws -> Int32 {
         for await status in ended { return status }
-        throw Missing(words: "its end", seen: seen.all)
+        throw Missing(words: "its end", seen: seen.withLock { $0 })
     }
 
     /// Sends SIGTERM.
@@ -99,15 +100,23 @@ final class ClientProcess: @unchecked Sendable {
     }
 }
 
-/// The lines that have been read, for the words of an error.
-private final class SeenLines: @unchecked Sendable {
-    // Sendable behind its lock.
-    private let lock = NSLock()
-    private var lines: [String] = []
+/// Cuts a program's output into lines.
+private struct LineCutter {
+    private var partial = Data()
+    private(set) var isAtEnd = false
 
-    func append(_ line: String) { lock.withLock { lines.append(line) } }
-
-    var all: [String] { lock.withLock { lines } }
+    /// The lines that are whole with these bytes; no bytes are the end of the output.
+    mutating func lines(adding bytes: Data) -> [String] {
+        isAtEnd = bytes.isEmpty
+        partial.append(bytes)
+        var parts = partial.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        partial = Data()
+        if let last = parts.last, !isAtEnd || last.isEmpty {
+            partial = Data(last)
+            parts.removeLast()
+        }
+        return parts.map { String(decoding: $0, as: UTF8.self) }
+    }
 }
 
 /// Runs a program to its end.

@@ -19,6 +19,11 @@ struct SluiceProcess {
         log: { format: json }
         """
 
+    static let mqttOnly = """
+        listeners: [{ protocol: mqtt, bind: "127.0.0.1:0" }]
+        log: { format: json }
+        """
+
     /// Starts the broker, waits until it listens, and stops it when `body` is done.
     static func running<Value>(
         _ configuration: String = everyProtocol,
