@@ -87,7 +87,7 @@ extension Broker {
         let will = session.will
         session.will = nil
         for subscription in session.subscriptions.values { router.remove(subscription) }
-        session.subscriptions = [:]
+        session.subscriptions = ByteKeyed()
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
         if session.isPersistent || session.isExpiryScheduled { sessionStore.removeSession(session.clientID) }
         if let will { publishWill(will, of: session) }

@@ -23,7 +23,7 @@ package final class Broker {
     /// Called when the first connection of a tick has something to flush; the owner calls `flush()` at the tick's end.
     @exclusivity(unchecked) package var onDirty: (() -> Void)?
 
-    var sessions: [String: Session] = [:]
+    var sessions = ByteKeyed<Session>()
     var connectedCount = 0
     var isShuttingDown = false
     var lastSessionNumber: UInt64 = 0

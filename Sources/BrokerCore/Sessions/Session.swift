@@ -24,7 +24,7 @@ final class Session {
     /// When the will of a lost connection is published.
     var willDueAt: NIODeadline?
 
-    var subscriptions: [String: Subscription] = [:]
+    var subscriptions = ByteKeyed<Subscription>()
     /// What the client takes unacknowledged, after our own limit.
     @exclusivity(unchecked) var receiveMaximum = 65_535
     /// Bytes.
