@@ -10,11 +10,26 @@ extension Broker {
             return .success
         }
         guard topic.levelCount <= limits.topicLevels else { return .topicNameInvalid }
-        if retained.count >= limits.retainedMessages, retained.message(of: topic) == nil { return .quotaExceeded }
+        guard retained.message(of: topic) != nil || hasRoomForRetained() else { return .quotaExceeded }
         let message = publication.stored(topic, payload)
         retained.set(message, topic: topic)
         retainedStore.saveRetained(message, topic: TopicName(validated: topic))
         return .success
+    }
+
+    /// Whether one more topic may have a retained message; expired ones make room. Looking for those takes a while, so
+    /// it is done once a second at most.
+    private func hasRoomForRetained() -> Bool {
+        guard retained.count >= limits.retainedMessages else { return true }
+        guard now >= nextRetainedSweep else { return false }
+        nextRetainedSweep = now + .seconds(1)
+        for message in retained.expired(at: now) { removeRetained(message) }
+        return retained.count < limits.retainedMessages
+    }
+
+    private func removeRetained(_ message: Message) {
+        message.withBytes { topic, _ in _ = retained.remove(topic) }
+        retainedStore.removeRetained(message.topic)
     }
 
     /// The retained message of a topic, unless it has expired or the client may not read it.
@@ -39,8 +54,7 @@ extension Broker {
     private func currentRetained(_ topic: RawSpan) -> Message? {
         guard let message = retained.message(of: topic) else { return nil }
         guard message.expiresAt > now else {
-            retained.remove(topic)
-            retainedStore.removeRetained(TopicName(validated: topic))
+            removeRetained(message)
             return nil
         }
         return message

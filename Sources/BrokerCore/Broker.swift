@@ -29,6 +29,8 @@ package final class Broker {
     var lastSessionNumber: UInt64 = 0
     @exclusivity(unchecked) var router: Router
     @exclusivity(unchecked) var retained: RetainedMessages
+    /// When the retained messages may be searched for expired ones again.
+    var nextRetainedSweep = NIODeadline.distantPast
     @exclusivity(unchecked) var templates = PublishTemplates()
     @exclusivity(unchecked) var dirty: ContiguousArray<VirtualConnection> = []
     /// Clients to be disconnected once the message that is being routed has reached everybody.
