@@ -26,6 +26,8 @@ package final class PacketStream {
     @exclusivity(unchecked) var isWritable = true
     /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted.
     let dropMark: Int
+    /// Whether the broker has closed the network connection; nothing is to be read any more.
+    package private(set) var isClosed = false
     private weak var transport: (any PacketStreamTransport)?
 
     package init(transport: any PacketStreamTransport, dropMark: Int = 10_485_760) {
@@ -48,6 +50,7 @@ package final class PacketStream {
     }
 
     func close() {
+        isClosed = true
         if output.readableBytes > 0 { transport?.write(output) }
         output = ByteBuffer()
         transport?.close()

@@ -56,7 +56,8 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// Bytes have arrived, cut anywhere.
     package func receive(_ bytes: ByteBuffer, _ broker: Broker) {
-        guard state != .closed else { return }
+        // The broker may have closed the connection meanwhile: timeout, takeover, shutdown.
+        guard state != .closed, !stream.isClosed else { return }
         broker.heard(from: connection)
         var buffer: ByteBuffer
         if var joined = partial.take() {
