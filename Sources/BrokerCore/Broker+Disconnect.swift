@@ -91,9 +91,8 @@ extension Broker {
             session.will = nil
             return publishWill(will, of: session)
         }
-        let due = now + .seconds(Int64(will.delayInterval))
-        session.willDueAt = due
-        timers.add(.will(clientID: session.clientID, session.number), at: min(due, session.expiresAt))
+        // Should the session end before, `endSession` publishes it.
+        scheduleWill(session, at: now + .seconds(Int64(will.delayInterval)))
     }
 
     /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2].
@@ -101,9 +100,9 @@ extension Broker {
         let will = session.will
         session.will = nil
         for subscription in session.subscriptions.values { router.remove(subscription) }
-        session.subscriptions = [:]
+        session.subscriptions = ByteKeyed()
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
-        if session.isPersistent || session.isExpiryScheduled { sessionStore.removeSession(session.clientID) }
+        if session.isPersistent { sessionStore.removeSession(session.clientID) }
         if let will { publishWill(will, of: session) }
     }
 }

@@ -10,15 +10,32 @@ extension Broker {
             return .success
         }
         guard topic.levelCount <= limits.topicLevels else { return .topicNameInvalid }
-        let former = retained.message(of: topic)
-        let bytes = retained.bytes - (former?.size ?? 0) + topic.byteCount + payload.byteCount
-        guard former != nil || retained.count < limits.retainedMessages, bytes <= limits.retainedBytes else {
-            return .quotaExceeded
-        }
+        guard makeRoomForRetained(topic, payload) else { return .quotaExceeded }
         let message = publication.stored(topic, payload)
         retained.set(message, topic: topic)
         retainedStore.saveRetained(message, topic: TopicName(validated: topic))
         return .success
+    }
+
+    /// Whether a message may be retained; expired ones make room. Looking for those takes a while, so it is done once a
+    /// second at most.
+    private func makeRoomForRetained(_ topic: RawSpan, _ payload: RawSpan) -> Bool {
+        if hasRoomForRetained(topic, payload) { return true }
+        guard now >= nextRetainedSweep else { return false }
+        nextRetainedSweep = now + .seconds(1)
+        for message in retained.expired(at: now) { removeRetained(message) }
+        return hasRoomForRetained(topic, payload)
+    }
+
+    private func hasRoomForRetained(_ topic: RawSpan, _ payload: RawSpan) -> Bool {
+        let former = retained.message(of: topic)
+        let bytes = retained.bytes - (former?.size ?? 0) + topic.byteCount + payload.byteCount
+        return (former != nil || retained.count < limits.retainedMessages) && bytes <= limits.retainedBytes
+    }
+
+    private func removeRetained(_ message: Message) {
+        message.withBytes { topic, _ in _ = retained.remove(topic) }
+        retainedStore.removeRetained(message.topic)
     }
 
     /// The retained message of a topic, unless it has expired or the client may not read it.
@@ -43,8 +60,7 @@ extension Broker {
     private func currentRetained(_ topic: RawSpan) -> Message? {
         guard let message = retained.message(of: topic) else { return systemRetained.message(of: topic) }
         guard message.expiresAt > now else {
-            retained.remove(topic)
-            retainedStore.removeRetained(TopicName(validated: topic))
+            removeRetained(message)
             return nil
         }
         return message

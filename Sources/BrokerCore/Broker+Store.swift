@@ -77,8 +77,6 @@ extension Broker {
             ? now + .seconds(Int64(record.expiryInterval)) : record.expiresAt
         scheduleExpiry(session)
         guard let will = session.will else { return }
-        let due = session.willDueAt ?? now + .seconds(Int64(will.delayInterval))
-        session.willDueAt = due
-        timers.add(.will(clientID: session.clientID, session.number), at: min(due, session.expiresAt))
+        scheduleWill(session, at: session.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
     }
 }

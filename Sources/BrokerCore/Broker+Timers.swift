@@ -98,9 +98,17 @@ extension Broker {
     }
 
     func scheduleExpiry(_ session: Session) {
-        guard session.expiresAt != .distantFuture, !session.isExpiryScheduled else { return }
-        session.isExpiryScheduled = true
-        timers.add(.sessionExpiry(clientID: session.clientID, session.number), at: session.expiresAt)
+        let due = session.expiresAt
+        guard due != .distantFuture, due < session.expiryTimer ?? .distantFuture else { return }
+        session.expiryTimer = due
+        timers.add(.sessionExpiry(clientID: session.clientID, session.number), at: due)
+    }
+
+    func scheduleWill(_ session: Session, at due: NIODeadline) {
+        session.willDueAt = due
+        guard due < session.willTimer ?? .distantFuture else { return }
+        session.willTimer = due
+        timers.add(.will(clientID: session.clientID, session.number), at: due)
     }
 
     private func handle(_ event: TimerQueue.Event) {
@@ -111,22 +119,34 @@ extension Broker {
         case .keepAlive(let reference):
             if let connection = reference.connection { checkKeepAlive(connection) }
         case .sessionExpiry(let clientID, let number):
-            guard let session = sessions[clientID], session.number == number else { return }
-            session.isExpiryScheduled = false
-            guard session.connection == nil else { return }
-            guard session.expiresAt <= now else { return scheduleExpiry(session) }
-            statistics.sessionsExpired &+= 1
-            endSession(session)
+            if let session = session(clientID, number) { checkExpiry(session) }
         case .will(let clientID, let number):
-            guard let session = sessions[clientID], session.number == number, let due = session.willDueAt,
-                due <= now, let will = session.will
-            else { return }
-            session.will = nil
-            session.willDueAt = nil
-            save(session)
-            publishWill(will, of: session)
+            if let session = session(clientID, number) { checkWill(session) }
         case .systemTopics: updateSystemTopics()
         }
+    }
+
+    private func session(_ clientID: String, _ number: SessionNumber) -> Session? {
+        guard let session = sessions[clientID], session.number == number else { return nil }
+        return session
+    }
+
+    private func checkExpiry(_ session: Session) {
+        if let timer = session.expiryTimer, timer <= now { session.expiryTimer = nil }
+        guard session.connection == nil else { return }
+        guard session.expiresAt <= now else { return scheduleExpiry(session) }
+        statistics.sessionsExpired &+= 1
+        endSession(session)
+    }
+
+    private func checkWill(_ session: Session) {
+        if let timer = session.willTimer, timer <= now { session.willTimer = nil }
+        guard let due = session.willDueAt, let will = session.will else { return }
+        guard due <= now else { return scheduleWill(session, at: due) }
+        session.will = nil
+        session.willDueAt = nil
+        save(session)
+        publishWill(will, of: session)
     }
 
     private func checkKeepAlive(_ connection: VirtualConnection) {

@@ -24,7 +24,7 @@ package final class Broker {
     /// Called when the first connection of a tick has something to flush; the owner calls `flush()` at the tick's end.
     @exclusivity(unchecked) package var onDirty: (() -> Void)?
 
-    var sessions: [String: Session] = [:]
+    var sessions = ByteKeyed<Session>()
     var connectedCount = 0
     var isShuttingDown = false
     var lastSessionNumber: UInt64 = 0
@@ -33,6 +33,8 @@ package final class Broker {
     /// The broker's own, under `$SYS`; neither stored nor limited.
     var systemRetained: RetainedMessages
     var systemTopics: SystemTopics?
+    /// When the retained messages may be searched for expired ones again.
+    var nextRetainedSweep = NIODeadline.distantPast
     @exclusivity(unchecked) var templates = PublishTemplates()
     @exclusivity(unchecked) var dirty: ContiguousArray<VirtualConnection> = []
     /// Clients to be disconnected once the message that is being routed has reached everybody.

@@ -30,6 +30,8 @@ package final class PacketStream {
     @exclusivity(unchecked) var isWritable = true
     /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted.
     let dropMark: Int
+    /// Whether the broker has closed the network connection; nothing is to be read any more.
+    package private(set) var isClosed = false
     /// Let go of by `close` or `detach`, one of which always comes: the transport in turn holds the stream.
     @exclusivity(unchecked) private var transport: (any PacketStreamTransport)?
 
@@ -73,6 +75,7 @@ package final class PacketStream {
 
     /// Ends the network connection, after what is still to be written.
     func close() {
+        isClosed = true
         if output.readableBytes > 0 { transport?.write(output) }
         output = ByteBuffer()
         transport?.close()

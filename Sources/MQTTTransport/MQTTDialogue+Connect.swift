@@ -14,7 +14,7 @@ extension MQTTDialogue {
         }
         // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8].
         guard connect.version == .v5 || !connect.clientID.isEmpty || connect.cleanStart else {
-            return fail(.clientIdentifierNotValid, "an empty Client Identifier needs CleanSession 1", broker)
+            return refuse(.clientIdentifierNotValid, broker)
         }
         let result = broker.connect(ConnectRequest(connect), on: connection)
         guard !result.reasonCode.isError else { return refuse(result.reasonCode, broker) }

@@ -56,7 +56,8 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// Bytes have arrived, cut anywhere.
     package func receive(_ bytes: ByteBuffer, _ broker: Broker) {
-        guard state != .closed else { return }
+        // The broker may have closed the connection meanwhile: timeout, takeover, shutdown.
+        guard state != .closed, !stream.isClosed else { return }
         broker.heard(from: connection, bytes: bytes.readableBytes)
         var buffer: ByteBuffer
         if var joined = partial.take() {
@@ -97,8 +98,10 @@ package final class MQTTDialogue: @unchecked Sendable {
                 let header = try FixedHeader.parse(
                     buffer.readableBytesSpan,
                     maximumPacketSize: decoder.maximumPacketSize
-                ), header.packetLength <= buffer.readableBytes
+                )
             else { return }
+            if (header.type == .connect) != (state == .awaitingConnect) { throw connectMisplaced }
+            guard header.packetLength <= buffer.readableBytes else { return }
             packets &+= 1
             if header.type == .publish, state == .connected {
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
@@ -109,13 +112,17 @@ package final class MQTTDialogue: @unchecked Sendable {
         }
     }
 
+    /// Known from the fixed header: nothing is gathered for a client that begins with something else, and what a second
+    /// CONNECT says changes nothing.
+    private var connectMisplaced: MalformedPacket {
+        state == .awaitingConnect
+            ? MalformedPacket(.protocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]")
+            : MalformedPacket(.protocolError, "a second CONNECT [MQTT-3.1.0-2]")
+    }
+
     private func packetReceived(_ packet: Packet, _ broker: Broker) throws(MalformedPacket) {
         switch (state, packet) {
-        case (.awaitingConnect, .connect(let connect)): connectReceived(connect, broker)
-        case (.awaitingConnect, _):
-            throw MalformedPacket(.protocolError, "the first packet is not CONNECT")
-        case (.connected, .connect):
-            throw MalformedPacket(.protocolError, "a second CONNECT [MQTT-3.1.0-2]")
+        case (_, .connect(let connect)): connectReceived(connect, broker)
         case (.connected, .puback(let ack)): broker.puback(ack.packetID, on: connection)
         case (.connected, .pubrec(let ack)): pubrecReceived(ack, broker)
         case (.connected, .pubrel(let ack)): pubrelReceived(ack, broker)

@@ -25,7 +25,7 @@ package final class TestBroker {
         authorizer: (any Authorizer)? = nil,
         store: any SessionStore & RetainedStore = MemoryStore(),
         time: NIODeadline = TestBroker.start,
-        queue: (inout QueueLimits) -> Void = { _ in },
+        queue: (inout QueueLimits) -> Void,
         limits: (inout Limits) -> Void = { _ in }
     ) {
         var wantedLimits = Limits()
@@ -42,6 +42,24 @@ package final class TestBroker {
             now: time
         )
         broker.onDirty = { [unowned self] in isDirty = true }
+    }
+
+    /// Starts a broker with queues as usual.
+    package convenience init(
+        authenticator: any Authenticator = AnonymousAccess(),
+        authorizer: (any Authorizer)? = nil,
+        store: any SessionStore & RetainedStore = MemoryStore(),
+        time: NIODeadline = TestBroker.start,
+        limits: (inout Limits) -> Void = { _ in }
+    ) {
+        self.init(
+            authenticator: authenticator,
+            authorizer: authorizer,
+            store: store,
+            time: time,
+            queue: { _ in },
+            limits: limits
+        )
     }
 
     /// A broker that starts from this one's store, as after a crash at the present time.

@@ -42,9 +42,12 @@ package final class TestClient {
 
     /// Sends bytes in one piece, and lets the tick end.
     package func send(_ bytes: ByteBuffer) {
-        dialogue.receive(bytes, test.broker)
+        feed(bytes)
         test.flush()
     }
+
+    /// Sends bytes in one piece, within a tick that goes on.
+    package func feed(_ bytes: ByteBuffer) { dialogue.receive(bytes, test.broker) }
 
     /// Sends bytes in pieces of that size, each in a tick of its own.
     package func send(_ bytes: ByteBuffer, cutEvery size: Int) {

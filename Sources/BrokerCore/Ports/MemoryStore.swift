@@ -4,12 +4,12 @@ package import MQTTCodec
 package final class MemoryStore: SessionStore, RetainedStore {
     private struct Entry {
         var session: SessionRecord
-        var subscriptions: [String: SubscriptionRecord] = [:]
+        var subscriptions = ByteKeyed<SubscriptionRecord>()
         var outbound: [UInt64: OutboundRecord] = [:]
         var received: Set<PacketID> = []
     }
 
-    private var entries: [String: Entry] = [:]
+    private var entries = ByteKeyed<Entry>()
     private var retained: [TopicName: Message] = [:]
 
     package init() {}

@@ -37,6 +37,11 @@ struct RetainedMessages {
         return true
     }
 
+    /// The messages whose Message Expiry Interval has passed.
+    func expired(at now: NIODeadline) -> [Message] {
+        names.rows.compactMap { row in row.value.flatMap { $0.expiresAt <= now ? $0 : nil } }
+    }
+
     /// All messages whose topics match a filter, `$`-topics only by filters that begin so [MQTT-4.7.2-1].
     func matching(_ filter: TopicFilter, _ body: (Message) -> Void) {
         let path = filter.filter.utf8Span.span.bytes

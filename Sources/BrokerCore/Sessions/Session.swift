@@ -19,12 +19,15 @@ final class Session {
     var expiryInterval: UInt32 = 0
     /// When a session without a connection ends.
     var expiresAt = NIODeadline.distantFuture
-    var isExpiryScheduled = false
+    /// The earliest timer that will look whether the session is over; nil without one.
+    var expiryTimer: NIODeadline?
     var will: Will?
     /// When the will of a lost connection is published.
     var willDueAt: NIODeadline?
+    /// The earliest timer that will look whether the will is due; nil without one.
+    var willTimer: NIODeadline?
 
-    var subscriptions: [String: Subscription] = [:]
+    var subscriptions = ByteKeyed<Subscription>()
     /// What the client takes unacknowledged, after our own limit.
     @exclusivity(unchecked) var receiveMaximum = 65_535
     @exclusivity(unchecked) var window = InflightWindow()

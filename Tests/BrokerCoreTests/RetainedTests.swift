@@ -1,0 +1,203 @@
+import BrokerCore
+import BrokerTestSupport
+import MQTTCodec
+import Testing
+
+@Suite struct RetainedTests {
+    @Test(
+        "[MQTT-3.3.1-5] [MQTT-3.3.1-9] sends a retained message at subscribe, with RETAIN",
+        arguments: ProtocolVersion.allCases
+    )
+    func sentAtSubscribe(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        try test.connect("p", version).publish("t", "kept", qos: .atLeastOnce, retain: true)
+        let subscriber = try test.connect("s", version)
+        #expect(try subscriber.subscribe("t", qos: .atLeastOnce) == [.grantedQoS1])
+        let messages = try subscriber.messages()
+        #expect(messages.map(\.text) == ["kept"])
+        #expect(messages.map(\.retain) == [true])
+        #expect(messages.map(\.qos) == [.atLeastOnce])
+    }
+
+    @Test("[MQTT-3.3.1-5] keeps the last one only", arguments: ProtocolVersion.allCases)
+    func replaced(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        let publisher = try test.connect("p", version)
+        try publisher.publish("t", "one", retain: true)
+        try publisher.publish("t", "not retained")
+        try publisher.publish("t", "two", qos: .exactlyOnce, retain: true)
+        let subscriber = try test.connect("s", version)
+        try subscriber.subscribe("t")
+        #expect(try subscriber.texts() == ["two"])
+    }
+
+    @Test(
+        "[MQTT-3.3.1-6] [MQTT-3.3.1-7] clears it by an empty payload, which is sent on as usual",
+        arguments: ProtocolVersion.allCases
+    )
+    func cleared(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        let publisher = try test.connect("p", version)
+        try publisher.publish("t", "kept", retain: true)
+        let present = try test.connect("present", version)
+        try present.subscribe("t")
+        #expect(try present.texts() == ["kept"])
+        try publisher.publish("t", "", retain: true)
+        let empty = try present.messages()
+        #expect(empty.map(\.text) == [""])
+        #expect(empty.map(\.retain) == [false])
+        let late = try test.connect("late", version)
+        try late.subscribe("t")
+        #expect(try late.messages().isEmpty)
+    }
+
+    @Test("[MQTT-3.3.1-8] a message without RETAIN leaves the retained one", arguments: ProtocolVersion.allCases)
+    func unretained(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        let publisher = try test.connect("p", version)
+        try publisher.publish("t", "kept", retain: true)
+        try publisher.publish("t", "")
+        let late = try test.connect("late", version)
+        try late.subscribe("t")
+        #expect(try late.texts() == ["kept"])
+    }
+
+    @Test("[MQTT-3.3.1-12] [MQTT-3.3.1-13] RETAIN goes on to present subscribers as they asked")
+    func retainAsPublished() throws {
+        let test = TestBroker()
+        let plain = try test.connect("plain")
+        let asPublished = try test.connect("asPublished")
+        let old = try test.connect("old", .v3_1_1)
+        try plain.subscribe("t")
+        try asPublished.subscribe("t") { $0.retainAsPublished = true }
+        try old.subscribe("t")
+        let publisher = try test.connect("p")
+        try publisher.publish("t", "x", retain: true)
+        try publisher.publish("t", "y")
+        #expect(try plain.messages().map(\.retain) == [false, false])
+        #expect(try asPublished.messages().map(\.retain) == [true, false])
+        #expect(try old.messages().map(\.retain) == [false, false])
+    }
+
+    @Test("[MQTT-3.3.1-10] [MQTT-3.3.1-11] Retain Handling says when retained messages are sent")
+    func retainHandling() throws {
+        let test = TestBroker()
+        try test.connect("p").publish("t", "kept", retain: true)
+        let expected: [(SubscriptionOptions.RetainHandling, first: Int, second: Int)] = [
+            (.sendAtSubscribe, 1, 1), (.sendIfNew, 1, 0), (.doNotSend, 0, 0),
+        ]
+        for (handling, first, second) in expected {
+            let subscriber = try test.connect("s")
+            try subscriber.subscribe("t") { $0.retainHandling = handling }
+            #expect(try subscriber.messages().count == first, "\(handling)")
+            try subscriber.subscribe("t") { $0.retainHandling = handling }
+            #expect(try subscriber.messages().count == second, "\(handling)")
+            try subscriber.unsubscribe("t")
+            try subscriber.subscribe("t") { $0.retainHandling = handling }
+            #expect(try subscriber.messages().count == first, "\(handling)")
+        }
+    }
+
+    @Test("Send If New counts a subscription of the resumed session as there")
+    func retainHandlingResumed() throws {
+        let test = TestBroker()
+        try test.connect("p").publish("t", "kept", retain: true)
+        let first = try test.connectPersistent("s")
+        try first.subscribe("t") { $0.retainHandling = .sendIfNew }
+        #expect(try first.messages().count == 1)
+        first.drop()
+        let again = try test.connectPersistent("s")
+        try again.subscribe("t") { $0.retainHandling = .sendIfNew }
+        #expect(try again.messages().isEmpty)
+    }
+
+    @Test("[MQTT-3.8.4-4] sends every retained message a filter matches", arguments: ProtocolVersion.allCases)
+    func wildcards(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        let publisher = try test.connect("p", version)
+        for topic in ["a", "a/b", "a/b/c", "a//c", "/", "$own/a", "b"] {
+            try publisher.publish(topic, topic, retain: true)
+        }
+        let expected: [(String, Set<String>)] = [
+            ("#", ["a", "a/b", "a/b/c", "a//c", "/", "b"]), ("a/#", ["a", "a/b", "a/b/c", "a//c"]),
+            ("+", ["a", "b"]), ("+/+", ["a/b", "/"]), ("a/+/c", ["a/b/c", "a//c"]), ("$own/#", ["$own/a"]),
+            ("+/a", []), ("a/b/c/#", ["a/b/c"]), ("nothing/#", []),
+        ]
+        for (filter, topics) in expected {
+            let subscriber = try test.connect("s", version)
+            try subscriber.subscribe(filter)
+            let messages = try subscriber.messages()
+            #expect(Set(messages.map(\.text)) == topics, "\(filter)")
+            #expect(messages.count == topics.count)
+        }
+    }
+
+    @Test("MQTT 5.0 §4.8.2 sends no retained message to a shared subscription")
+    func shared() throws {
+        let test = TestBroker()
+        try test.connect("p").publish("t", "kept", retain: true)
+        let member = try test.connect("m")
+        try member.subscribe("$share/g/t")
+        #expect(try member.messages().isEmpty)
+    }
+
+    @Test("sends a retained message with Subscription Identifier and at the lower QoS")
+    func identifierAndQoS() throws {
+        let test = TestBroker()
+        try test.connect("p").publish("t", "kept", qos: .exactlyOnce, retain: true)
+        let subscriber = try test.connect("s")
+        try subscriber.subscribe("t", qos: .atLeastOnce, identifier: 9)
+        let message = try #require(try subscriber.messages().first)
+        #expect(message.qos == .atLeastOnce)
+        #expect(message.properties.subscriptionIdentifiers == [9])
+    }
+
+    @Test("[MQTT-3.3.2-6] counts a retained message's Message Expiry Interval down, and deletes it at the end")
+    func expiry() throws {
+        let test = TestBroker()
+        try test.connect("p").publish("t", "kept", retain: true) { $0.properties.messageExpiryInterval = 10 }
+        test.advance(seconds: 4)
+        let subscriber = try test.connect("s")
+        try subscriber.subscribe("t")
+        #expect(try subscriber.messages().first?.properties.messageExpiryInterval == 6)
+        test.advance(seconds: 6)
+        try subscriber.subscribe("t")
+        #expect(try subscriber.messages().isEmpty)
+        #expect(test.broker.isRetained(try TopicName("t")) == false)
+    }
+
+    @Test("refuses one retained message too many, and takes changes of those it has")
+    func limit() throws {
+        let test = TestBroker { $0.retainedMessages = 2 }
+        let publisher = try test.connect("p")
+        try publisher.publish("a", "1", qos: .atLeastOnce, retain: true)
+        try publisher.publish("b", "1", qos: .atLeastOnce, retain: true)
+        #expect(try publisher.publish("c", "1", qos: .atLeastOnce, retain: true) == .quotaExceeded)
+        #expect(try publisher.publish("c", "1", qos: .exactlyOnce, retain: true) == .quotaExceeded)
+        #expect(try publisher.publish("b", "2", qos: .atLeastOnce, retain: true)?.isError == false)
+        try publisher.publish("a", "", retain: true)
+        #expect(try publisher.publish("c", "1", qos: .atLeastOnce, retain: true)?.isError == false)
+    }
+
+    @Test("expired retained messages make room for new ones")
+    func expiredMakeRoom() throws {
+        let test = TestBroker { $0.retainedMessages = 2 }
+        let publisher = try test.connect("p")
+        for topic in ["a", "b"] {
+            try publisher.publish(topic, "1", retain: true) { $0.properties.messageExpiryInterval = 10 }
+        }
+        #expect(try publisher.publish("c", "1", qos: .atLeastOnce, retain: true) == .quotaExceeded)
+        test.advance(seconds: 10)
+        #expect(try publisher.publish("c", "1", qos: .atLeastOnce, retain: true)?.isError == false)
+    }
+
+    @Test("[MQTT-3.8.3-3] sends a client with No Local no retained message of its own")
+    func noLocal() throws {
+        let test = TestBroker()
+        let client = try test.connect("a")
+        try client.publish("mine", "x", retain: true)
+        try test.connect("b").publish("other", "y", retain: true)
+        try client.subscribe("#") { $0.noLocal = true }
+        #expect(try client.texts() == ["y"])
+    }
+}
