@@ -35,6 +35,13 @@ package final class PacketStream {
         self.dropMark = dropMark
     }
 
+    /// Whether more output waits than messages alone can fill: the client goes on asking and takes no answers.
+    ///
+    /// - Parameter maximumPacketSize: bytes of the last message, which may be begun just below the mark.
+    package func isOverfull(maximumPacketSize: Int) -> Bool {
+        output.readableBytes - dropMark - Self.queueMark > maximumPacketSize
+    }
+
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
 
     /// Hands the output over, unless the network connection is full.
