@@ -58,7 +58,7 @@ extension Broker {
     private func complete(_ packetID: PacketID, _ session: Session) {
         guard let entry = session.window.complete(packetID) else { return }
         forget(entry.outbound, of: session)
-        if !session.queue.isEmpty { sendQueued(session) }
+        if session.isWaiting { sendQueued(session) }
     }
 
     // MARK: Messages sent to us

@@ -48,8 +48,24 @@ extension Broker {
     /// To be called once the adapter has answered the client's CONNECT.
     package func resume(_ connection: VirtualConnection) {
         guard let session = connection.session else { return }
-        resendInflight(session)
+        resumeReleased(session)
         sendQueued(session)
+    }
+
+    /// PUBREL is sent again at once: it needs no send quota [MQTT-4.9.0-3]. The client of a message sink has no use for
+    /// it: it owns such a message already.
+    private func resumeReleased(_ session: Session) {
+        var released: [PacketID] = []
+        session.window.forEach { id, entry in
+            if entry.state == .released { released.append(id) }
+        }
+        for id in released {
+            if session.sink != nil, let entry = session.window.complete(id) {
+                forget(entry.outbound, of: session)
+            } else {
+                writeRelease(id, to: session)
+            }
+        }
     }
 
     private func refuse(
@@ -130,6 +146,7 @@ extension Broker {
         session.will = request.will
         session.willDueAt = nil
         session.receiveMaximum = min(Int(request.receiveMaximum), limits.inflightMessages)
+        session.window.beginConnection()
         session.connection = connection
         switch connection.outlet {
         case .packets(let stream):

@@ -14,6 +14,7 @@ extension Broker {
 
     /// Sends what waits in the queue, as far as the client's window and connection take it.
     func sendQueued(_ session: Session) {
+        if session.window.hasUnsent { resendInflight(session) }
         while session.connection != nil, session.canSend, let outbound = session.queue.popFirst() {
             guard outbound.message.expiresAt > now else {
                 forget(outbound, of: session)
@@ -24,13 +25,11 @@ extension Broker {
         }
     }
 
-    /// Sends again what was not acknowledged on the former connection, in order, with DUP [MQTT-4.4.0-1].
-    func resendInflight(_ session: Session) {
-        session.window.forEach { id, entry in
-            switch entry.state {
-            case .published: write(entry.outbound, id: id, dup: true, to: session)
-            case .released: writeRelease(id, to: session)
-            }
+    /// Sends again what was not acknowledged on the former connection, in order, with DUP [MQTT-4.4.0-1], as far as the
+    /// client's Receive Maximum and its connection take it.
+    private func resendInflight(_ session: Session) {
+        while session.canTake, let (id, outbound) = session.window.takeUnsent(receiveMaximum: session.receiveMaximum) {
+            write(outbound, id: id, dup: true, to: session)
         }
     }
 

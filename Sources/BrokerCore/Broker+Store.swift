@@ -33,6 +33,8 @@ extension Broker {
     func recover() {
         retainedStore.forEachRetained { topic, message in
             retained.set(message, topic: topic.string.utf8Span.span.bytes)
+            // The sessions of this start must not pass for the publishers of the last one's messages.
+            lastSessionNumber = max(lastSessionNumber, message.publisher.rawValue)
         }
         sessionStore.forEachSession { stored in restore(stored) }
     }

@@ -90,7 +90,7 @@ package final class Broker {
         for connection in leaving {
             connection.isDirty = false
             statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
-            if let session = connection.session, !session.queue.isEmpty { sendQueued(session) }
+            if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
     }
 }

@@ -45,6 +45,13 @@ package final class PacketStream {
         topicAliases = maximum > 0 ? OutboundTopicAliases(maximum: maximum) : nil
     }
 
+    /// Whether more output waits than messages alone can fill: the client goes on asking and takes no answers.
+    ///
+    /// - Parameter maximumPacketSize: bytes of the last message, which may be begun just below the mark.
+    package func isOverfull(maximumPacketSize: Int) -> Bool {
+        output.readableBytes - dropMark - Self.queueMark > maximumPacketSize
+    }
+
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
 
     /// Appends a packet, or a shorter one where the client takes none as large: Reason String and User Properties are

@@ -68,6 +68,9 @@ package final class MQTTDialogue: @unchecked Sendable {
         }
         do throws(MalformedPacket) {
             try readPackets(&buffer, broker)
+            if stream.isOverfull(maximumPacketSize: decoder.maximumPacketSize) {
+                throw MalformedPacket(.quotaExceeded, "answers pile up that the client does not read")
+            }
             guard state != .closed, buffer.readableBytes > 0 else { return }
             // Only the tail is copied; the bytes read are given back to whoever lent them.
             buffer.discardReadBytes()

@@ -173,6 +173,64 @@ import Testing
         #expect(all.map(\.dup) == [true, true, true, true, true, true, false])
     }
 
+    @Test("[MQTT-4.9.0-3] sends PUBREL again whatever the quota")
+    func releaseNeedsNoQuota() throws {
+        let first = try subscriber(.v5)
+        try publish(["1", "2", "3", "4"], qos: .exactlyOnce)
+        let ids = try first.takePublishes().compactMap(\.packetID)
+        for id in ids.prefix(2) { first.send(.pubrec(Acknowledgement(packetID: id))) }
+        first.drop()
+        let again = try resume(.v5, 1)
+        let packets = try again.packets()
+        #expect(packets.map(\.type) == [.pubrel, .pubrel, .publish])
+        again.send(.pubcomp(Acknowledgement(packetID: ids[0])))
+        again.send(.pubcomp(Acknowledgement(packetID: ids[1])))
+        #expect(try again.packets().isEmpty)
+        again.send(.pubrec(Acknowledgement(packetID: ids[2])))
+        again.send(.pubcomp(Acknowledgement(packetID: ids[2])))
+        #expect(try again.packets().map(\.type) == [.pubrel, .publish])
+    }
+
+    @Test("a message acknowledged before it was sent again is not sent again", arguments: QoS.allCases.dropFirst())
+    func earlyAcknowledgement(_ qos: QoS) throws {
+        let first = try subscriber(.v5)
+        try publish(["1", "2", "3"], qos: qos)
+        let sent = try first.takePublishes()
+        first.drop()
+        let again = try resume(.v5, 1)
+        #expect(try again.takePublishes().map(\.text) == ["1"])
+        try again.acknowledge(sent[1])
+        #expect(try again.takePublishes().isEmpty)
+        try again.acknowledge(sent[0])
+        #expect(try again.texts() == ["3"])
+    }
+
+    @Test("sends again no faster than the network connection takes it", arguments: ProtocolVersion.allCases)
+    func resendsAsConnectionTakes(_ version: ProtocolVersion) throws {
+        let client = try subscriber(version)
+        let large = String(repeating: "x", count: 100_000)
+        let sent = (0..<40).map { "\($0)" + large }
+        let publisher = try test.connect("p")
+        for text in sent {
+            try publisher.publish("t", text, qos: .atLeastOnce)
+            _ = try client.takePublishes()
+        }
+        client.drop()
+        let again = test.open(version)
+        again.setWritable(false)
+        again.send(.connect(Connect(version: version, cleanStart: false, clientID: "s")))
+        #expect(again.outputBytes < 500_000)
+        again.setWritable(true)
+        var all: [String] = []
+        while true {
+            let more = try again.takePublishes().map(\.text)
+            if more.isEmpty { break }
+            all += more
+            again.setWritable(true)
+        }
+        #expect(all == sent)
+    }
+
     @Test("keeps the order of new messages behind those sent again", arguments: ProtocolVersion.allCases)
     func newBehindOld(_ version: ProtocolVersion) throws {
         let first = try subscriber(version, version == .v5 ? 2 : nil)

@@ -31,6 +31,8 @@ package struct InflightWindow {
     package struct Entry: Sendable {
         package let outbound: OutboundMessage
         package fileprivate(set) var state: State
+        /// Whether its PUBLISH was sent on the present connection, whose send quota it uses then.
+        fileprivate var usesQuota: Bool
     }
 
     private static let identifiers = 65_535
@@ -38,19 +40,54 @@ package struct InflightWindow {
     private var firstID: PacketID = 1
     /// Unacknowledged entries.
     package private(set) var count = 0
+    /// Those whose PUBLISH was sent on the present connection.
+    private var quotaUsed = 0
+    /// The place of the first entry whose PUBLISH is to be sent again; the number of entries when there is none.
+    private var firstUnsent = 0
 
     package init() {}
 
     /// Whether another message may be sent: the client's Receive Maximum is not used up, and an identifier is free.
     package func hasRoom(receiveMaximum: Int) -> Bool {
-        count < receiveMaximum && entries.count < Self.identifiers
+        count < receiveMaximum && entries.count < Self.identifiers && !hasUnsent
+    }
+
+    /// Whether messages of a former connection wait to be sent again; new ones come after them [MQTT-4.6.0-1].
+    package var hasUnsent: Bool { firstUnsent < entries.count }
+
+    /// A new connection: its send quota is unused, and every PUBLISH is to be sent again (MQTT 5.0 §4.9).
+    package mutating func beginConnection() {
+        for place in entries.indices { entries[place]?.usesQuota = false }
+        quotaUsed = 0
+        firstUnsent = 0
+        skipToUnsent()
+    }
+
+    /// Takes the next message to be sent again, while the send quota lasts [MQTT-3.3.4-9].
+    package mutating func takeUnsent(receiveMaximum: Int) -> (id: PacketID, outbound: OutboundMessage)? {
+        guard hasUnsent, quotaUsed < receiveMaximum, let entry = entries[firstUnsent] else { return nil }
+        let id = identifier(at: firstUnsent)
+        entries[firstUnsent]?.usesQuota = true
+        quotaUsed += 1
+        firstUnsent += 1
+        skipToUnsent()
+        return (id, entry.outbound)
+    }
+
+    private mutating func skipToUnsent() {
+        while firstUnsent < entries.count {
+            if let entry = entries[firstUnsent], entry.state == .published { return }
+            firstUnsent += 1
+        }
     }
 
     /// Takes a message in and gives it a Packet Identifier [MQTT-2.2.1-3]. Only after `hasRoom`.
     package mutating func admit(_ outbound: OutboundMessage) -> PacketID {
         let id = identifier(at: entries.count)
-        entries.append(Entry(outbound: outbound, state: .published))
+        entries.append(Entry(outbound: outbound, state: .published, usesQuota: true))
         count += 1
+        quotaUsed += 1
+        firstUnsent = entries.count
         return id
     }
 
@@ -64,6 +101,7 @@ package struct InflightWindow {
     package mutating func release(_ id: PacketID) {
         guard let place = place(of: id) else { return }
         entries[place]?.state = .released
+        if place == firstUnsent { skipToUnsent() }
     }
 
     /// PUBACK, PUBCOMP or a PUBREC with an error came: the identifier is free again.
@@ -71,8 +109,11 @@ package struct InflightWindow {
         guard let place = place(of: id), let entry = entries[place] else { return nil }
         entries[place] = nil
         count -= 1
+        if entry.usesQuota { quotaUsed -= 1 }
+        if place == firstUnsent { skipToUnsent() }
         while let first = entries.first, first == nil {
             entries.removeFirst()
+            firstUnsent -= 1
             firstID = firstID == .max ? 1 : firstID + 1
         }
         return entry
@@ -91,7 +132,7 @@ package struct InflightWindow {
         if entries.isEmpty { firstID = id }
         while identifier(at: entries.count) != id, entries.count < Self.identifiers { entries.append(nil) }
         guard entries.count < Self.identifiers else { return }
-        entries.append(Entry(outbound: outbound, state: state))
+        entries.append(Entry(outbound: outbound, state: state, usesQuota: false))
         count += 1
     }
 

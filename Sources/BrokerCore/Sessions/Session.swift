@@ -50,9 +50,16 @@ final class Session {
     /// Whether it outlives its connection, and so goes through the store.
     var isPersistent: Bool { expiryInterval > 0 }
 
+    /// Whether messages wait until the client or its connection takes more.
+    var isWaiting: Bool { !queue.isEmpty || window.hasUnsent }
+
     /// Whether the client may be sent one more QoS 1 or 2 message right now.
     var canSend: Bool {
-        guard window.hasRoom(receiveMaximum: receiveMaximum) else { return false }
+        window.hasRoom(receiveMaximum: receiveMaximum) && canTake
+    }
+
+    /// Whether there is a connection that takes more right now.
+    var canTake: Bool {
         if let stream { return stream.hasRoomForQueued }
         return sink != nil
     }
