@@ -24,8 +24,12 @@ extension Broker {
             return refuse(connection, .serverBusy, request)
         }
         if let will = request.will {
-            guard Int(will.qos.rawValue) <= limits.maximumQoS else { return refuse(connection, .qosNotSupported, request) }
-            guard !will.retain || limits.retainAvailable else { return refuse(connection, .retainNotSupported, request) }
+            guard Int(will.qos.rawValue) <= limits.maximumQoS else {
+                return refuse(connection, .qosNotSupported, request)
+            }
+            guard !will.retain || limits.retainAvailable else {
+                return refuse(connection, .retainNotSupported, request)
+            }
         }
 
         let former = takeOver(clientID, cleanStart: request.cleanStart)
@@ -52,8 +56,9 @@ extension Broker {
         sendQueued(session)
     }
 
-    /// PUBREL is sent again at once: it needs no send quota [MQTT-4.9.0-3]. The client of a message sink has no use for
-    /// it: it owns such a message already.
+    /// PUBREL is sent again at once: it needs no send quota [MQTT-4.9.0-3].
+    ///
+    /// The client of a message sink has no use for it: it owns such a message already.
     private func resumeReleased(_ session: Session) {
         var released: [PacketID] = []
         session.window.forEach { id, entry in

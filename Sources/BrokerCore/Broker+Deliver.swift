@@ -125,7 +125,9 @@ extension Broker {
             }
         }
         session.queue.append(outbound)
-        if session.isPersistent { sessionStore.save(OutboundRecord(outbound: outbound, delivery: nil), of: session.clientID) }
+        if session.isPersistent {
+            sessionStore.save(OutboundRecord(outbound: outbound, delivery: nil), of: session.clientID)
+        }
     }
 
     func store(_ outbound: OutboundMessage, id: PacketID, state: InflightWindow.State, of session: Session) {

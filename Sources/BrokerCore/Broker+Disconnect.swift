@@ -2,7 +2,9 @@ package import MQTTCodec
 import NIOCore
 
 extension Broker {
-    /// DISCONNECT by the client, or the end of its network connection. The adapter closes by itself.
+    /// DISCONNECT by the client, or the end of its network connection.
+    ///
+    /// The adapter closes by itself.
     ///
     /// - Parameters:
     ///   - reason: `.normalDisconnection` discards the will; anything else publishes it after its delay.

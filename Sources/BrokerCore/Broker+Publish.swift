@@ -76,7 +76,9 @@ extension Broker {
         let payload = will.payload
         if topic.utf8Span.span.bytes.isSystemTopic { return }
         if let authorizer, !authorizer.mayPublish(topic, client: session.identity) { return }
-        if will.retain, retain(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan).isError {
+        if will.retain,
+            retain(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan).isError
+        {
             return
         }
         _ = route(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan)

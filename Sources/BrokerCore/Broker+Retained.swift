@@ -17,8 +17,9 @@ extension Broker {
         return .success
     }
 
-    /// Whether a message may be retained; expired ones make room. Looking for those takes a while, so it is done once a
-    /// second at most.
+    /// Whether a message may be retained; expired ones make room.
+    ///
+    /// Looking for those takes a while, so it is done once a second at most.
     private func makeRoomForRetained(_ topic: RawSpan, _ payload: RawSpan) -> Bool {
         if hasRoomForRetained(topic, payload) { return true }
         guard now >= nextRetainedSweep else { return false }

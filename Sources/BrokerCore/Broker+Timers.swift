@@ -2,8 +2,10 @@ import HeapModule
 import MQTTCodec
 package import NIOCore
 
-/// What is due at some time. Entries are not taken out when they become idle; whoever they name is asked when they
-/// come up, and each kind bounds how many can be outstanding.
+/// What is due at some time.
+///
+/// Entries are not taken out when they become idle; whoever they name is asked when they come up, and each kind bounds
+/// how many can be outstanding.
 struct TimerQueue {
     enum Event {
         case connectTimeout(ConnectionReference)

@@ -14,7 +14,9 @@ package struct Limits: Equatable, Sendable {
     package var maximumQoS = 2
     /// Whether RETAIN is served.
     package var retainAvailable = true
-    /// Seconds; a client that asks for more, or for none, gets this (Server Keep Alive). 65,535 grants anything.
+    /// Seconds; a client that asks for more, or for none, gets this (Server Keep Alive).
+    ///
+    /// 65,535 grants anything.
     package var keepAliveMaximum = 65_535
     /// Seconds a session may outlive its connection; 4,294,967,295 is for ever.
     package var sessionExpiryMaximum = 4_294_967_295

@@ -76,8 +76,10 @@ package final class VirtualConnection: @unchecked Sendable {
     }
 }
 
-/// Stands for a connection in timers that may outlive it. A weak reference would do the same, but make every count of a
-/// reference to the connection, on the hot path, several times dearer.
+/// Stands for a connection in timers that may outlive it.
+///
+/// A weak reference would do the same, but make every count of a reference to the connection, on the hot path, several
+/// times dearer.
 final class ConnectionReference {
     fileprivate(set) var connection: VirtualConnection?
 

@@ -1,4 +1,6 @@
-/// A Topic Filter: what a client subscribes to (MQTT 5.0 §4.7, §4.8.2). Valid by construction.
+/// A Topic Filter: what a client subscribes to (MQTT 5.0 §4.7, §4.8.2).
+///
+/// Valid by construction.
 package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
     /// As the client wrote it, `$share/name/` included.
     package let string: String
@@ -62,7 +64,7 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
 
     private static func isWildcard(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "+") || byte == UInt8(ascii: "#") }
 
-    /// [MQTT-4.7.1-1], [MQTT-4.7.1-2]
+    /// Whether a level is a wildcard, each where it may be [MQTT-4.7.1-1], [MQTT-4.7.1-2].
     private static func checkWildcards(_ filter: String) throws(TopicError) -> Bool {
         guard filter.utf8.contains(where: isWildcard) else { return false }
         var sawLast = false

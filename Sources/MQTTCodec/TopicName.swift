@@ -1,4 +1,6 @@
-/// A Topic Name: what a message is published to (MQTT 5.0 §4.7). Valid by construction.
+/// A Topic Name: what a message is published to (MQTT 5.0 §4.7).
+///
+/// Valid by construction.
 package struct TopicName: Hashable, Sendable, CustomStringConvertible {
     /// The name, 1 to 65,535 bytes of UTF-8 without U+0000, `+` and `#`.
     package let string: String

@@ -135,8 +135,10 @@ extension MQTTChannelHandler: PacketStreamTransport {
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
-    /// Lets the peer read what was written, then closes. What it still sends is read and thrown away meanwhile: closing
-    /// with unread bytes would reset the connection and take our last packet with it.
+    /// Lets the peer read what was written, then closes.
+    ///
+    /// What it still sends is read and thrown away meanwhile: closing with unread bytes would reset the connection and
+    /// take our last packet with it.
     package func close() {
         guard let context, !isClosing else { return }
         isClosing = true

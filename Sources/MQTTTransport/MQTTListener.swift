@@ -48,7 +48,9 @@ package struct MQTTListener: Service {
         let server = try await bind(open)
         logger.info(
             "listening",
-            metadata: ["protocol": "mqtt", "address": "\(configuration.host)", "port": "\(server.localAddress?.port ?? 0)"]
+            metadata: [
+                "protocol": "mqtt", "address": "\(configuration.host)", "port": "\(server.localAddress?.port ?? 0)",
+            ]
         )
         await withTaskCancellationOrGracefulShutdownHandler {
             try? await server.closeFuture.get()

@@ -14,6 +14,8 @@ struct CheckCommand: ParsableCommand {
         let loaded = try LoadedConfiguration(file: config)
         for warning in loaded.warnings { print("warning: \(warning)") }
         print("\(config): good")
-        for listener in loaded.configuration.listeners { print("  \(listener.protocolName.rawValue) on \(listener.bind)") }
+        for listener in loaded.configuration.listeners {
+            print("  \(listener.protocolName.rawValue) on \(listener.bind)")
+        }
     }
 }

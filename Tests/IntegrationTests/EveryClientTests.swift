@@ -15,7 +15,10 @@ struct EveryClientTests {
             defer { webSocket.kill() }
             _ = try await webSocket.line("subscribed") { $0 == "subscribed" }
 
-            try await run("coap-client-notls", ["-m", "post", "-e", "21.5", "-B", "10", sluice.coapURL("sensors/temp")])
+            try await run(
+                "coap-client-notls",
+                ["-m", "post", "-e", "21.5", "-B", "10", sluice.coapURL("sensors/temp")]
+            )
 
             #expect(try await mqtt.line("the message") { $0 == "sensors/temp 21.5" } == "sensors/temp 21.5")
             let event = try await events.line("the event") { $0.hasPrefix("data:") }
@@ -35,11 +38,17 @@ struct EveryClientTests {
             _ = try await observer.line("the registration's answer") { $0.contains("c:2.05") }
 
             let numbers = (1...10).map { "mqtt \($0)" }
-            try await run("sh", ["-c", "seq -f 'mqtt %g' 10 | mosquitto_pub -p \(sluice.mqtt) -t sensors/temp -q 1 -l"])
+            try await run(
+                "sh",
+                ["-c", "seq -f 'mqtt %g' 10 | mosquitto_pub -p \(sluice.mqtt) -t sensors/temp -q 1 -l"]
+            )
             for number in numbers { _ = try await observer.line(number) { $0.hasSuffix(number) } }
 
             let posts = (1...10).flatMap { number in
-                ["--next", "-s", "-d", "http \(number)", "http://127.0.0.1:\(sluice.http)/publish?topic=sensors/temp&qos=1"]
+                [
+                    "--next", "-s", "-d", "http \(number)",
+                    "http://127.0.0.1:\(sluice.http)/publish?topic=sensors/temp&qos=1",
+                ]
             }
             try await run("curl", Array(posts.dropFirst()))
             for number in 1...10 { _ = try await observer.line("http \(number)") { $0.hasSuffix("http \(number)") } }
@@ -54,7 +63,10 @@ struct EveryClientTests {
             )
             defer { mqtt.kill() }
             _ = try await mqtt.line("Subscribed") { $0.contains("Subscribed") }
-            let first = try await run("curl", ["-s", "http://127.0.0.1:\(sluice.http)/v1/subscribe?topic=web/%2B&qos=1&wait=0"])
+            let first = try await run(
+                "curl",
+                ["-s", "http://127.0.0.1:\(sluice.http)/v1/subscribe?topic=web/%2B&qos=1&wait=0"]
+            )
             let cursor = try #require(first.joined().firstMatch(of: /"next":"([^"]+)"/)?.output.1)
             let publisher = try Client.node(
                 "mqttjs_publish.js",
@@ -78,7 +90,9 @@ struct EveryClientTests {
             #expect(try await run("curl", ["-s", resource]) == ["on"])
             try await run("curl", ["-s", "-X", "PUT", "-d", "off", resource])
             #expect(
-                try await run("coap-client-notls", ["-m", "get", "-w", "-B", "10", sluice.coapURL("lamps/1")]) == ["off"]
+                try await run("coap-client-notls", ["-m", "get", "-w", "-B", "10", sluice.coapURL("lamps/1")]) == [
+                    "off"
+                ]
             )
             let subscriber = ["-p", "\(sluice.mqtt)", "-t", "lamps/#", "-C", "1", "-F", "%r %t %p"]
             #expect(try await run("mosquitto_sub", subscriber) == ["1 lamps/1 off"])

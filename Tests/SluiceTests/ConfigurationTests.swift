@@ -110,7 +110,10 @@ import Testing
 
     @Test(arguments: [
         ("limits: { maximum_qos: 3 }", "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not '3'"),
-        ("limits: { maximum_qos: high }", "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not 'high'"),
+        (
+            "limits: { maximum_qos: high }",
+            "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not 'high'"
+        ),
         ("limits: { retain_available: 1 }", "f.yaml:2: limits.retain_available: must be true or false, not '1'"),
         (
             "limits: { maximum_packet_sise: 5 }",
@@ -133,15 +136,24 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{ protocol: ftp, bind: \"127.0.0.1:1\" }", "listeners[0].protocol: must be one of mqtt, http, coap, not 'ftp'"),
+        (
+            "{ protocol: ftp, bind: \"127.0.0.1:1\" }",
+            "listeners[0].protocol: must be one of mqtt, http, coap, not 'ftp'"
+        ),
         ("{ protocol: mqtt, bind: \"localhost\" }", "listeners[0].bind: must be an address and a port"),
         ("{ protocol: mqtt, bind: \"127.0.0.1:65536\" }", "listeners[0].bind: must be an address and a port"),
         ("{ protocol: mqtt, bind: \"::1:1\" }", "listeners[0].bind: must be an address and a port"),
         ("{ protocol: mqtt }", "listeners[0].bind: is missing"),
         ("{ bind: \"127.0.0.1:1\" }", "listeners[0].protocol: is missing"),
-        ("{ protocol: http, bind: \"127.0.0.1:1\", websocket_path: mqtt }", "listeners[0].websocket_path: must begin with /"),
+        (
+            "{ protocol: http, bind: \"127.0.0.1:1\", websocket_path: mqtt }",
+            "listeners[0].websocket_path: must begin with /"
+        ),
         ("{ protocol: coap, bind: \"127.0.0.1:1\", websocket_path: /a }", "listeners[0].websocket_path: unknown key"),
-        ("{ protocol: mqtt, bind: \"0.0.0.0:1883\" }", "listeners[0].bind: 0.0.0.0:1883 can be reached from other machines"),
+        (
+            "{ protocol: mqtt, bind: \"0.0.0.0:1883\" }",
+            "listeners[0].bind: 0.0.0.0:1883 can be reached from other machines"
+        ),
     ])
     func `a listener's faults are named`(entry: String, words: String) {
         let found = problems("listeners: [\(entry)]\n")

@@ -1,6 +1,8 @@
 package import MQTTCodec
 
-/// Is told what becomes of clients, for logs and metrics. Called on the core loop: it must not block.
+/// Is told what becomes of clients, for logs and metrics.
+///
+/// Called on the core loop: it must not block.
 package protocol ClientObserver: AnyObject {
     /// Something has happened to a connection.
     func client(_ connection: VirtualConnection, _ event: ClientEvent)

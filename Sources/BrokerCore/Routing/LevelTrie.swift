@@ -123,8 +123,10 @@ struct LevelTrie<Value> {
     }
 }
 
-/// Walks the levels of a Topic Name or Topic Filter: what lies between its slashes, empty levels too
-/// (MQTT 5.0 §4.7.1.1). Keeps only its place, so that the path itself can be borrowed bytes.
+/// Walks the levels of a Topic Name or Topic Filter: what lies between its slashes, empty levels too (MQTT 5.0
+/// §4.7.1.1).
+///
+/// Keeps only its place, so that the path itself can be borrowed bytes.
 struct TopicLevels {
     private var start = 0
 

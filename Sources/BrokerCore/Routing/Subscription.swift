@@ -62,7 +62,9 @@ final class FilterNode {
 
     func add(_ subscription: Subscription) {
         guard let name = subscription.filter.shareName else { return plain.add(subscription) }
-        if let group = shared.first(where: { $0.name.utf8.elementsEqual(name.utf8) }) { return group.members.add(subscription) }
+        if let group = shared.first(where: { $0.name.utf8.elementsEqual(name.utf8) }) {
+            return group.members.add(subscription)
+        }
         let members = SubscriberList()
         members.add(subscription)
         shared.append((name, members))

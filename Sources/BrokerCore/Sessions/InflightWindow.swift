@@ -81,7 +81,9 @@ package struct InflightWindow {
         }
     }
 
-    /// Takes a message in and gives it a Packet Identifier [MQTT-2.2.1-3]. Only after `hasRoom`.
+    /// Takes a message in and gives it a Packet Identifier [MQTT-2.2.1-3].
+    ///
+    /// Only after `hasRoom`.
     package mutating func admit(_ outbound: OutboundMessage) -> PacketID {
         let id = identifier(at: entries.count)
         entries.append(Entry(outbound: outbound, state: .published, usesQuota: true))

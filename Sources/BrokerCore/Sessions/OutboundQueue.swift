@@ -1,6 +1,8 @@
 import DequeModule
 
-/// QoS 1 and 2 messages that wait: for the client to come back, or for room in its window. Bounded in number and bytes.
+/// QoS 1 and 2 messages that wait: for the client to come back, or for room in its window.
+///
+/// Bounded in number and bytes.
 package struct OutboundQueue {
     private var waiting: Deque<OutboundMessage> = []
     /// Bytes of topics and payloads.
@@ -11,7 +13,9 @@ package struct OutboundQueue {
     package var count: Int { waiting.count }
     package var isEmpty: Bool { waiting.isEmpty }
 
-    /// Whether one more message of that size stays within the limits. An empty queue takes any one message.
+    /// Whether one more message of that size stays within the limits.
+    ///
+    /// An empty queue takes any one message.
     package func hasRoom(for size: Int, limits: QueueLimits) -> Bool {
         waiting.isEmpty || (waiting.count < limits.messages && bytes + size <= limits.bytes)
     }

@@ -1,4 +1,6 @@
-/// Counts since the start. Packets and bytes are those of MQTT connections; messages are of all clients.
+/// Counts since the start.
+///
+/// Packets and bytes are those of MQTT connections; messages are of all clients.
 package struct Statistics: Sendable, Equatable {
     /// MQTT Control Packets, of any type.
     package var packetsReceived: UInt64 = 0

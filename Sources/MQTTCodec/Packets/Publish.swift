@@ -1,6 +1,8 @@
 package import NIOCore
 
-/// PUBLISH (MQTT 5.0 §3.3) as a value of its own. The broker reads most of them through `PublishLayout` instead.
+/// PUBLISH (MQTT 5.0 §3.3) as a value of its own.
+///
+/// The broker reads most of them through `PublishLayout` instead.
 package struct Publish: Sendable, Equatable {
     package var dup: Bool
     package var qos: QoS

@@ -120,7 +120,9 @@ struct MappingReader {
     // MARK: Structure
 
     /// A mapping inside this one; an absent one is empty.
-    mutating func mapping(_ name: String) -> MappingReader { MappingReader(entry(name)?.node, path: key(name), reading) }
+    mutating func mapping(_ name: String) -> MappingReader {
+        MappingReader(entry(name)?.node, path: key(name), reading)
+    }
 
     /// A list of mappings; nil when the key is absent.
     mutating func mappings(_ name: String) -> [MappingReader]? {
