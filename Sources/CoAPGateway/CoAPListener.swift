@@ -1,6 +1,6 @@
 package import BrokerCore
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// Listens for CoAP over UDP and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959).
 ///
@@ -38,8 +38,8 @@ package struct CoAPListener: Service {
         package var rememberedMessages = 64
         /// Requests handed to the core and not yet answered; the next one is refused with 5.03.
         package var pendingRequests = 10_000
-        /// Block-wise uploads of one endpoint at a time.
-        package var uploadsPerEndpoint = 4
+        /// Block-wise transfers of one endpoint at a time, each way.
+        package var transfersPerEndpoint = 4
         /// Bytes of all unfinished uploads together.
         package var uploadBytes = 67_108_864
         /// Seconds an unfinished block-wise transfer is kept, MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2).
@@ -70,6 +70,37 @@ package struct CoAPListener: Service {
         self.logger = logger
     }
 
-    /// Listens until graceful shutdown.
-    package func run() async throws {}
+    /// Listens until graceful shutdown, then takes leave of every observer.
+    ///
+    /// - Throws: `ListenFailed` when the address can't be had.
+    package func run() async throws {
+        let context = try CoAPContext(configuration)
+        let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits)
+        logger.info(
+            "listening",
+            metadata: ["protocol": "coap", "address": "\(configuration.host)", "port": "\(context.port)"]
+        )
+        if !context.tellsAcknowledgements {
+            logger.warning("libcoap's acknowledgements can't be seen: observers get QoS 0")
+        }
+        let ran = await withTaskCancellationOrGracefulShutdownHandler {
+            await loop.run()
+        } onCancelOrGracefulShutdown: {
+            loop.stop()
+        }
+        guard ran else {
+            context.close()
+            throw ListenFailed(address: configuration.host, reason: "no thread could be had")
+        }
+    }
+
+    /// An address could not be listened on.
+    package struct ListenFailed: Error, CustomStringConvertible {
+        /// The address, `host:port`.
+        package let address: String
+        /// The system's words.
+        package let reason: String
+
+        package var description: String { "coap: cannot listen on \(address): \(reason)" }
+    }
 }
