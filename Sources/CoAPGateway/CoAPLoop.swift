@@ -68,10 +68,9 @@ final class CoAPLoop: @unchecked Sendable {
         let events = context.turn(timeout: timeout())
         let now = NIODeadline.now()
         take(events, now)
-        for event in inbox.takeAll() {
-            if case .shutdown = event, stopAt == nil { stopAt = now + Self.patience }
-            server.take(event, now: now)
-        }
+        let fromCore = inbox.takeAll()
+        if stopAt == nil, fromCore.askForShutdown { stopAt = now + Self.patience }
+        server.take(fromCore, now: now)
         server.endTurn(now: now)
         if server.hasOutstanding { maintainAt = min(maintainAt, now + .milliseconds(Int64(retransmissionLook))) }
         if maintainAt <= now { maintain(now) }
@@ -98,9 +97,8 @@ final class CoAPLoop: @unchecked Sendable {
     }
 
     private func submit() {
-        let requests = server.takeCoreRequests()
-        guard !requests.isEmpty else { return }
-        core.submit { [gateway] broker in gateway.perform(requests, broker) }
+        guard let batch = server.takeBatch() else { return }
+        core.submit { [gateway] broker in gateway.perform(batch, broker) }
     }
 
     /// Milliseconds until something is due; nil when nothing is.

@@ -1,9 +1,9 @@
-import BrokerCore
+package import BrokerCore
 import MQTTCodec
 import NIOCore
 
 /// Carries out on the core loop what the CoAP thread asks: the one way of CoAP into the broker.
-final class CoreGateway: @unchecked Sendable {
+package final class CoreGateway: @unchecked Sendable {
     // Sendable: its state is touched on the core loop only.
 
     private let inbox: CoreInbox
@@ -15,16 +15,16 @@ final class CoreGateway: @unchecked Sendable {
     /// - Parameters:
     ///   - receiveMaximum: QoS 1 and 2 deliveries of one client that may be under way.
     ///   - capacity: deliveries of one client that may be under way before QoS 0 is dropped.
-    init(inbox: CoreInbox, receiveMaximum: Int, capacity: Int) {
+    package init(inbox: CoreInbox, receiveMaximum: Int, capacity: Int) {
         self.inbox = inbox
         self.receiveMaximum = UInt16(clamping: max(receiveMaximum, 1))
         self.capacity = capacity
     }
 
     /// Carries out a batch; its answers go back as one.
-    func perform(_ requests: [CoreRequest], _ broker: Broker) {
+    package func perform(_ batch: CoreBatch, _ broker: Broker) {
         isGathering = true
-        for request in requests { perform(request, broker) }
+        for request in batch.requests { perform(request, broker) }
         isGathering = false
         guard !gathered.isEmpty else { return }
         inbox.append(gathered)

@@ -5,11 +5,12 @@ import Synchronization
 ///
 /// It is bounded by what it carries: an answer for each pending request, and for each client its Receive Maximum and the
 /// capacity of its message sink.
-final class CoreInbox: Sendable {
+package final class CoreInbox: Sendable {
     private let events = Mutex<[CoreEvent]>([])
     private let wake: @Sendable () -> Void
 
-    init(wake: @escaping @Sendable () -> Void) { self.wake = wake }
+    /// - Parameter wake: called when something waits and nothing did; from any thread.
+    package init(wake: @escaping @Sendable () -> Void) { self.wake = wake }
 
     func append(_ added: [CoreEvent]) {
         let isFirst = events.withLock { events in
@@ -21,11 +22,14 @@ final class CoreInbox: Sendable {
 
     func append(_ event: CoreEvent) { append([event]) }
 
-    func takeAll() -> [CoreEvent] {
-        events.withLock { events in
-            let taken = events
-            events = []
-            return taken
-        }
+    /// All that waits.
+    package func takeAll() -> CoreEvents {
+        CoreEvents(
+            events: events.withLock { events in
+                let taken = events
+                events = []
+                return taken
+            }
+        )
     }
 }

@@ -1,6 +1,19 @@
 import BrokerCore
 import MQTTCodec
 
+/// What a turn of the CoAP thread asks of the core, in order.
+package struct CoreBatch: Sendable {
+    let requests: [CoreRequest]
+}
+
+/// What the core has for the CoAP thread, in order.
+package struct CoreEvents: Sendable {
+    let events: [CoreEvent]
+
+    /// Whether the thread is to end.
+    var askForShutdown: Bool { events.contains { if case .shutdown = $0 { true } else { false } } }
+}
+
 /// What the CoAP thread asks of the core; many go over in one batch.
 enum CoreRequest: Sendable {
     case publish(Exchange, PublishOperation)

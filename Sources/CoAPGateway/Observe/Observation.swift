@@ -87,7 +87,7 @@ package struct ObserveSequence: Sendable, Equatable {
     static let mask: UInt32 = 0xff_ffff
     private var last: UInt32
 
-    /// Begins at a clock's value of 64 ticks a second, so that a new observation is ahead of one that was forgotten.
+    /// Begins at a clock's value of some 60 ticks a second, so that a new observation is ahead of one that was forgotten.
     package init(now: NIODeadline) { last = UInt32(truncatingIfNeeded: now.uptimeNanoseconds >> 24) & Self.mask }
 
     /// The number of the next notification.

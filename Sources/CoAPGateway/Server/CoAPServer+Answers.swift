@@ -1,10 +1,14 @@
 import BrokerCore
 import MQTTCodec
-import NIOCore
+package import NIOCore
 
 extension CoAPServer {
     /// The core has something for us.
-    func take(_ event: CoreEvent, now: NIODeadline) {
+    package func take(_ events: CoreEvents, now: NIODeadline) {
+        for event in events.events { take(event, now) }
+    }
+
+    private func take(_ event: CoreEvent, _ now: NIODeadline) {
         switch event {
         case .answer(let exchange, let answer): take(answer, of: exchange, now)
         case .deliveries(let client, let generation, let deliveries):

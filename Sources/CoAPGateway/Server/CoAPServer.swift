@@ -53,10 +53,13 @@ package final class CoAPServer<Layer: MessageLayer> {
     package var hasOutstanding: Bool { !confirmables.isEmpty }
 
     /// What the core is to do, as one batch.
-    func takeCoreRequests() -> [CoreRequest] {
-        let taken = coreRequests
+    ///
+    /// - Returns: nil when there is nothing.
+    package func takeBatch() -> CoreBatch? {
+        guard !coreRequests.isEmpty else { return nil }
+        let batch = CoreBatch(requests: coreRequests)
         coreRequests = []
-        return taken
+        return batch
     }
 
     // MARK: Endpoints
