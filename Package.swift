@@ -130,7 +130,9 @@ let package = Package(
         ),
         .testTarget(
             name: "CoAPGatewayTests",
-            dependencies: ["MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore, nioPosix, logging,
+            ],
             swiftSettings: settings
         ),
         .testTarget(

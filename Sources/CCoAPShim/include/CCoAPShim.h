@@ -1,2 +1,82 @@
 #pragma once
+// What the CoAP gateway needs of C beyond libcoap's own functions. Two subjects, a file each:
+// `hooks.c` sees what libcoap keeps to itself, `shim.c` opens a socket, waits, and moves bytes in and out of PDUs.
 #include <coap3/coap.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// MARK: Hooks
+
+/// A datagram has arrived, before libcoap looks into it. Only set `reset` when it is a Reset message.
+typedef void (*coap_shim_received_fn)(void *app, coap_session_t *session, bool reset, uint16_t message_id);
+/// libcoap has done with a confirmable response: it was acknowledged, or the NACK handler has been told why not.
+typedef void (*coap_shim_finished_fn)(void *app, const coap_pdu_t *pdu);
+
+/// Sets the calling thread's hooks; `app` is handed back to them. NULL functions take them out.
+void coap_shim_set_hooks(void *app, coap_shim_received_fn received, coap_shim_finished_fn finished);
+/// Whether libcoap really calls the hooks, found out by an exchange over the loopback interface. Blocks up to a second;
+/// the calling thread has no hooks afterwards.
+bool coap_shim_hooks_work(void);
+
+// MARK: Socket and pump
+
+typedef struct {
+    int descriptor;        // the UDP socket, owned by libcoap's endpoint
+    void *event_pointer;   // what libcoap expects as `data.ptr` of the socket's epoll events
+    uint16_t port;         // the real one, host byte order
+} coap_shim_socket_t;
+
+/// Makes a UDP endpoint bound to `host` (an address or a name) and `port`.
+///
+/// Returns 0, or an errno; an error of the name look-up is returned as its negative `EAI_` code.
+int coap_shim_open(
+    coap_context_t *context, const char *host, uint16_t port, int buffer_bytes, coap_shim_socket_t *socket);
+/// What such a result means, in words.
+const char *coap_shim_error_text(int result);
+void coap_shim_close(int descriptor);
+void coap_shim_name_thread(pthread_t thread, const char *name);
+
+/// An epoll instance that waits for the socket and for wake-ups; the descriptors, or -1 and errno.
+int coap_shim_epoll(int socket_descriptor, int wake_descriptor);
+int coap_shim_eventfd(void);
+void coap_shim_wake(int wake_descriptor);
+
+/// Waits until the socket is readable, somebody wakes us, or the time is over; milliseconds, -1 for ever.
+/// Takes back wake-ups. Returns whether the socket is readable.
+bool coap_shim_wait(int epoll_descriptor, int socket_descriptor, int wake_descriptor, int timeout);
+
+/// Reads and dispatches up to `depth` datagrams. `idle_context` is an empty context: libcoap ends each call with a scan
+/// of all the sessions of the context it is given, but finds the one a datagram belongs to by its socket.
+void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth);
+
+// MARK: PDUs
+
+typedef struct {
+    const uint8_t *value;
+    uint16_t length;
+    uint16_t number;
+} coap_shim_option_t;
+
+/// Lists a PDU's options; at most `capacity`. Returns their number, or -1 when there are more.
+int coap_shim_options(const coap_pdu_t *pdu, coap_shim_option_t *options, int capacity);
+
+/// Makes and sends a message. The payload may be empty. Returns the Message ID, or -1 when nothing was sent; `*sent` is
+/// the PDU's identity for the `finished` hook.
+int coap_shim_send(
+    coap_session_t *session, uint8_t type, uint8_t code, uint16_t message_id, const uint8_t *token, size_t token_length,
+    const coap_shim_option_t *options, int option_count, const uint8_t *payload, size_t payload_length,
+    const void **sent);
+
+/// Keeps libcoap from answering a request by itself when its handler returns; the answer is sent later.
+void coap_shim_defer(coap_pdu_t *response);
+
+/// The peer's address as text; returns its length.
+int coap_shim_peer(const coap_session_t *session, char *text, size_t capacity);
+
+/// libcoap's log says nothing: its warnings are what a peer can cause with any datagram.
+void coap_shim_silence(void);
+
+/// Milliseconds as libcoap counts timeouts.
+coap_fixed_point_t coap_shim_milliseconds(unsigned milliseconds);

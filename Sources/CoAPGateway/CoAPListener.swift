@@ -1,0 +1,106 @@
+package import BrokerCore
+package import Logging
+import ServiceLifecycle
+
+/// Listens for CoAP over UDP and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959).
+///
+/// libcoap runs on a thread of its own; what it receives becomes calls on the core, one batch each way.
+package struct CoAPListener: Service {
+    /// Where to listen, and the bounds of what one endpoint or all of them may hold.
+    package struct Configuration: Sendable {
+        /// An IPv4 or IPv6 address.
+        package var host: String
+        /// 0 takes any free port.
+        package var port: Int
+        /// Serves `coap://host/{topic}` besides `/ps/{topic}` and `/r/{topic}`.
+        package var bareTopics = false
+        /// Milliseconds the core has to answer before the request is acknowledged and its response sent separately
+        /// (RFC 7252 §5.2.2).
+        package var separateResponseAfter = 500
+        /// Milliseconds before an unacknowledged confirmable message is sent again, ACK_TIMEOUT (RFC 7252 §4.8).
+        package var acknowledgeTimeout = 2_000
+        /// How often it is sent again, MAX_RETRANSMIT (RFC 7252 §4.8).
+        package var maximumRetransmissions = 4
+        /// Seconds an endpoint without observations is remembered.
+        package var idleTimeout = 300
+        /// Endpoints without observations remembered at a time; the one idle longest gives way.
+        package var idleEndpoints = 4_096
+        /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
+        package var clientsPerEndpoint = 8
+        /// Observations of one endpoint.
+        package var observationsPerEndpoint = 64
+        /// Observations of all endpoints.
+        package var observations = 100_000
+        /// Seconds without a confirmable notification after which the next one is confirmable whatever its QoS, so that
+        /// an endpoint that has gone is noticed; at most a day (RFC 7641 §4.5).
+        package var confirmationInterval = 300
+        /// Answers kept for each endpoint to tell and answer duplicate requests (RFC 7252 §4.5).
+        package var rememberedMessages = 64
+        /// Requests handed to the core and not yet answered; the next one is refused with 5.03.
+        package var pendingRequests = 10_000
+        /// Block-wise transfers of one endpoint at a time, each way.
+        package var transfersPerEndpoint = 4
+        /// Bytes of all unfinished uploads together.
+        package var uploadBytes = 67_108_864
+        /// Seconds an unfinished block-wise transfer is kept, MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2).
+        package var blockwiseTimeout = 93
+        /// QoS 1 and 2 messages of one client on their way to its endpoint; the core's queue holds the rest.
+        package var receiveMaximum = 16
+        /// Messages of one client on their way to its endpoint beyond which QoS 0 is dropped.
+        package var notificationQueue = 1_000
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    private let configuration: Configuration
+    private let core: CoreLoop
+    private let limits: Limits
+    private let logger: Logger
+
+    /// Makes a listener; nothing happens before `run`.
+    ///
+    /// - Parameter limits: what the broker grants; the largest body is its Maximum Packet Size.
+    package init(configuration: Configuration, core: CoreLoop, limits: Limits, logger: Logger) {
+        self.configuration = configuration
+        self.core = core
+        self.limits = limits
+        self.logger = logger
+    }
+
+    /// Listens until graceful shutdown, then takes leave of every observer.
+    ///
+    /// - Throws: `ListenFailed` when the address can't be had.
+    package func run() async throws {
+        let context = try CoAPContext(configuration)
+        let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits)
+        logger.info(
+            "listening",
+            metadata: ["protocol": "coap", "address": "\(configuration.host)", "port": "\(context.port)"]
+        )
+        if !context.tellsAcknowledgements {
+            logger.warning("libcoap's acknowledgements can't be seen: observers get QoS 0")
+        }
+        let ran = await withTaskCancellationOrGracefulShutdownHandler {
+            await loop.run()
+        } onCancelOrGracefulShutdown: {
+            loop.stop()
+        }
+        guard ran else {
+            context.close()
+            throw ListenFailed(address: configuration.host, reason: "no thread could be had")
+        }
+    }
+
+    /// An address could not be listened on.
+    package struct ListenFailed: Error, CustomStringConvertible {
+        /// The address, `host:port`.
+        package let address: String
+        /// The system's words.
+        package let reason: String
+
+        package var description: String { "coap: cannot listen on \(address): \(reason)" }
+    }
+}

@@ -1,0 +1,212 @@
+package import BrokerCore
+import MQTTCodec
+import NIOCore
+
+/// Carries out on the core loop what the CoAP thread asks: the one way of CoAP into the broker.
+package final class CoreGateway: @unchecked Sendable {
+    // Sendable: its state is touched on the core loop only.
+
+    private let inbox: CoreInbox
+    private let receiveMaximum: UInt16
+    private let capacity: Int
+    private var gathered: [CoreEvent] = []
+    private var isGathering = false
+
+    /// - Parameters:
+    ///   - receiveMaximum: QoS 1 and 2 deliveries of one client that may be under way.
+    ///   - capacity: deliveries of one client that may be under way before QoS 0 is dropped.
+    package init(inbox: CoreInbox, receiveMaximum: Int, capacity: Int) {
+        self.inbox = inbox
+        self.receiveMaximum = UInt16(clamping: max(receiveMaximum, 1))
+        self.capacity = capacity
+    }
+
+    /// Carries out a batch; its answers go back as one.
+    package func perform(_ batch: CoreBatch, _ broker: Broker) {
+        isGathering = true
+        for request in batch.requests { perform(request, broker) }
+        isGathering = false
+        guard !gathered.isEmpty else { return }
+        inbox.append(gathered)
+        gathered.removeAll(keepingCapacity: true)
+    }
+
+    private func emit(_ event: CoreEvent) {
+        if isGathering { gathered.append(event) } else { inbox.append(event) }
+    }
+
+    private func perform(_ request: CoreRequest, _ broker: Broker) {
+        switch request {
+        case .publish(let exchange, let operation):
+            withConnection(exchange, broker) { publish(operation, $0, broker) }
+        case .read(let exchange, let topic):
+            withConnection(exchange, broker) { read(topic, $0, broker) }
+        case .observe(let exchange, let operation, let identifier, let isRefresh):
+            withConnection(exchange, broker) { connection in
+                observe(operation, identifier, isRefresh, exchange.client?.link.generation ?? 0, connection, broker)
+            }
+        case .unsubscribe(let client, let generation, let filter):
+            guard let connection = current(client, generation) else { return }
+            _ = broker.unsubscribe([filter], on: connection)
+        case .settle(let client, let generation, let packetID):
+            guard let connection = current(client, generation) else { return }
+            broker.heard(from: connection)
+            broker.consumed(1, on: connection)
+            if let packetID { broker.acknowledge(packetID, on: connection) }
+        case .disconnect(let client):
+            guard let connection = client.link.connection else { return }
+            client.link.connection = nil
+            broker.disconnect(connection, reason: .normalDisconnection)
+        }
+    }
+
+    private func current(_ client: CoAPClient, _ generation: UInt32) -> VirtualConnection? {
+        client.link.generation == generation ? client.link.connection : nil
+    }
+
+    // MARK: Connecting
+
+    private func withConnection(
+        _ exchange: Exchange,
+        _ broker: Broker,
+        _ body: (VirtualConnection) -> CoreAnswer
+    ) {
+        guard let client = exchange.client else { return }
+        if let connection = client.link.connection {
+            broker.heard(from: connection)
+            return emit(.answer(exchange, body(connection)))
+        }
+        let connection = makeConnection(client)
+        let result = broker.connect(
+            ConnectRequest(client.credentials, receiveMaximum: receiveMaximum),
+            on: connection
+        )
+        guard !result.reasonCode.isError else {
+            return emit(.answer(exchange, .refused(result.reasonCode, whileAnonymous: client.credentials.isAnonymous)))
+        }
+        client.link.connection = connection
+        emit(.answer(exchange, body(connection)))
+    }
+
+    private func makeConnection(_ client: CoAPClient) -> VirtualConnection {
+        client.link.generation &+= 1
+        let generation = client.link.generation
+        return VirtualConnection(
+            transportProtocol: .coap,
+            remoteAddress: client.remoteAddress,
+            outlet: .messages(
+                MessageSink(capacity: capacity) { [self] deliveries in
+                    emit(.deliveries(client, generation: generation, deliveries))
+                } closed: { [self] reason in
+                    if client.link.generation == generation { client.link.connection = nil }
+                    emit(.closed(client, generation: generation, reason))
+                }
+            )
+        )
+    }
+
+    // MARK: Operations
+
+    private func publish(
+        _ operation: PublishOperation,
+        _ connection: VirtualConnection,
+        _ broker: Broker
+    ) -> CoreAnswer {
+        if operation.isConditional {
+            switch broker.retainedMessage(of: operation.topic, for: connection) {
+            case .failure(let refused): return .refused(refused.reasonCode)
+            case .success(let retained):
+                guard operation.mayProceed(over: retained.map(Representation.init)) else { return .preconditionFailed }
+            }
+        }
+        let stoodBefore = operation.tellsCreated && broker.isRetained(operation.topic)
+        let reason = broker.publish(
+            topic: operation.topic.string.utf8Span.span.bytes,
+            payload: operation.payload.span.bytes,
+            qos: operation.qos,
+            retain: operation.retain,
+            properties: operation.properties,
+            from: connection
+        )
+        return reason.isError ? .refused(reason) : .published(stoodBefore: stoodBefore)
+    }
+
+    private func read(_ topic: TopicName, _ connection: VirtualConnection, _ broker: Broker) -> CoreAnswer {
+        switch broker.retainedMessage(of: topic, for: connection) {
+        case .failure(let refused): .refused(refused.reasonCode)
+        case .success(let message): .retained(message)
+        }
+    }
+
+    /// A filter that is a topic has its retained message in the answer; of any other the core delivers all that match.
+    private func observe(
+        _ operation: ObserveOperation,
+        _ identifier: UInt32,
+        _ isRefresh: Bool,
+        _ generation: UInt32,
+        _ connection: VirtualConnection,
+        _ broker: Broker
+    ) -> CoreAnswer {
+        var options = operation.options
+        if operation.topic != nil {
+            options.retainHandling = .doNotSend
+        } else if isRefresh, options.retainHandling == .sendAtSubscribe {
+            // Clients register again by themselves (RFC 7641 §3.3.1): no reason to send it all again.
+            options.retainHandling = .sendIfNew
+        }
+        var reason = ReasonCode.unspecifiedError
+        broker.subscribe(
+            [Subscribe.Subscription(filter: operation.filter.string, options: options)],
+            identifier: identifier,
+            on: connection
+        ) { reason = $0.first ?? .unspecifiedError }
+        guard !reason.isError else { return .refused(reason) }
+        var retained: Message?
+        if let topic = operation.topic, operation.wantsRetained(isRefresh: isRefresh),
+            case .success(let message) = broker.retainedMessage(of: topic, for: connection)
+        {
+            retained = message
+        }
+        return .subscribed(generation: generation, retained: retained)
+    }
+}
+
+extension CoreAnswer {
+    /// A client that showed no credentials is told to show some, rather than that it may not.
+    fileprivate static func refused(_ reason: ReasonCode, whileAnonymous: Bool) -> CoreAnswer {
+        .refused(whileAnonymous && reason == .notAuthorized ? .badUserNameOrPassword : reason)
+    }
+}
+
+extension ConnectRequest {
+    fileprivate init(_ credentials: ClientCredentials, receiveMaximum: UInt16) {
+        self.init(
+            clientID: credentials.clientID,
+            userName: credentials.userName,
+            password: credentials.password.map { ByteBuffer(string: $0) },
+            receiveMaximum: receiveMaximum
+        )
+    }
+}
+
+extension PublishOperation {
+    var isConditional: Bool { mustNotExist || !mustMatch.isEmpty }
+
+    /// Whether its preconditions hold (RFC 7252 §5.10.8).
+    func mayProceed(over retained: Representation?) -> Bool {
+        guard let retained else { return mustMatch.isEmpty }
+        guard !mustNotExist else { return false }
+        return mustMatch.isEmpty || mustMatch.contains([]) || retained.matches(mustMatch)
+    }
+}
+
+extension ObserveOperation {
+    /// Whether the retained message goes with the answer (Retain Handling, MQTT 5.0 §3.8.3.1).
+    func wantsRetained(isRefresh: Bool) -> Bool {
+        switch options.retainHandling {
+        case .sendAtSubscribe: true
+        case .sendIfNew: !isRefresh
+        case .doNotSend: false
+        }
+    }
+}

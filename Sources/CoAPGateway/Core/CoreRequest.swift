@@ -1,0 +1,44 @@
+import BrokerCore
+import MQTTCodec
+
+/// What a turn of the CoAP thread asks of the core, in order.
+package struct CoreBatch: Sendable {
+    let requests: [CoreRequest]
+}
+
+/// What the core has for the CoAP thread, in order.
+package struct CoreEvents: Sendable {
+    let events: [CoreEvent]
+
+    /// Whether the thread is to end.
+    var askForShutdown: Bool { events.contains { if case .shutdown = $0 { true } else { false } } }
+}
+
+/// What the CoAP thread asks of the core; many go over in one batch.
+enum CoreRequest: Sendable {
+    case publish(Exchange, PublishOperation)
+    case read(Exchange, TopicName)
+    case observe(Exchange, ObserveOperation, identifier: UInt32, isRefresh: Bool)
+    case unsubscribe(CoAPClient, generation: UInt32, filter: String)
+    /// A delivery has left, or never will; with its Packet Identifier at QoS 1 and 2.
+    case settle(CoAPClient, generation: UInt32, packetID: PacketID?)
+    case disconnect(CoAPClient)
+}
+
+/// What the core tells the CoAP thread.
+enum CoreEvent: Sendable {
+    case answer(Exchange, CoreAnswer)
+    case deliveries(CoAPClient, generation: UInt32, [Delivery])
+    /// The core ended the client's virtual connection.
+    case closed(CoAPClient, generation: UInt32, ReasonCode)
+    case shutdown
+}
+
+/// The core's answer to one request.
+enum CoreAnswer: Sendable {
+    case published(stoodBefore: Bool)
+    case preconditionFailed
+    case retained(Message?)
+    case subscribed(generation: UInt32, retained: Message?)
+    case refused(ReasonCode)
+}

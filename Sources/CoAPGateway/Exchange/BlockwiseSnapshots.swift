@@ -1,0 +1,67 @@
+package import BrokerCore
+package import NIOCore
+
+/// Keeps the bodies an endpoint is fetching in blocks, so that all blocks are of one message (RFC 7959 §2.4); sans I/O.
+///
+/// A request for a later block does not say which body it wants, so the last one sent for its resource is meant.
+package struct BlockwiseSnapshots: Sendable {
+    private struct Snapshot {
+        let message: Message
+        let eTag: UInt64
+        let contentFormat: UInt16?
+        var expiresAt: NIODeadline
+    }
+
+    private var snapshots: [ResourceKey: Snapshot] = [:]
+
+    package init() {}
+
+    package var isEmpty: Bool { snapshots.isEmpty }
+
+    /// Keeps a body whose first block is being sent; the one nearest to its end makes room.
+    package mutating func keep(
+        _ message: Message,
+        eTag: UInt64,
+        contentFormat: UInt16?,
+        for resource: ResourceKey,
+        capacity: Int,
+        until expiresAt: NIODeadline
+    ) {
+        if snapshots[resource] == nil, snapshots.count >= capacity,
+            let oldest = snapshots.min(by: { $0.value.expiresAt < $1.value.expiresAt })
+        {
+            snapshots[oldest.key] = nil
+        }
+        snapshots[resource] = Snapshot(
+            message: message,
+            eTag: eTag,
+            contentFormat: contentFormat,
+            expiresAt: expiresAt
+        )
+    }
+
+    /// The response to a request for a later block.
+    ///
+    /// - Returns: nil when no body is kept for it.
+    /// - Throws: 4.00 for a block beyond its end.
+    package mutating func response(
+        to request: CoAPRequest,
+        block: Block,
+        now: NIODeadline,
+        until expiresAt: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse? {
+        let resource = ResourceKey(request)
+        guard let snapshot = snapshots[resource], snapshot.expiresAt > now else { return nil }
+        snapshots[resource]?.expiresAt = expiresAt
+        var response = CoAPResponse(.content)
+        response.eTag = snapshot.eTag
+        response.contentFormat = snapshot.contentFormat
+        try response.cut(snapshot.message, wanted: block)
+        return response
+    }
+
+    /// Drops the bodies nobody has fetched a block of for long.
+    package mutating func expire(now: NIODeadline) {
+        snapshots = snapshots.filter { $0.value.expiresAt > now }
+    }
+}

@@ -1,0 +1,41 @@
+import BrokerCore
+import MQTTCodec
+import NIOCore
+
+/// A request that has come and its response on the way.
+final class Exchange: @unchecked Sendable {
+    // Sendable as a handle that travels through the core; only the CoAP thread looks inside, but for `client`, which
+    // does not change once the request is on its way.
+
+    enum State {
+        case open
+        /// Acknowledged without a response, which follows separately (RFC 7252 §5.2.2).
+        case acknowledged
+        case answered
+    }
+
+    let endpoint: Endpoint
+    /// The request without its payload.
+    let request: CoAPRequest
+    /// When it is acknowledged, answer or not.
+    let acknowledgeAt: NIODeadline
+    var state = State.open
+    var client: CoAPClient?
+    /// What it is to do, as far as the answer depends on it.
+    var publish: PublishOperation?
+    var registration: Registration?
+    /// The client deregistered before the core had answered.
+    var isDeregistered = false
+
+    /// A registration under way.
+    struct Registration {
+        let operation: ObserveOperation
+        let identifier: UInt32
+    }
+
+    init(endpoint: Endpoint, request: CoAPRequest, acknowledgeAt: NIODeadline) {
+        self.endpoint = endpoint
+        self.request = request
+        self.acknowledgeAt = acknowledgeAt
+    }
+}

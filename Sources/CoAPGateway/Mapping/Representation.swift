@@ -1,0 +1,88 @@
+package import BrokerCore
+import MQTTCodec
+package import NIOCore
+
+/// A retained message as the representation of a resource; sans I/O.
+package struct Representation: Sendable {
+    /// Seconds a retained message without an expiry counts as fresh; RFC 7252's own default (§5.10.5).
+    static let defaultMaxAge: UInt32 = 60
+
+    package let message: Message
+
+    package init(_ message: Message) { self.message = message }
+
+    /// A digest of payload and content type. Its key is chosen anew by each process, so that nobody can make two payloads
+    /// with one ETag; a restart only costs one more transfer.
+    package var eTag: UInt64 {
+        var hasher = Hasher()
+        message.withBytes { _, payload in payload.withUnsafeBytes { hasher.combine(bytes: $0) } }
+        hasher.combine(message.payloadLength)
+        hasher.combine(message.properties?.values.contentType)
+        return UInt64(truncatingIfNeeded: hasher.finalize())
+    }
+
+    /// Its Content-Format; nil when CoAP has no number for its content type.
+    package var contentFormat: UInt16? { ContentFormat.number(of: message.properties?.values) }
+
+    /// Whether it may be sent to a client that accepts only that Content-Format. One whose type nobody named may.
+    package func isAcceptable(_ accept: UInt16?) -> Bool {
+        guard let accept, let contentFormat else {
+            return accept == nil || message.properties?.values.contentType == nil
+        }
+        return accept == contentFormat
+    }
+
+    /// Whether the client has it already (RFC 7252 §5.10.6.2).
+    package func matches(_ eTags: [[UInt8]]) -> Bool {
+        guard !eTags.isEmpty else { return false }
+        let own = withUnsafeBytes(of: eTag.bigEndian) { [UInt8]($0) }
+        return eTags.contains(own)
+    }
+
+    /// The response to GET.
+    ///
+    /// - Throws: 4.06 when it is nothing the client accepts, 4.00 for a block beyond its end.
+    package func response(to request: CoAPRequest, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
+        guard isAcceptable(request.accept) else {
+            throw CoAPFailure(.notAcceptable, "the retained message has another content type")
+        }
+        var response = CoAPResponse(.content)
+        response.eTag = eTag
+        response.maxAge = message.remainingExpiryInterval(at: now) ?? Self.defaultMaxAge
+        if matches(request.eTags), request.block2?.number ?? 0 == 0 {
+            response.code = .valid
+            return response
+        }
+        response.contentFormat = contentFormat
+        try response.cut(message, wanted: request.block2)
+        return response
+    }
+}
+
+extension CoAPResponse {
+    /// Puts a message's payload in, or one block of it where it is large or the client asked for a block (RFC 7959 §2.4).
+    ///
+    /// - Throws: 4.00 for a block beyond its end.
+    package mutating func cut(_ message: Message, wanted: Block?) throws(CoAPFailure) {
+        let length = message.payloadLength
+        let room = min(roomForPayload, Self.largestPayload)
+        if wanted == nil, length <= room {
+            payload = .part(message, 0..<length)
+            return
+        }
+        guard let fitting = Block.exponent(fitting: room) else {
+            throw CoAPFailure(.internalServerError, "the topic leaves no room for a payload")
+        }
+        let start = wanted?.offset ?? 0
+        guard start == 0 || start < length else {
+            throw CoAPFailure(.malformedPacket, "a block beyond the end of the body")
+        }
+        var block = Block(number: 0, more: false, sizeExponent: min(wanted?.sizeExponent ?? fitting, fitting))
+        block.number = UInt32(start / block.size)
+        let end = min(start + block.size, length)
+        block.more = end < length
+        block2 = block
+        if start == 0 { size2 = length }
+        payload = .part(message, start..<end)
+    }
+}

@@ -1,0 +1,83 @@
+package import MQTTCodec
+
+/// What the Uri-Query options of a request say; sans I/O. Arguments nobody here knows are none of our business.
+package struct RequestQuery: Sendable, Equatable {
+    /// `topic`: a topic that does not fit the path.
+    package var topic: String?
+    /// `qos`, `q`.
+    package var qos: QoS?
+    /// `retain`, `r`.
+    package var retain: Bool?
+    /// `expiry`: Message Expiry Interval, seconds.
+    package var expiry: UInt32?
+    /// `nl`: No Local.
+    package var noLocal = false
+    /// `rh`: Retain Handling.
+    package var retainHandling = SubscriptionOptions.RetainHandling.sendAtSubscribe
+    /// `clientid`, `c`; `username`, `u`; `password`, `p`.
+    package var credentials = ClientCredentials()
+
+    package init() {}
+
+    /// Reads arguments of the form `name=value`; a name alone is a flag that is set.
+    ///
+    /// - Throws: 4.00 when a value is none its name can have.
+    package init(_ arguments: [String]) throws(CoAPFailure) {
+        for argument in arguments {
+            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let name = parts.first else { continue }
+            try take(String(name), parts.count == 2 ? String(parts[1]) : nil, argument)
+        }
+    }
+
+    private mutating func take(_ name: String, _ value: String?, _ argument: String) throws(CoAPFailure) {
+        switch name {
+        case "topic": topic = value ?? ""
+        case "qos", "q":
+            guard let value, let level = UInt8(value), let qos = QoS(rawValue: level) else { throw .bad(argument) }
+            self.qos = qos
+        case "retain", "r": retain = try Self.flag(value, argument)
+        case "expiry":
+            guard let value, let seconds = UInt32(value) else { throw .bad(argument) }
+            expiry = seconds
+        case "nl": noLocal = try Self.flag(value, argument)
+        case "rh":
+            guard let value, let number = UInt8(value),
+                let handling = SubscriptionOptions.RetainHandling(rawValue: number)
+            else { throw .bad(argument) }
+            retainHandling = handling
+        case "clientid", "c": credentials.clientID = value ?? ""
+        case "username", "u": credentials.userName = value ?? ""
+        case "password", "p": credentials.password = value ?? ""
+        default: break
+        }
+    }
+
+    private static func flag(_ value: String?, _ argument: String) throws(CoAPFailure) -> Bool {
+        switch value {
+        case nil, "", "1", "true": true
+        case "0", "false": false
+        default: throw .bad(argument)
+        }
+    }
+}
+
+/// Whom a request says it comes from; requests of one endpoint with the same share a virtual connection.
+package struct ClientCredentials: Hashable, Sendable {
+    /// Empty: the broker assigns one.
+    package var clientID = ""
+    package var userName: String?
+    package var password: String?
+
+    package init() {}
+
+    /// Whether it says nothing at all.
+    package var isAnonymous: Bool { userName == nil && password == nil }
+}
+
+extension CoAPFailure {
+    fileprivate static func bad(_ argument: String) -> CoAPFailure {
+        // The value may be a password that was put into the wrong argument: name the argument only.
+        CoAPFailure(.malformedPacket, "the query argument \(argument.prefix { $0 != "=" }) has no such value")
+    }
+}

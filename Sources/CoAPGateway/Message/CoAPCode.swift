@@ -1,0 +1,70 @@
+/// A CoAP Code: three bits of class, five of detail, written `c.dd` (RFC 7252 §3, §12.1).
+package struct CoAPCode: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+    package let rawValue: UInt8
+
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    init(_ responseClass: UInt8, _ detail: UInt8) { rawValue = responseClass << 5 | detail }
+
+    /// 0 request, 2 success, 4 client error, 5 server error.
+    package var responseClass: UInt8 { rawValue >> 5 }
+    /// Whether it is a 4.xx or 5.xx.
+    package var isError: Bool { responseClass >= 4 }
+
+    package var description: String {
+        let detail = rawValue & 0x1f
+        return "\(responseClass)." + (detail < 10 ? "0" : "") + "\(detail)"
+    }
+
+    // Methods (RFC 7252 §12.1.1, RFC 8132).
+    package static let get = CoAPCode(0, 1)
+    package static let post = CoAPCode(0, 2)
+    package static let put = CoAPCode(0, 3)
+    package static let delete = CoAPCode(0, 4)
+    package static let fetch = CoAPCode(0, 5)
+    package static let patch = CoAPCode(0, 6)
+    package static let iPatch = CoAPCode(0, 7)
+
+    // Responses (RFC 7252 §5.9, RFC 7959 §2.9, RFC 8132, RFC 8516).
+    package static let created = CoAPCode(2, 1)
+    package static let deleted = CoAPCode(2, 2)
+    package static let valid = CoAPCode(2, 3)
+    package static let changed = CoAPCode(2, 4)
+    package static let content = CoAPCode(2, 5)
+    package static let `continue` = CoAPCode(2, 31)
+    package static let badRequest = CoAPCode(4, 0)
+    package static let unauthorized = CoAPCode(4, 1)
+    package static let forbidden = CoAPCode(4, 3)
+    package static let notFound = CoAPCode(4, 4)
+    package static let methodNotAllowed = CoAPCode(4, 5)
+    package static let notAcceptable = CoAPCode(4, 6)
+    package static let requestEntityIncomplete = CoAPCode(4, 8)
+    package static let conflict = CoAPCode(4, 9)
+    package static let preconditionFailed = CoAPCode(4, 12)
+    package static let requestEntityTooLarge = CoAPCode(4, 13)
+    package static let unsupportedContentFormat = CoAPCode(4, 15)
+    package static let tooManyRequests = CoAPCode(4, 29)
+    package static let internalServerError = CoAPCode(5, 0)
+    package static let notImplemented = CoAPCode(5, 1)
+    package static let serviceUnavailable = CoAPCode(5, 3)
+}
+
+/// Option numbers (RFC 7252 §12.2, RFC 7641, RFC 7959, RFC 7967, RFC 9175).
+enum OptionNumber {
+    static let ifMatch: UInt16 = 1
+    static let eTag: UInt16 = 4
+    static let ifNoneMatch: UInt16 = 5
+    static let observe: UInt16 = 6
+    static let locationPath: UInt16 = 8
+    static let uriPath: UInt16 = 11
+    static let contentFormat: UInt16 = 12
+    static let maxAge: UInt16 = 14
+    static let uriQuery: UInt16 = 15
+    static let accept: UInt16 = 17
+    static let block2: UInt16 = 23
+    static let block1: UInt16 = 27
+    static let size2: UInt16 = 28
+    static let size1: UInt16 = 60
+    static let noResponse: UInt16 = 258
+    static let requestTag: UInt16 = 292
+}

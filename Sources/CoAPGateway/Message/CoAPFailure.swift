@@ -1,0 +1,59 @@
+package import MQTTCodec
+
+/// Why a request is not carried out: the response to give.
+package struct CoAPFailure: Error, Sendable, Equatable {
+    package var code: CoAPCode
+    /// The diagnostic payload: the MQTT reason by name, and what is wrong (RFC 7252 §5.5.2).
+    package var diagnostic: String
+    /// Seconds after which it makes sense to try again.
+    package var maxAge: UInt32?
+    /// Bytes a body may have.
+    package var size1: Int?
+
+    package init(_ code: CoAPCode, _ diagnostic: String, maxAge: UInt32? = nil, size1: Int? = nil) {
+        self.code = code
+        self.diagnostic = diagnostic
+        self.maxAge = maxAge
+        self.size1 = size1
+    }
+
+    /// What the core, or the mapping in its words, refuses.
+    package init(_ reason: ReasonCode, _ detail: String? = nil) {
+        code = Self.code(of: reason)
+        diagnostic = detail.map { "\(reason.name): \($0)" } ?? reason.name
+        if code == .serviceUnavailable || code == .tooManyRequests { maxAge = Self.retryAfter }
+    }
+
+    /// Seconds a client is asked to wait before it tries again.
+    static let retryAfter: UInt32 = 5
+
+    /// The response itself.
+    package var response: CoAPResponse {
+        var response = CoAPResponse(code)
+        response.maxAge = maxAge
+        response.size1 = size1
+        response.payload = .text(diagnostic)
+        return response
+    }
+
+    /// The one table of Reason Codes and response codes.
+    static func code(of reason: ReasonCode) -> CoAPCode {
+        switch reason {
+        case .malformedPacket, .protocolError, .unsupportedProtocolVersion, .clientIdentifierNotValid,
+            .topicFilterInvalid, .topicNameInvalid, .qosNotSupported, .sharedSubscriptionsNotSupported,
+            .wildcardSubscriptionsNotSupported, .subscriptionIdentifiersNotSupported:
+            .badRequest
+        case .badUserNameOrPassword, .badAuthenticationMethod: .unauthorized
+        case .notAuthorized, .banned, .administrativeAction: .forbidden
+        case .sessionTakenOver: .conflict
+        case .packetTooLarge: .requestEntityTooLarge
+        case .payloadFormatInvalid: .unsupportedContentFormat
+        case .messageRateTooHigh, .quotaExceeded, .connectionRateExceeded, .receiveMaximumExceeded: .tooManyRequests
+        case .retainNotSupported: .notImplemented
+        case .serverUnavailable, .serverBusy, .serverShuttingDown, .useAnotherServer, .serverMoved,
+            .keepAliveTimeout, .maximumConnectTime:
+            .serviceUnavailable
+        default: .internalServerError
+        }
+    }
+}

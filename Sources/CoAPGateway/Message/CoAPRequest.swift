@@ -1,0 +1,107 @@
+import MQTTCodec
+
+/// A request as it came, its options sorted out; sans I/O.
+///
+/// An option with a value that no request may have does not stop the reading: `malformed` keeps the answer, since token
+/// and Message ID are needed to give it.
+package struct CoAPRequest: Sendable {
+    /// Whether it waits for an acknowledgement (RFC 7252 §4.2, §4.3).
+    package let isConfirmable: Bool
+    /// The method.
+    package let code: CoAPCode
+    package let messageID: UInt16
+    package let token: Token
+
+    /// Uri-Path, one segment each.
+    package private(set) var path: [String] = []
+    /// Uri-Query, one argument each.
+    package private(set) var query: [String] = []
+    /// Observe: 0 registers, 1 deregisters (RFC 7641 §2).
+    package private(set) var observe: UInt32?
+    package private(set) var contentFormat: UInt16?
+    package private(set) var accept: UInt16?
+    /// ETags the client has representations for.
+    package private(set) var eTags: [[UInt8]] = []
+    /// ETags of If-Match; an empty one asks for mere existence (RFC 7252 §5.10.8.1).
+    package private(set) var ifMatch: [[UInt8]] = []
+    package private(set) var ifNoneMatch = false
+    package private(set) var block1: Block?
+    package private(set) var block2: Block?
+    /// Bytes the client says the whole body has.
+    package private(set) var size1: UInt64?
+    /// Request-Tag tells apart uploads to one resource (RFC 9175 §3).
+    package private(set) var requestTags: [[UInt8]] = []
+    /// The classes of response that are not wanted, bit by bit (RFC 7967 §2.1).
+    package private(set) var noResponse: UInt8 = 0
+    package var payload: [UInt8] = []
+    /// What is wrong with it.
+    package private(set) var malformed: CoAPFailure?
+
+    package init(isConfirmable: Bool, code: CoAPCode, messageID: UInt16, token: Token) {
+        self.isConfirmable = isConfirmable
+        self.code = code
+        self.messageID = messageID
+        self.token = token
+    }
+
+    /// Takes the next option.
+    package mutating func take(_ number: UInt16, _ value: RawSpan) {
+        switch number {
+        case OptionNumber.uriPath:
+            if let text = text(value) { path.append(text) }
+        case OptionNumber.uriQuery:
+            if let text = text(value) { query.append(text) }
+        case OptionNumber.observe: observe = UInt32(truncatingIfNeeded: value.unsignedInteger)
+        case OptionNumber.contentFormat: contentFormat = UInt16(truncatingIfNeeded: value.unsignedInteger)
+        case OptionNumber.accept: accept = UInt16(truncatingIfNeeded: value.unsignedInteger)
+        case OptionNumber.eTag: eTags.append(value.array)
+        case OptionNumber.ifMatch: ifMatch.append(value.array)
+        case OptionNumber.ifNoneMatch: ifNoneMatch = true
+        case OptionNumber.block1: block1 = block(value)
+        case OptionNumber.block2: block2 = block(value)
+        case OptionNumber.size1: size1 = value.unsignedInteger
+        case OptionNumber.requestTag: requestTags.append(value.array)
+        case OptionNumber.noResponse: noResponse = UInt8(truncatingIfNeeded: value.unsignedInteger)
+        default: break
+        }
+    }
+
+    /// Says what makes it unfit to be carried out, unless something was found before.
+    package mutating func refuse(_ failure: CoAPFailure) { malformed = malformed ?? failure }
+
+    /// Whether the client does not want to hear a response of that class (RFC 7967 §2.1).
+    func declines(_ code: CoAPCode) -> Bool {
+        code.responseClass > 0 && noResponse & (1 << (code.responseClass - 1)) != 0
+    }
+
+    /// Strings of options are UTF-8 (RFC 7252 §3.2).
+    private mutating func text(_ value: RawSpan) -> String? {
+        let text = value.withUnsafeBytes { String(validating: $0, as: UTF8.self) }
+        guard let text, !text.utf8.contains(0) else {
+            refuse(CoAPFailure(.malformedPacket, "a path or query that is not UTF-8, or has U+0000 in it"))
+            return nil
+        }
+        return text
+    }
+
+    private mutating func block(_ value: RawSpan) -> Block? {
+        let block = Block(value)
+        if block == nil { refuse(CoAPFailure(.malformedPacket, "a Block option with the reserved size")) }
+        return block
+    }
+}
+
+/// Which resource a request is for, as far as block-wise transfers tell resources apart.
+package struct ResourceKey: Hashable, Sendable {
+    private let path: [String]
+    private let query: [String]
+
+    package init(_ request: CoAPRequest) {
+        path = request.path
+        query = request.query
+    }
+}
+
+extension RawSpan {
+    var array: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
+}

@@ -1,0 +1,115 @@
+package import BrokerCore
+
+/// A response or notification before it has a type, Message ID and token; sans I/O.
+package struct CoAPResponse: Sendable {
+    /// What it carries after its options.
+    package enum Payload: Sendable {
+        case none
+        case text(String)
+        /// A part of a message's payload, bytes.
+        case part(Message, Range<Int>)
+    }
+
+    package var code: CoAPCode
+    package var eTag: UInt64?
+    /// The sequence number of a notification, 24 bits (RFC 7641 §3.4).
+    package var observe: UInt32?
+    package var locationPath: [String] = []
+    package var contentFormat: UInt16?
+    /// Seconds.
+    package var maxAge: UInt32?
+    package var block1: Block?
+    package var block2: Block?
+    package var size2: Int?
+    package var size1: Int?
+    package var payload = Payload.none
+
+    package init(_ code: CoAPCode) { self.code = code }
+
+    /// Bytes of payload.
+    package var payloadLength: Int {
+        switch payload {
+        case .none: 0
+        case .text(let text): text.utf8.count
+        case .part(_, let range): range.count
+        }
+    }
+
+    /// Whether it lives on a message, and so should not be kept for longer than needed.
+    var holdsMessage: Bool {
+        if case .part = payload { return true }
+        return false
+    }
+
+    /// Lends the payload's bytes.
+    package func withPayload<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        switch payload {
+        case .none: body(UnsafeRawBufferPointer(start: nil, count: 0))
+        case .text(let text): text.utf8Span.span.bytes.withUnsafeBytes(body)
+        case .part(let message, let range):
+            message.withBytes { _, payload in payload.extracting(range).withUnsafeBytes(body) }
+        }
+    }
+
+    /// Writes the options in ascending order.
+    func write(to options: inout OptionWriter) {
+        if let eTag { options.add(OptionNumber.eTag, withUnsafeBytes(of: eTag.bigEndian) { [UInt8]($0) }) }
+        if let observe { options.add(OptionNumber.observe, UInt64(observe)) }
+        for segment in locationPath { options.add(OptionNumber.locationPath, Array(segment.utf8)) }
+        if let contentFormat { options.add(OptionNumber.contentFormat, UInt64(contentFormat)) }
+        if let maxAge { options.add(OptionNumber.maxAge, UInt64(maxAge)) }
+        if let block2 { options.add(OptionNumber.block2, UInt64(block2.value)) }
+        if let block1 { options.add(OptionNumber.block1, UInt64(block1.value)) }
+        if let size2 { options.add(OptionNumber.size2, UInt64(size2)) }
+        if let size1 { options.add(OptionNumber.size1, UInt64(size1)) }
+    }
+
+    /// Bytes of payload that fit beside these options into a datagram (RFC 7252 §4.6), with a token and a Block2, Size2
+    /// and ETag option to come.
+    var roomForPayload: Int {
+        var options = OptionWriter()
+        write(to: &options)
+        return Self.largestMessage - 4 - 8 - 1 - 24 - options.encodedLength
+    }
+
+    /// Bytes; the IPv6 minimum MTU less its headers, as RFC 7252 §4.6 has it.
+    static let largestMessage = 1_152
+    /// Bytes of payload that are sent without a Block2 option unless the client asks for one.
+    static let largestPayload = 1_024
+}
+
+/// Gathers options: their values in one buffer, a place each.
+struct OptionWriter {
+    struct Entry {
+        let number: UInt16
+        let range: Range<Int>
+    }
+
+    private(set) var bytes: [UInt8] = []
+    private(set) var entries: [Entry] = []
+
+    mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: true)
+        entries.removeAll(keepingCapacity: true)
+    }
+
+    mutating func add(_ number: UInt16, _ value: [UInt8]) {
+        let start = bytes.count
+        bytes += value
+        entries.append(Entry(number: number, range: start..<bytes.count))
+    }
+
+    /// In as few bytes as it takes, 0 in none (RFC 7252 §3.2).
+    mutating func add(_ number: UInt16, _ value: UInt64) {
+        let start = bytes.count
+        var shift = (UInt64.bitWidth - value.leadingZeroBitCount + 7) / 8 * 8
+        while shift > 0 {
+            shift -= 8
+            bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(shift)))
+        }
+        entries.append(Entry(number: number, range: start..<bytes.count))
+    }
+
+    /// Bytes the options take at most on the wire.
+    var encodedLength: Int { bytes.count + entries.count * 5 }
+}

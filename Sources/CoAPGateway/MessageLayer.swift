@@ -1,0 +1,31 @@
+/// What the server needs of CoAP's message layer: types, Message IDs, retransmission (RFC 7252 §4).
+///
+/// `CoAPContext` does it with libcoap; tests do it with an array.
+package protocol MessageLayer: AnyObject {
+    /// Whether it tells when a confirmable message was acknowledged. Where it does not, observers get QoS 0.
+    var tellsAcknowledgements: Bool { get }
+
+    /// The peer as text, for example `192.0.2.7:50123`.
+    func remoteAddress(of endpoint: EndpointID) -> String
+    /// Sends an acknowledgement, with the response in it unless that is nil.
+    func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID)
+    /// Sends a response without asking for an acknowledgement.
+    ///
+    /// - Returns: its Message ID; nil when it could not be sent.
+    func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16?
+    /// Sends a response until it is acknowledged.
+    ///
+    /// - Returns: nil when it could not be sent.
+    func sendConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> ConfirmableID?
+    /// Keeps the endpoint from being forgotten when idle, until released.
+    func hold(_ endpoint: EndpointID)
+    func release(_ endpoint: EndpointID)
+}
+
+/// Why a confirmable message came to nothing.
+package enum DeliveryFailure: Sendable {
+    /// The endpoint answered with Reset: it does not know what this is about.
+    case reset
+    /// The endpoint did not answer.
+    case unreachable
+}

@@ -1,0 +1,87 @@
+import BrokerCore
+import DequeModule
+import MQTTCodec
+import NIOCore
+
+/// The message layer's name for an endpoint, valid until it says that the endpoint is gone.
+package struct EndpointID: Hashable, Sendable {
+    package let rawValue: UInt
+
+    package init(rawValue: UInt) { self.rawValue = rawValue }
+}
+
+/// The message layer's name for a confirmable message it has sent, until it says what became of it.
+package struct ConfirmableID: Hashable, Sendable {
+    package let rawValue: UInt
+
+    package init(rawValue: UInt) { self.rawValue = rawValue }
+}
+
+/// All that is known of one CoAP endpoint: an address and port, or a DTLS session.
+final class Endpoint {
+    let id: EndpointID
+    let remoteAddress: String
+    var clients: [ClientCredentials: CoAPClient] = [:]
+    var observations: [Token: Observation] = [:]
+    /// Registrations the core has not answered yet.
+    var registrations: [Token: Exchange] = [:]
+    var duplicates: DuplicateFilter
+    var uploads = BlockwiseUploads()
+    var snapshots = BlockwiseSnapshots()
+    /// Requests the core has not answered yet.
+    var pendingRequests = 0
+
+    /// What is to be sent, in order.
+    var outgoing: Deque<Outgoing> = []
+    /// The one confirmable message that waits for its acknowledgement (NSTART, RFC 7252 §4.7).
+    var outstanding: (id: ConfirmableID, item: Outgoing)?
+    /// Notifications wait while the client fetches the blocks of the last one.
+    var pausedUntil: NIODeadline?
+    /// On the list of endpoints with something to send.
+    var isDirty = false
+    /// The message layer was asked not to forget it.
+    var isHeld = false
+    var isGone = false
+
+    /// Something to be sent in its turn.
+    enum Outgoing {
+        case notification(Observation, DeliveryTicket)
+        /// The last words on an observation.
+        case farewell(Token, CoAPResponse)
+        /// A response that comes after the acknowledgement of its request.
+        case response(Token, CoAPResponse)
+    }
+
+    init(id: EndpointID, remoteAddress: String, rememberedMessages: Int) {
+        self.id = id
+        self.remoteAddress = remoteAddress
+        duplicates = DuplicateFilter(capacity: rememberedMessages)
+    }
+
+    /// It must not be forgotten now.
+    var isBusy: Bool {
+        !observations.isEmpty || pendingRequests > 0 || !outgoing.isEmpty || outstanding != nil
+    }
+
+    /// It has something that ends at a time.
+    var hasTimers: Bool { !uploads.isEmpty || !snapshots.isEmpty || pausedUntil != nil }
+}
+
+/// One delivery on its way to the observations it is for; the core hears of it when the last one is through.
+final class DeliveryTicket {
+    let client: CoAPClient
+    let generation: UInt32
+    let message: Message
+    let qos: QoS
+    let packetID: PacketID?
+    var remaining: Int
+
+    init(_ delivery: Delivery, client: CoAPClient, generation: UInt32, observations: Int) {
+        self.client = client
+        self.generation = generation
+        message = delivery.message
+        qos = delivery.qos
+        packetID = delivery.packetID
+        remaining = observations
+    }
+}

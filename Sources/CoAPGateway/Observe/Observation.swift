@@ -1,0 +1,107 @@
+import BrokerCore
+package import MQTTCodec
+package import NIOCore
+
+/// One endpoint's interest in one resource, known by its token (RFC 7641 §4.1).
+final class Observation {
+    /// Message IDs of non-confirmable notifications remembered, in case one is answered with Reset.
+    private static let rememberedMessageIDs = 16
+
+    let token: Token
+    let client: CoAPClient
+    /// The connection its subscription is on.
+    let generation: UInt32
+    /// The subscription it shares.
+    let identifier: UInt32
+    let filter: TopicFilter
+    let isWildcard: Bool
+    let root: String?
+    let resource: ResourceKey
+    /// The one Content-Format its notifications may have; they have none unless the client asked (RFC 7641 §4.2).
+    let accept: UInt16?
+    /// The block the client wants large notifications cut to.
+    let block2: Block?
+    private(set) var sequence: ObserveSequence
+    /// When a notification was last confirmed, or the registration came.
+    var confirmedAt: NIODeadline
+    var isEnded = false
+    private var messageIDs: [UInt16] = []
+    private var nextPlace = 0
+
+    init(
+        _ exchange: Exchange,
+        _ registration: Exchange.Registration,
+        client: CoAPClient,
+        generation: UInt32,
+        sequence: ObserveSequence,
+        now: NIODeadline
+    ) {
+        token = exchange.request.token
+        resource = ResourceKey(exchange.request)
+        accept = exchange.request.accept
+        block2 = exchange.request.block2
+        self.client = client
+        self.generation = generation
+        identifier = registration.identifier
+        filter = registration.operation.filter
+        isWildcard = registration.operation.topic == nil
+        root = registration.operation.root
+        self.sequence = sequence
+        confirmedAt = now
+    }
+
+    /// A notification left non-confirmably under that Message ID.
+    func remember(_ messageID: UInt16) {
+        if messageIDs.count < Self.rememberedMessageIDs {
+            messageIDs.append(messageID)
+        } else {
+            messageIDs[nextPlace] = messageID
+            nextPlace = (nextPlace + 1) % Self.rememberedMessageIDs
+        }
+    }
+
+    /// Whether one of the last notifications had that Message ID.
+    func sent(_ messageID: UInt16) -> Bool { messageIDs.contains(messageID) }
+
+    /// The next notification: that message.
+    ///
+    /// - Throws: when it can't be expressed as the client wants it.
+    func notification(of message: Message, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
+        let representation = Representation(message)
+        guard representation.isAcceptable(accept) else {
+            throw CoAPFailure(.notAcceptable, "a message has another content type than the registration accepts")
+        }
+        var response = CoAPResponse(.content)
+        response.observe = sequence.next()
+        response.contentFormat = accept
+        response.maxAge = message.remainingExpiryInterval(at: now)
+        if isWildcard { response.locationPath = message.topic.locationPath(under: root) }
+        try response.cut(message, wanted: block2.map { Block(number: 0, more: false, sizeExponent: $0.sizeExponent) })
+        if response.block2 != nil { response.eTag = representation.eTag }
+        return response
+    }
+}
+
+/// The Observe numbers of one observation: 24 bits, each one more than the last (RFC 7641 §3.4).
+package struct ObserveSequence: Sendable, Equatable {
+    static let mask: UInt32 = 0xff_ffff
+    private var last: UInt32
+
+    /// Begins at a clock's value of some 60 ticks a second, so that a new observation is ahead of one that was forgotten.
+    package init(now: NIODeadline) { last = UInt32(truncatingIfNeeded: now.uptimeNanoseconds >> 24) & Self.mask }
+
+    /// The number of the next notification.
+    package mutating func next() -> UInt32 {
+        last = (last &+ 1) & Self.mask
+        return last
+    }
+}
+
+extension TopicName {
+    /// The segments of the topic's path; none when a level is too long for one.
+    package func locationPath(under root: String?) -> [String] {
+        let levels = string.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard levels.allSatisfy({ $0.utf8.count <= 255 }) else { return [] }
+        return (root.map { [$0] } ?? []) + levels
+    }
+}

@@ -1,0 +1,183 @@
+import BrokerCore
+import MQTTCodec
+package import NIOCore
+
+extension CoAPServer {
+    /// The core has something for us.
+    package func take(_ events: CoreEvents, now: NIODeadline) {
+        for event in events.events { take(event, now) }
+    }
+
+    private func take(_ event: CoreEvent, _ now: NIODeadline) {
+        switch event {
+        case .answer(let exchange, let answer): take(answer, of: exchange, now)
+        case .deliveries(let client, let generation, let deliveries):
+            for delivery in deliveries { deliver(delivery, to: client, generation) }
+        case .closed(let client, let generation, let reason): closed(client, generation, reason)
+        case .shutdown: isShuttingDown = true
+        }
+    }
+
+    private func take(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
+        let endpoint = exchange.endpoint
+        pendingRequests -= 1
+        endpoint.pendingRequests -= 1
+        exchange.client?.pendingRequests -= 1
+        if endpoint.registrations[exchange.request.token] === exchange {
+            endpoint.registrations[exchange.request.token] = nil
+        }
+        guard !endpoint.isGone else { return }
+        do throws(CoAPFailure) {
+            respond(to: exchange, with: try response(to: exchange, answer, now))
+        } catch {
+            respond(to: exchange, with: error.response)
+        }
+        updateHold(endpoint)
+    }
+
+    private func response(
+        to exchange: Exchange,
+        _ answer: CoreAnswer,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse {
+        let request = exchange.request
+        switch answer {
+        case .refused(let reason):
+            if let registration = exchange.registration, let client = exchange.client {
+                // Nothing was subscribed, so there is nothing to unsubscribe.
+                _ = client.endUse(of: registration.identifier)
+            }
+            throw CoAPFailure(reason)
+        case .preconditionFailed:
+            throw CoAPFailure(.preconditionFailed, "the retained message is not as If-Match or If-None-Match asks")
+        case .published(let stoodBefore):
+            let publish = exchange.publish
+            return CoAPResponse(publish?.tellsCreated == true && !stoodBefore ? .created : publish?.done ?? .changed)
+        case .retained(let message?):
+            return try represent(message, exchange, now)
+        case .retained(nil):
+            guard request.observe != 1 else { return CoAPResponse(.content) }
+            throw CoAPFailure(.notFound, "the topic has no retained message")
+        case .subscribed(let generation, let retained):
+            return try subscribed(exchange, generation, retained, now)
+        }
+    }
+
+    /// The response with a retained message; what remains of a large one is kept for the requests to come.
+    private func represent(
+        _ message: Message,
+        _ exchange: Exchange,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse {
+        let response = try Representation(message).response(to: exchange.request, now: now)
+        if response.block2?.more == true { keep(message, response, ResourceKey(exchange.request), exchange.endpoint, now) }
+        return response
+    }
+
+    func keep(
+        _ message: Message,
+        _ response: CoAPResponse,
+        _ resource: ResourceKey,
+        _ endpoint: Endpoint,
+        _ now: NIODeadline
+    ) {
+        endpoint.snapshots.keep(
+            message,
+            eTag: response.eTag ?? 0,
+            contentFormat: response.contentFormat,
+            for: resource,
+            capacity: configuration.transfersPerEndpoint,
+            until: now + blockwiseTimeout
+        )
+        markTimed(endpoint)
+    }
+
+    /// A registration stands: the response is its first notification (RFC 7641 §3.1).
+    private func subscribed(
+        _ exchange: Exchange,
+        _ generation: UInt32,
+        _ retained: Message?,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse {
+        guard let registration = exchange.registration, let client = exchange.client else {
+            throw CoAPFailure(.unspecifiedError)
+        }
+        var response = CoAPResponse(.content)
+        do throws(CoAPFailure) {
+            if let retained { response = try represent(retained, exchange, now) }
+        } catch {
+            endUse(registration.identifier, of: client, generation)
+            throw error
+        }
+        // Its Content-Format would bind all notifications to come (RFC 7641 §4.2).
+        response.contentFormat = exchange.request.accept
+        guard !exchange.isDeregistered else {
+            endUse(registration.identifier, of: client, generation)
+            return response
+        }
+        response.observe = observe(exchange, registration, client, generation, now)
+        return response
+    }
+
+    // MARK: Sending
+
+    /// Answers an exchange: in its acknowledgement, or separately once that has been sent (RFC 7252 §5.2).
+    func respond(to exchange: Exchange, with answer: CoAPResponse) {
+        guard exchange.state != .answered else { return }
+        let wasAcknowledged = exchange.state == .acknowledged
+        exchange.state = .answered
+        let request = exchange.request
+        let endpoint = exchange.endpoint
+        var response = answer
+        if let block1 = request.block1 {
+            // Echoed on every response to a block (RFC 7959 §2.3).
+            response.block1 = block1
+            response.block1?.more = response.code == .continue
+        }
+        let isDeclined = request.declines(response.code)
+        if !request.isConfirmable {
+            endpoint.duplicates.answer(request.messageID, token: request.token, with: .acknowledged)
+            if !isDeclined { _ = layer.sendNonConfirmable(response, token: request.token, to: endpoint.id) }
+        } else if wasAcknowledged {
+            guard !isDeclined else { return }
+            endpoint.outgoing.append(.response(request.token, response))
+            markDirty(endpoint)
+        } else {
+            remember(isDeclined ? nil : response, request, endpoint)
+            layer.acknowledge(
+                request.messageID,
+                token: request.token,
+                response: isDeclined ? nil : response,
+                to: endpoint.id
+            )
+        }
+    }
+
+    /// Keeps an answer for duplicates, but not the body a GET would fetch again just as well.
+    private func remember(_ response: CoAPResponse?, _ request: CoAPRequest, _ endpoint: Endpoint) {
+        if let response, response.holdsMessage, response.payloadLength > Self.rememberedPayload {
+            endpoint.duplicates.forget(request.messageID, token: request.token)
+        } else {
+            endpoint.duplicates.answer(
+                request.messageID,
+                token: request.token,
+                with: response.map { .response($0) } ?? .acknowledged
+            )
+        }
+    }
+
+    /// Bytes of a message's payload up to which the response that carries it is kept.
+    private static var rememberedPayload: Int { 128 }
+
+    /// Acknowledges requests whose answer takes long; it follows separately (RFC 7252 §5.2.2).
+    func acknowledgeOverdue(_ now: NIODeadline) {
+        while let exchange = waiting.first, exchange.state == .answered || exchange.acknowledgeAt <= now {
+            waiting.removeFirst()
+            guard exchange.state == .open, !exchange.endpoint.isGone else { continue }
+            exchange.state = .acknowledged
+            let request = exchange.request
+            exchange.endpoint.duplicates.answer(request.messageID, token: request.token, with: .acknowledged)
+            layer.acknowledge(request.messageID, token: request.token, response: nil, to: exchange.endpoint.id)
+        }
+    }
+}

@@ -1,0 +1,130 @@
+import BrokerCore
+import DequeModule
+import MQTTCodec
+package import NIOCore
+
+extension CoAPServer {
+    /// How long notifications wait for the next block of the last one to be fetched.
+    static var fetchPause: TimeAmount { .seconds(3) }
+
+    /// A message for a client: one notification for each observation it matched.
+    func deliver(_ delivery: Delivery, to client: CoAPClient, _ generation: UInt32) {
+        var matching: [Observation] = []
+        for identifier in delivery.subscriptionIdentifiers {
+            guard let subscription = client.subscriptions[identifier] else { continue }
+            matching += subscription.observations.lazy.filter { $0.generation == generation }
+        }
+        let ticket = DeliveryTicket(delivery, client: client, generation: generation, observations: matching.count)
+        guard !matching.isEmpty else { return settle(ticket) }
+        let endpoint = client.endpoint
+        guard !endpoint.isGone else { return }
+        for observation in matching { endpoint.outgoing.append(.notification(observation, ticket)) }
+        markDirty(endpoint)
+    }
+
+    private func settle(_ ticket: DeliveryTicket) {
+        ticket.remaining -= 1
+        guard ticket.remaining <= 0 else { return }
+        coreRequests.append(
+            .settle(ticket.client, generation: ticket.generation, packetID: ticket.packetID)
+        )
+    }
+
+    /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement.
+    func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
+        while endpoint.outstanding == nil, let next = endpoint.outgoing.first {
+            if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil { return }
+            endpoint.outgoing.removeFirst()
+            switch next {
+            case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
+            case .farewell(let token, let response), .response(let token, let response):
+                sendConfirmable(response, token, next, endpoint)
+            }
+        }
+    }
+
+    private func notify(
+        _ observation: Observation,
+        _ ticket: DeliveryTicket,
+        _ item: Endpoint.Outgoing,
+        _ endpoint: Endpoint,
+        _ now: NIODeadline
+    ) {
+        guard !observation.isEnded, ticket.message.expiresAt > now else { return settle(ticket) }
+        let response: CoAPResponse
+        do throws(CoAPFailure) {
+            response = try observation.notification(of: ticket.message, now: now)
+        } catch {
+            // Not what the registration accepts: said so, and over (RFC 7641 §4.2).
+            remove(observation, from: endpoint)
+            endpoint.outgoing.prepend(.farewell(observation.token, error.response))
+            return settle(ticket)
+        }
+        if response.block2?.more == true {
+            keep(ticket.message, response, observation.resource, endpoint, now)
+            endpoint.pausedUntil = now + Self.fetchPause
+            markTimed(endpoint)
+        }
+        let isConfirmable =
+            ticket.qos != .atMostOnce
+            || observation.confirmedAt + .seconds(Int64(configuration.confirmationInterval)) <= now
+        if isConfirmable, layer.tellsAcknowledgements {
+            return sendConfirmable(response, observation.token, item, endpoint)
+        }
+        if let messageID = layer.sendNonConfirmable(response, token: observation.token, to: endpoint.id) {
+            observation.remember(messageID)
+        }
+        settle(ticket)
+    }
+
+    private func sendConfirmable(
+        _ response: CoAPResponse,
+        _ token: Token,
+        _ item: Endpoint.Outgoing,
+        _ endpoint: Endpoint
+    ) {
+        guard layer.tellsAcknowledgements else {
+            // Nobody would say when the next one may be sent: libcoap keeps to NSTART by itself then.
+            _ = layer.sendConfirmable(response, token: token, to: endpoint.id)
+            return
+        }
+        guard let id = layer.sendConfirmable(response, token: token, to: endpoint.id) else {
+            return finish(item, of: endpoint)
+        }
+        endpoint.outstanding = (id, item)
+        confirmables[id] = endpoint
+    }
+
+    private func finish(_ item: Endpoint.Outgoing, of endpoint: Endpoint) {
+        if case .notification(_, let ticket) = item { settle(ticket) }
+    }
+
+    /// A confirmable message was acknowledged, which for a notification is PUBACK.
+    package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
+        guard let (endpoint, item) = endOutstanding(id) else { return }
+        if case .notification(let observation, _) = item { observation.confirmedAt = now }
+        finish(item, of: endpoint)
+    }
+
+    /// A confirmable message came to nothing.
+    package func failed(_ id: ConfirmableID, _ failure: DeliveryFailure) {
+        guard let (endpoint, item) = endOutstanding(id) else { return }
+        switch (failure, item) {
+        case (.reset, .notification(let observation, _)): remove(observation, from: endpoint)
+        case (.reset, _): break
+        case (.unreachable, _):
+            removeAll(of: endpoint)
+            endpoint.outgoing.removeAll { if case .notification = $0 { false } else { true } }
+        }
+        finish(item, of: endpoint)
+    }
+
+    private func endOutstanding(_ id: ConfirmableID) -> (Endpoint, Endpoint.Outgoing)? {
+        guard let endpoint = confirmables.removeValue(forKey: id), let outstanding = endpoint.outstanding,
+            outstanding.id == id
+        else { return nil }
+        endpoint.outstanding = nil
+        markDirty(endpoint)
+        return (endpoint, outstanding.item)
+    }
+}

@@ -1,0 +1,173 @@
+import BrokerCore
+import MQTTCodec
+package import NIOCore
+
+extension CoAPServer {
+    /// A request has come, duplicates included.
+    package func received(_ request: CoAPRequest, from id: EndpointID, now: NIODeadline) {
+        let endpoint = endpoint(id)
+        if let answer = endpoint.duplicates.receive(request, now: now) {
+            return answerDuplicate(request, answer, endpoint)
+        }
+        var head = request
+        head.payload = []
+        let exchange = Exchange(
+            endpoint: endpoint,
+            request: head,
+            acknowledgeAt: now + .milliseconds(Int64(configuration.separateResponseAfter))
+        )
+        do throws(CoAPFailure) {
+            try handle(request, exchange, now)
+        } catch {
+            respond(to: exchange, with: error.response)
+        }
+    }
+
+    /// RFC 7252 §4.2, §4.3: a confirmable duplicate gets the same answer again, a non-confirmable one none.
+    private func answerDuplicate(_ request: CoAPRequest, _ answer: DuplicateFilter.Answer, _ endpoint: Endpoint) {
+        guard request.isConfirmable else { return }
+        switch answer {
+        case .pending: break
+        case .acknowledged:
+            layer.acknowledge(request.messageID, token: request.token, response: nil, to: endpoint.id)
+        case .response(let response):
+            layer.acknowledge(request.messageID, token: request.token, response: response, to: endpoint.id)
+        }
+    }
+
+    private func handle(_ request: CoAPRequest, _ exchange: Exchange, _ now: NIODeadline) throws(CoAPFailure) {
+        if let malformed = request.malformed { throw malformed }
+        guard !isShuttingDown else { throw CoAPFailure(.serverShuttingDown) }
+        let query = try RequestQuery(request.query)
+        if let response = try laterBlock(of: request, exchange.endpoint, now) {
+            return respond(to: exchange, with: response)
+        }
+        guard let request = try assembled(request, query, exchange, now) else { return }
+        let operation = try RequestOperation(
+            request,
+            query: query,
+            bareTopics: configuration.bareTopics,
+            limits: limits
+        )
+        try start(operation, query, exchange)
+    }
+
+    // MARK: Blocks
+
+    /// The response to a GET for a later block of a body whose first one was sent (RFC 7959 §2.4).
+    private func laterBlock(
+        of request: CoAPRequest,
+        _ endpoint: Endpoint,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse? {
+        guard let block = request.block2, block.number > 0, request.code == .get else { return nil }
+        let response = try endpoint.snapshots.response(to: request, block: block, now: now, until: now + blockwiseTimeout)
+        guard let response else { return nil }
+        if endpoint.pausedUntil != nil {
+            let isLast = response.block2?.more == false
+            endpoint.pausedUntil = isLast ? nil : now + Self.fetchPause
+            if isLast { markDirty(endpoint) }
+        }
+        return response
+    }
+
+    /// The request with its whole body (RFC 7959 §2.5); nil while blocks are missing.
+    private func assembled(
+        _ request: CoAPRequest,
+        _ query: RequestQuery,
+        _ exchange: Exchange,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPRequest? {
+        guard let block = request.block1 else { return request }
+        if block.offset == 0 {
+            // Refused now rather than after the last block.
+            _ = try RequestOperation(request, query: query, bareTopics: configuration.bareTopics, limits: limits)
+        }
+        let endpoint = exchange.endpoint
+        uploadBytes -= endpoint.uploads.bytes
+        defer {
+            uploadBytes += endpoint.uploads.bytes
+            markTimed(endpoint)
+        }
+        let progress = try endpoint.uploads.receive(
+            block,
+            of: request,
+            bounds: uploadBounds,
+            budget: configuration.uploadBytes - uploadBytes - endpoint.uploads.bytes,
+            now: now
+        )
+        switch progress {
+        case .continue:
+            respond(to: exchange, with: CoAPResponse(.continue))
+            return nil
+        case .complete(let body):
+            var whole = request
+            whole.payload = body
+            return whole
+        }
+    }
+
+    // MARK: To the core
+
+    private func start(
+        _ operation: RequestOperation,
+        _ query: RequestQuery,
+        _ exchange: Exchange
+    ) throws(CoAPFailure) {
+        switch operation {
+        case .wellKnownCore:
+            return respond(to: exchange, with: try WellKnownCore.answer(exchange.request))
+        case .publish(let publish):
+            try submit(exchange, query)
+            exchange.publish = publish
+            coreRequests.append(.publish(exchange, publish))
+        case .read(let topic):
+            try submit(exchange, query)
+            coreRequests.append(.read(exchange, topic))
+        case .observe(let observe):
+            try register(observe, query, exchange)
+        case .endObservation(let topic):
+            deregister(exchange.request.token, at: exchange.endpoint)
+            guard let topic else { return respond(to: exchange, with: CoAPResponse(.content)) }
+            try submit(exchange, query)
+            coreRequests.append(.read(exchange, topic))
+        }
+    }
+
+    private func register(
+        _ observe: ObserveOperation,
+        _ query: RequestQuery,
+        _ exchange: Exchange
+    ) throws(CoAPFailure) {
+        let endpoint = exchange.endpoint
+        let token = exchange.request.token
+        if endpoint.observations[token] == nil {
+            guard endpoint.observations.count + endpoint.registrations.count < configuration.observationsPerEndpoint
+            else { throw CoAPFailure(.quotaExceeded, "too many observations at one endpoint") }
+            guard observationCount < configuration.observations else {
+                throw CoAPFailure(.serverBusy, "too many observations")
+            }
+        }
+        var observe = observe
+        if !layer.tellsAcknowledgements { observe.options.qos = .atMostOnce }
+        let client = try submit(exchange, query)
+        let (identifier, isRefresh) = client.use(observe.filter.string)
+        exchange.registration = Exchange.Registration(operation: observe, identifier: identifier)
+        endpoint.registrations[token] = exchange
+        coreRequests.append(.observe(exchange, observe, identifier: identifier, isRefresh: isRefresh))
+    }
+
+    /// Counts a request as pending and finds whom it is for.
+    @discardableResult
+    private func submit(_ exchange: Exchange, _ query: RequestQuery) throws(CoAPFailure) -> CoAPClient {
+        guard pendingRequests < configuration.pendingRequests else { throw CoAPFailure(.serverBusy) }
+        let client = try client(query.credentials, at: exchange.endpoint)
+        exchange.client = client
+        client.pendingRequests += 1
+        exchange.endpoint.pendingRequests += 1
+        pendingRequests += 1
+        if exchange.request.isConfirmable { waiting.append(exchange) }
+        updateHold(exchange.endpoint)
+        return client
+    }
+}

@@ -1,0 +1,196 @@
+package import BrokerCore
+import DequeModule
+import MQTTCodec
+package import NIOCore
+
+/// CoAP's server side for all endpoints: requests in, calls on the core out, responses and notifications back.
+///
+/// Sans I/O and confined to one thread; time is a parameter. What happens in one turn gathers: requests for the core in
+/// `coreRequests`, which the owner hands over as one batch, notifications until `endTurn`.
+///
+/// What a peer can do wrong is answered with 4.xx and a diagnostic payload. What belongs to nothing (an answer for an
+/// endpoint that is gone, a Reset of a message nobody remembers) is dropped without a word.
+package final class CoAPServer<Layer: MessageLayer> {
+    let layer: Layer
+    let configuration: CoAPListener.Configuration
+    let limits: Limits
+    let uploadBounds: BlockwiseUploads.Bounds
+    let blockwiseTimeout: TimeAmount
+
+    var endpoints: [EndpointID: Endpoint] = [:]
+    /// What the core is to do, in order.
+    var coreRequests: [CoreRequest] = []
+    /// Open exchanges in the order their acknowledgements become due; answered ones are skipped.
+    var waiting: Deque<Exchange> = []
+    /// Exchanges the core has not answered yet.
+    var pendingRequests = 0
+    var observationCount = 0
+    var uploadBytes = 0
+    /// Who waits for the fate of which confirmable message.
+    var confirmables: [ConfirmableID: Endpoint] = [:]
+    var dirty: [Endpoint] = []
+    /// Endpoints with something that ends at a time.
+    var timed: [EndpointID: Endpoint] = [:]
+    private var timersDueAt = NIODeadline.distantFuture
+    private(set) var turn: UInt64 = 0
+    var isShuttingDown = false
+
+    package init(layer: Layer, configuration: CoAPListener.Configuration, limits: Limits) {
+        self.layer = layer
+        self.configuration = configuration
+        self.limits = limits
+        blockwiseTimeout = .seconds(Int64(configuration.blockwiseTimeout))
+        uploadBounds = BlockwiseUploads.Bounds(
+            body: limits.maximumPacketSize,
+            uploads: configuration.transfersPerEndpoint,
+            timeout: blockwiseTimeout
+        )
+    }
+
+    /// Endpoints known.
+    package var endpointCount: Int { endpoints.count }
+    /// Whether confirmable messages wait for their acknowledgement.
+    package var hasOutstanding: Bool { !confirmables.isEmpty }
+
+    /// What the core is to do, as one batch.
+    ///
+    /// - Returns: nil when there is nothing.
+    package func takeBatch() -> CoreBatch? {
+        guard !coreRequests.isEmpty else { return nil }
+        let batch = CoreBatch(requests: coreRequests)
+        coreRequests = []
+        return batch
+    }
+
+    // MARK: Endpoints
+
+    func endpoint(_ id: EndpointID) -> Endpoint {
+        if let endpoint = endpoints[id] { return endpoint }
+        let endpoint = Endpoint(
+            id: id,
+            remoteAddress: layer.remoteAddress(of: id),
+            rememberedMessages: configuration.rememberedMessages
+        )
+        endpoints[id] = endpoint
+        return endpoint
+    }
+
+    /// The message layer has forgotten an endpoint; its name may be used again at once.
+    package func endpointGone(_ id: EndpointID) {
+        guard let endpoint = endpoints.removeValue(forKey: id) else { return }
+        endpoint.isGone = true
+        endpoint.isHeld = false
+        timed[id] = nil
+        uploadBytes -= endpoint.uploads.bytes
+        observationCount -= endpoint.observations.count
+        if let outstanding = endpoint.outstanding { confirmables[outstanding.id] = nil }
+        endpoint.outstanding = nil
+        endpoint.outgoing = []
+        endpoint.observations = [:]
+        for client in endpoint.clients.values { coreRequests.append(.disconnect(client)) }
+        endpoint.clients = [:]
+    }
+
+    /// The client of those credentials at that endpoint; makes room for it when there are many.
+    func client(_ credentials: ClientCredentials, at endpoint: Endpoint) throws(CoAPFailure) -> CoAPClient {
+        if let client = endpoint.clients[credentials] {
+            client.lastUse = turn
+            return client
+        }
+        if endpoint.clients.count >= configuration.clientsPerEndpoint {
+            let idle = endpoint.clients.values.filter(\.isIdle).min { $0.lastUse < $1.lastUse }
+            guard let idle else { throw CoAPFailure(.quotaExceeded, "too many clients at one endpoint") }
+            endpoint.clients[idle.credentials] = nil
+            coreRequests.append(.disconnect(idle))
+        }
+        let client = CoAPClient(
+            credentials: credentials,
+            remoteAddress: endpoint.remoteAddress,
+            endpoint: endpoint
+        )
+        client.lastUse = turn
+        endpoint.clients[credentials] = client
+        return client
+    }
+
+    /// Asks the message layer to keep an endpoint, or lets it go, as it is busy or not.
+    func updateHold(_ endpoint: Endpoint) {
+        guard endpoint.isBusy != endpoint.isHeld, !endpoint.isGone else { return }
+        endpoint.isHeld = endpoint.isBusy
+        if endpoint.isHeld { layer.hold(endpoint.id) } else { layer.release(endpoint.id) }
+    }
+
+    // MARK: Time
+
+    /// Ends a turn: sends what can be sent, and does what has become due.
+    package func endTurn(now: NIODeadline) {
+        turn &+= 1
+        acknowledgeOverdue(now)
+        if timersDueAt <= now { expireTimers(now) }
+        while !dirty.isEmpty {
+            let leaving = dirty
+            dirty.removeAll(keepingCapacity: true)
+            for endpoint in leaving {
+                endpoint.isDirty = false
+                guard !endpoint.isGone else { continue }
+                sendOutgoing(endpoint, now: now)
+                updateHold(endpoint)
+            }
+        }
+        if !timed.isEmpty, timersDueAt == .distantFuture { timersDueAt = now + Self.timerInterval }
+    }
+
+    /// When `endTurn` has something to do by itself; nil when nothing is waited for.
+    package var nextDeadline: NIODeadline? {
+        let overdue = waiting.first?.acknowledgeAt
+        let timers = timersDueAt == .distantFuture ? nil : timersDueAt
+        guard let overdue, let timers else { return overdue ?? timers }
+        return min(overdue, timers)
+    }
+
+    /// How often endpoints with unfinished transfers are looked at.
+    private static var timerInterval: TimeAmount { .milliseconds(500) }
+
+    private func expireTimers(_ now: NIODeadline) {
+        timersDueAt = .distantFuture
+        for (id, endpoint) in timed {
+            uploadBytes -= endpoint.uploads.bytes
+            endpoint.uploads.expire(now: now)
+            uploadBytes += endpoint.uploads.bytes
+            endpoint.snapshots.expire(now: now)
+            if let pausedUntil = endpoint.pausedUntil, pausedUntil <= now {
+                endpoint.pausedUntil = nil
+                markDirty(endpoint)
+            }
+            if !endpoint.hasTimers { timed[id] = nil }
+        }
+    }
+
+    func markTimed(_ endpoint: Endpoint) {
+        if endpoint.hasTimers { timed[endpoint.id] = endpoint }
+    }
+
+    func markDirty(_ endpoint: Endpoint) {
+        guard !endpoint.isDirty else { return }
+        endpoint.isDirty = true
+        dirty.append(endpoint)
+    }
+
+    // MARK: The end
+
+    /// Whether every request has its answer.
+    package var isSettled: Bool { pendingRequests == 0 }
+
+    /// Takes leave of every observer and disconnects every client; nothing is received after it.
+    package func shutDown() {
+        isShuttingDown = true
+        let farewell = CoAPFailure(.serverShuttingDown).response
+        for endpoint in endpoints.values {
+            for observation in endpoint.observations.values {
+                _ = layer.sendNonConfirmable(farewell, token: observation.token, to: endpoint.id)
+            }
+            if endpoint.isHeld { layer.release(endpoint.id) }
+            endpointGone(endpoint.id)
+        }
+    }
+}
