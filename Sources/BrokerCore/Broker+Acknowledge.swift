@@ -49,6 +49,24 @@ extension Broker {
         complete(packetID, session)
     }
 
+    /// The client of a message sink has taken every QoS 1 and 2 delivery up to that place in its session's order.
+    package func acknowledge(through sequence: UInt64, on connection: VirtualConnection) {
+        guard let session = connection.session else { return }
+        completeInflight(through: sequence, session)
+        if !session.queue.isEmpty { sendQueued(session) }
+    }
+
+    /// Ends the deliveries up to that place in the session's order; the queue stays as it is.
+    func completeInflight(through sequence: UInt64, _ session: Session) {
+        var done: [PacketID] = []
+        session.window.forEach { id, entry in
+            if entry.outbound.sequence <= sequence { done.append(id) }
+        }
+        for id in done {
+            if let entry = session.window.complete(id) { forget(entry.outbound, of: session) }
+        }
+    }
+
     /// The adapter of a message sink has passed on so many deliveries (of any QoS); it may get more.
     package func consumed(_ count: Int, on connection: VirtualConnection) {
         guard let session = connection.session, let sink = session.sink else { return }

@@ -32,8 +32,9 @@ extension Broker {
             }
         }
 
-        let former = takeOver(clientID, cleanStart: request.cleanStart)
-        let session = former ?? makeSession(clientID)
+        let former = request.isTransient ? nil : takeOver(clientID, cleanStart: request.cleanStart)
+        let session =
+            request.isTransient ? makeTransientSession(clientID, userName) : former ?? makeSession(clientID)
         session.userName = userName
         let keepAlive = attach(connection, to: session, request)
         observer?.client(connection, .connected(clientID: clientID, userName: userName))
@@ -41,6 +42,7 @@ extension Broker {
             reasonCode: .success,
             sessionPresent: former != nil,
             clientID: clientID,
+            sessionNumber: session.number,
             isAssigned: isAssigned,
             sessionExpiryInterval: session.expiryInterval,
             keepAlive: keepAlive
@@ -50,8 +52,12 @@ extension Broker {
     /// Sends what a resumed session owes its client: unacknowledged messages first, then the queue [MQTT-4.4.0-1].
     ///
     /// To be called once the adapter has answered the client's CONNECT.
-    package func resume(_ connection: VirtualConnection) {
+    ///
+    /// - Parameter sequence: the last delivery the client has, when it says so in some way of its own; what was sent up
+    ///   to there counts as acknowledged.
+    package func resume(_ connection: VirtualConnection, after sequence: UInt64? = nil) {
         guard let session = connection.session else { return }
+        if let sequence { completeInflight(through: sequence, session) }
         resumeReleased(session)
         sendQueued(session)
     }
@@ -83,6 +89,7 @@ extension Broker {
             reasonCode: reason,
             sessionPresent: false,
             clientID: request.clientID,
+            sessionNumber: .none,
             isAssigned: false,
             sessionExpiryInterval: 0,
             keepAlive: 0
@@ -143,10 +150,20 @@ extension Broker {
         return session
     }
 
+    /// A session that nobody can find. It publishes as the registered one of the same client, for No Local.
+    private func makeTransientSession(_ clientID: String, _ userName: String?) -> Session {
+        if let registered = sessions[clientID], registered.userName == userName {
+            return Session(clientID: clientID, number: registered.number)
+        }
+        lastSessionNumber += 1
+        return Session(clientID: clientID, number: SessionNumber(rawValue: lastSessionNumber))
+    }
+
     /// - Returns: the Keep Alive in force, seconds.
     private func attach(_ connection: VirtualConnection, to session: Session, _ request: ConnectRequest) -> UInt16 {
         let wasPersistent = session.isPersistent
-        session.expiryInterval = min(request.sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
+        session.expiryInterval =
+            request.isTransient ? 0 : min(request.sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
         session.expiresAt = .distantFuture
         session.will = request.will
         session.willDueAt = nil

@@ -70,7 +70,8 @@ extension Broker {
                     retain: outbound.retain,
                     dup: dup,
                     packetID: id == 0 ? nil : id,
-                    subscriptionIdentifiers: outbound.identifiers
+                    subscriptionIdentifiers: outbound.identifiers,
+                    sequence: outbound.sequence
                 )
             )
         }

@@ -14,6 +14,8 @@ package struct Delivery: Sendable {
     package let packetID: PacketID?
     /// The identifiers of all the subscriptions that matched, for those that have one.
     package let subscriptionIdentifiers: [UInt32]
+    /// Its place in the session's order of delivery; strictly ascending, with gaps.
+    package let sequence: UInt64
 
     package init(
         message: Message,
@@ -21,7 +23,8 @@ package struct Delivery: Sendable {
         retain: Bool,
         dup: Bool,
         packetID: PacketID?,
-        subscriptionIdentifiers: [UInt32]
+        subscriptionIdentifiers: [UInt32],
+        sequence: UInt64 = 0
     ) {
         self.message = message
         self.qos = qos
@@ -29,5 +32,6 @@ package struct Delivery: Sendable {
         self.dup = dup
         self.packetID = packetID
         self.subscriptionIdentifiers = subscriptionIdentifiers
+        self.sequence = sequence
     }
 }

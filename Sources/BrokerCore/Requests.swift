@@ -7,6 +7,9 @@ package struct ConnectRequest: Sendable {
     package var clientID: String
     /// Discard what a former session left.
     package var cleanStart: Bool
+    /// Only to publish and to read for a moment, as one HTTP or CoAP request does: authenticated and authorised under the
+    /// Client Identifier like any other, but the session of that name, and its connection, are left alone.
+    package var isTransient: Bool
     /// Seconds the session outlives its connection; 0 ends with it, `UInt32.max` never ends.
     package var sessionExpiryInterval: UInt32
     /// Seconds; 0 switches the check off.
@@ -23,6 +26,7 @@ package struct ConnectRequest: Sendable {
     package init(
         clientID: String = "",
         cleanStart: Bool = true,
+        isTransient: Bool = false,
         sessionExpiryInterval: UInt32 = 0,
         keepAlive: UInt16 = 0,
         will: Will? = nil,
@@ -33,6 +37,7 @@ package struct ConnectRequest: Sendable {
     ) {
         self.clientID = clientID
         self.cleanStart = cleanStart
+        self.isTransient = isTransient
         self.sessionExpiryInterval = sessionExpiryInterval
         self.keepAlive = keepAlive
         self.will = will
@@ -51,6 +56,8 @@ package struct ConnectResult: Sendable {
     package let sessionPresent: Bool
     /// The Client Identifier in use.
     package let clientID: String
+    /// Names this session and no other one of its Client Identifier; `.none` when refused.
+    package let sessionNumber: SessionNumber
     /// Whether the broker chose it.
     package let isAssigned: Bool
     /// Seconds the session will outlive its connection, after the server's limit.

@@ -1,0 +1,127 @@
+import BrokerCore
+import HTTPTypes
+import HummingbirdCore
+import MQTTCodec
+import NIOCore
+
+extension Gateway {
+    /// `POST /publish`: a raw body when the query names the topic, else JSON.
+    func publish(_ exchange: Exchange, _ body: ByteBuffer) async throws(Problem) -> Response {
+        if let topic = try exchange.query.string("topic") {
+            let options = try PublishOptions(exchange.query, exchange.fields)
+            let message = try options.request(topic: try TopicPath.name(topic), payload: body)
+            return try await publish([message], isBatch: false, exchange)
+        }
+        if let contentType = exchange.fields[.contentType] {
+            let type = MediaType(contentType)
+            guard type.isJSON || type.isForm || type.essence == "text/plain" else {
+                throw Problem(
+                    .unsupportedMediaType,
+                    .payloadFormatInvalid,
+                    "without ?topic= the body must be application/json",
+                    headers: [.accept: "application/json"]
+                )
+            }
+        }
+        let (messages, isBatch) = try PublishEnvelope.read(body, maximumBatch: configuration.maximumBatch)
+        return try await publish(messages, isBatch: isBatch, exchange)
+    }
+
+    /// `POST` and `PUT /v1/topics/{topic}`: the raw body; PUT retains it.
+    func publish(_ exchange: Exchange, path: String, _ body: ByteBuffer) async throws(Problem) -> Response {
+        var options = try PublishOptions(exchange.query, exchange.fields)
+        if exchange.method == .put {
+            guard try exchange.query.flag("retain") != false else {
+                throw .badRequest("PUT sets the retained message: use POST with retain=0")
+            }
+            options.retain = true
+        }
+        let message = try options.request(topic: try TopicPath.topic(path), payload: body)
+        return try await publish([message], isBatch: false, exchange)
+    }
+
+    /// `DELETE /v1/topics/{topic}`: clears the retained message, by publishing an empty one [MQTT-3.3.1-6].
+    func clear(_ exchange: Exchange, path: String) async throws(Problem) -> Response {
+        var options = try PublishOptions(exchange.query, exchange.fields)
+        options.retain = true
+        let message = try options.request(topic: try TopicPath.topic(path), payload: ByteBuffer())
+        let reasonCodes = try await send([message], exchange)
+        if let reason = reasonCodes.first, reason.isError { throw Problem(reason) }
+        return Response(status: .noContent)
+    }
+
+    private func publish(
+        _ messages: [PublishRequest],
+        isBatch: Bool,
+        _ exchange: Exchange
+    ) async throws(Problem) -> Response {
+        let reasonCodes = try await send(messages, exchange)
+        let refused = reasonCodes.filter(\.isError)
+        if let first = refused.first, refused.count == reasonCodes.count {
+            throw Problem(first, detail: isBatch ? "no message of the batch was published: \(first.name)" : nil)
+        }
+        let preferences = exchange.fields.values(of: "Prefer")
+        if refused.isEmpty, preferences.contains(where: { $0.lowercased().contains("return=minimal") }) {
+            return Response(status: .noContent).with("Preference-Applied", "return=minimal")
+        }
+        let receipts = reasonCodes.map(PublishReceipt.init)
+        let body = isBatch ? JSON.encode(receipts) : JSON.encode(receipts.first)
+        return Response(
+            // RFC 4918 §13: some went through, some did not, each says which.
+            status: refused.isEmpty ? .ok : HTTPResponse.Status(code: 207, reasonPhrase: "Multi-Status"),
+            headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: body)
+        )
+    }
+
+    private func send(_ messages: [PublishRequest], _ exchange: Exchange) async throws(Problem) -> [ReasonCode] {
+        let identity = try exchange.identity()
+        return try await core.transact(as: identity) { broker, connection in
+            messages.map { message in
+                broker.publish(
+                    topic: message.topic.string.utf8Span.span.bytes,
+                    payload: message.payload.readableBytesSpan,
+                    qos: message.qos,
+                    retain: message.retain,
+                    properties: message.properties,
+                    from: connection
+                )
+            }
+        }
+    }
+}
+
+/// The answer for one message.
+struct PublishReceipt: Encodable {
+    /// Names the message in logs; nil when it was refused.
+    let id: String?
+    /// Left out at plain success.
+    let reasonCode: UInt8?
+    let reason: String?
+
+    enum CodingKeys: String, CodingKey {
+        case id
+        case reasonCode = "reason_code"
+        case reason
+    }
+
+    init(_ reason: ReasonCode) {
+        id = reason.isError ? nil : Token.random()
+        reasonCode = reason == .success ? nil : reason.rawValue
+        self.reason = reason == .success ? nil : reason.name
+    }
+}
+
+/// Names nobody can guess.
+enum Token {
+    /// 128 bits of the system's randomness as 32 hexadecimal digits.
+    static func random() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return hexadecimal(generator.next()) + hexadecimal(generator.next())
+    }
+
+    static func hexadecimal(_ value: UInt64) -> String {
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+    }
+}

@@ -1,0 +1,96 @@
+import HTTPTypes
+import MQTTCodec
+import NIOCore
+
+/// One message to be published.
+struct PublishRequest: Sendable {
+    let topic: TopicName
+    let payload: ByteBuffer
+    let qos: QoS
+    let retain: Bool
+    /// nil when it has none.
+    let properties: PublishProperties?
+}
+
+/// How a raw body is to be published, as query and header fields say.
+struct PublishOptions: Sendable {
+    /// `key=value`; may be given many times.
+    static let userPropertyField = "X-MQTT-User-Property"
+
+    var qos = QoS.atMostOnce
+    var retain = false
+    var properties = PublishProperties()
+
+    /// - Throws: 400 when the query or a field can't be understood.
+    init(_ query: Query, _ fields: HTTPFields) throws(Problem) {
+        qos = try query.qos() ?? .atMostOnce
+        retain = try query.flag("retain") ?? false
+        properties.messageExpiryInterval = try query.integer("expiry", in: 0...Int(UInt32.max)).map(UInt32.init)
+        if let responseTopic = try query.string("response_topic") {
+            properties.responseTopic = try TopicPath.name(responseTopic).string
+        }
+        if let correlationData = try query.bytes("correlation_data") {
+            properties.correlationData = ByteBuffer(bytes: correlationData)
+        }
+        for value in fields.values(of: Self.userPropertyField) {
+            guard let mark = value.firstIndex(of: "=") else {
+                throw .badRequest("\(Self.userPropertyField) must be key=value")
+            }
+            properties.userProperties.append(
+                UserProperty(value[..<mark].trimmed, value[value.index(after: mark)...].trimmed)
+            )
+        }
+        if let contentType = fields[.contentType], !MediaType(contentType).isForm {
+            properties.contentType = contentType
+        }
+    }
+
+    /// Puts a body to it.
+    ///
+    /// - Throws: 413 or 422 when MQTT has no room for it.
+    func request(topic: TopicName, payload: ByteBuffer) throws(Problem) -> PublishRequest {
+        var properties = properties
+        if let contentType = properties.contentType, MediaType(contentType).isText, payload.isUTF8 {
+            properties.payloadFormatIndicator = true
+        }
+        try properties.check()
+        return PublishRequest(
+            topic: topic,
+            payload: payload,
+            qos: qos,
+            retain: retain,
+            properties: properties.isEmpty ? nil : properties
+        )
+    }
+}
+
+extension PublishProperties {
+    /// - Throws: 422 when a string or binary value is longer than MQTT can say, or has U+0000 (MQTT 5.0 §1.5.4).
+    func check() throws(Problem) {
+        let strings =
+            [contentType, responseTopic].compactMap(\.self) + userProperties.flatMap { [$0.name, $0.value] }
+        for string in strings where string.utf8.count > 65_535 || string.utf8.contains(0) {
+            throw .unprocessable("a property is longer than 65,535 bytes or contains U+0000", .malformedPacket)
+        }
+        guard correlationData?.readableBytes ?? 0 <= 65_535 else {
+            throw .unprocessable("correlation_data is longer than 65,535 bytes", .malformedPacket)
+        }
+    }
+}
+
+extension ByteBuffer {
+    /// Whether the readable bytes are UTF-8.
+    var isUTF8: Bool {
+        withUnsafeReadableBytes { bytes in
+            (try? UTF8Span(validating: Span<UInt8>(_unsafeBytes: bytes))) != nil
+        }
+    }
+}
+
+extension HTTPFields {
+    /// All values of a field, each line by itself.
+    func values(of name: String) -> [String] {
+        guard let name = HTTPField.Name(name) else { return [] }
+        return self[fields: name].map(\.value)
+    }
+}

@@ -1,0 +1,57 @@
+/// The target of a request, taken apart and not decoded (RFC 9112 §3.2).
+struct RequestTarget: Sendable, Equatable {
+    /// As it came: an encoded slash is not a slash, and two slashes are two.
+    let path: String
+    /// Without the question mark; nil when there is none.
+    let query: String?
+
+    /// Takes a target in origin form, or in the absolute form that is sent to proxies.
+    init(_ target: String) {
+        var rest = target[...]
+        for scheme in ["http://", "https://"] where rest.lowercased().hasPrefix(scheme) {
+            let authority = rest.dropFirst(scheme.count)
+            rest = authority.firstIndex(where: { $0 == "/" || $0 == "?" }).map { authority[$0...] } ?? "/"
+        }
+        // Clients keep the fragment to themselves; what follows a # here was never meant for us.
+        if let fragment = rest.firstIndex(of: "#") { rest = rest[..<fragment] }
+        guard let mark = rest.firstIndex(of: "?") else {
+            path = String(rest)
+            query = nil
+            return
+        }
+        path = String(rest[..<mark])
+        query = String(rest[rest.index(after: mark)...])
+    }
+}
+
+/// Percent-encoding (RFC 3986 §2.1). A `+` is a `+`: Topic Filters are full of them.
+enum PercentEncoding {
+    /// Decodes once.
+    ///
+    /// - Returns: the bytes; nil when a `%` is not followed by two hexadecimal digits.
+    static func decode(_ text: some StringProtocol) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.utf8.count)
+        var iterator = text.utf8.makeIterator()
+        while let byte = iterator.next() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard let high = iterator.next().flatMap(digit), let low = iterator.next().flatMap(digit) else {
+                return nil
+            }
+            bytes.append(high << 4 | low)
+        }
+        return bytes
+    }
+
+    private static func digit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,157 @@
+import FoundationEssentials
+import HTTPTypes
+import MQTTCodec
+import NIOCore
+import NIOHTTP1
+
+/// Why a request was not served (RFC 9457), with the MQTT Reason Code nearest to it.
+struct Problem: Error, Sendable, Equatable {
+    static let contentType = "application/problem+json"
+
+    let status: HTTPResponse.Status
+    let reasonCode: ReasonCode
+    /// What is wrong with this request, for people.
+    let detail: String
+    /// What else the status asks for: Allow, Retry-After …
+    var headers = HTTPFields()
+
+    init(_ status: HTTPResponse.Status, _ reasonCode: ReasonCode, _ detail: String, headers: HTTPFields = [:]) {
+        self.status = status
+        self.reasonCode = reasonCode
+        self.detail = detail
+        self.headers = headers
+    }
+
+    /// The body. Its `type` is `about:blank`, which RFC 9457 §4.2.1 lets us leave out.
+    var json: ByteBuffer {
+        JSON.encode(
+            Body(
+                title: status.reasonPhrase,
+                status: status.code,
+                detail: detail,
+                reasonCode: reasonCode.rawValue,
+                reason: reasonCode.name
+            )
+        )
+    }
+
+    private struct Body: Encodable {
+        let title: String
+        let status: Int
+        let detail: String
+        let reasonCode: UInt8
+        let reason: String
+
+        enum CodingKeys: String, CodingKey {
+            case title
+            case status
+            case detail
+            case reasonCode = "reason_code"
+            case reason
+        }
+    }
+}
+
+extension Problem {
+    static func badRequest(_ detail: String, _ reasonCode: ReasonCode = .malformedPacket) -> Problem {
+        Problem(.badRequest, reasonCode, detail)
+    }
+
+    static func unprocessable(_ detail: String, _ reasonCode: ReasonCode = .payloadFormatInvalid) -> Problem {
+        Problem(.unprocessableContent, reasonCode, detail)
+    }
+
+    static func notFound(_ detail: String) -> Problem {
+        Problem(.notFound, .implementationSpecificError, detail)
+    }
+
+    static func methodNotAllowed(_ allowed: [String]) -> Problem {
+        Problem(
+            .methodNotAllowed,
+            .implementationSpecificError,
+            "this resource has \(allowed.joined(separator: ", "))",
+            headers: [.allow: allowed.joined(separator: ", ")]
+        )
+    }
+
+    static func tooLarge(maximum: Int) -> Problem {
+        Problem(.contentTooLarge, .packetTooLarge, "a body has at most \(maximum) bytes")
+    }
+
+    static func unauthorized(_ detail: String) -> Problem {
+        Problem(
+            .unauthorized,
+            .badUserNameOrPassword,
+            detail,
+            headers: [.wwwAuthenticate: #"Basic realm="sluice", charset="UTF-8""#]
+        )
+    }
+
+    static let originNotAllowed = Problem(.forbidden, .notAuthorized, "pages of this origin may not use the gateway")
+
+    static let bodyTimeout = Problem(.requestTimeout, .maximumConnectTime, "the body took too long to arrive")
+
+    static let upgradeRequired = Problem(
+        .upgradeRequired,
+        .implementationSpecificError,
+        "this is MQTT over WebSocket",
+        headers: [.upgrade: "websocket", .connection: "upgrade"]
+    )
+
+    static let webSocketVersion = Problem(
+        .upgradeRequired,
+        .implementationSpecificError,
+        "this is WebSocket version 13",
+        headers: [.upgrade: "websocket", .connection: "upgrade", .secWebSocketVersion: "13"]
+    )
+
+    /// RFC 9110 §7.8 lets a server refuse; a new connection will do.
+    static let upgradeTooLate = Problem(
+        .upgradeRequired,
+        .implementationSpecificError,
+        "only the first request of a connection can become a WebSocket: open a new one",
+        headers: [.upgrade: "websocket"]
+    )
+
+    /// Bytes that are no HTTP request.
+    init(_ error: HTTPParserError) {
+        switch error {
+        case .headerOverflow:
+            self.init(.requestHeaderFieldsTooLarge, .packetTooLarge, "the header of the request is too large")
+        case .invalidVersion:
+            self.init(.badRequest, .unsupportedProtocolVersion, "this is HTTP/1.1")
+        default:
+            self.init(.badRequest, .malformedPacket, "this is not an HTTP request")
+        }
+    }
+}
+
+extension Problem {
+    /// What the core refused.
+    ///
+    /// - Parameter hasCredentials: whether the client has said who it is; a stranger is asked to.
+    init(_ reasonCode: ReasonCode, hasCredentials: Bool = true, detail: String? = nil) {
+        let detail = detail ?? reasonCode.name
+        switch reasonCode {
+        case .badUserNameOrPassword, .badAuthenticationMethod:
+            self = Problem(.unauthorized, reasonCode, detail, headers: Problem.unauthorized("").headers)
+        case .notAuthorized, .banned:
+            self =
+                hasCredentials
+                ? Problem(.forbidden, reasonCode, detail)
+                : Problem(.unauthorized, reasonCode, detail, headers: Problem.unauthorized("").headers)
+        case .topicNameInvalid, .topicFilterInvalid, .clientIdentifierNotValid, .malformedPacket, .protocolError:
+            self.init(.badRequest, reasonCode, detail)
+        case .packetTooLarge: self.init(.contentTooLarge, reasonCode, detail)
+        case .payloadFormatInvalid, .qosNotSupported, .retainNotSupported, .sharedSubscriptionsNotSupported,
+            .wildcardSubscriptionsNotSupported, .subscriptionIdentifiersNotSupported:
+            self.init(.unprocessableContent, reasonCode, detail)
+        case .quotaExceeded, .messageRateTooHigh, .connectionRateExceeded, .receiveMaximumExceeded:
+            self.init(.tooManyRequests, reasonCode, detail, headers: [.retryAfter: "1"])
+        case .sessionTakenOver, .packetIdentifierInUse: self.init(.conflict, reasonCode, detail)
+        case .serverBusy, .serverUnavailable, .serverShuttingDown, .useAnotherServer, .serverMoved:
+            self.init(.serviceUnavailable, reasonCode, detail, headers: [.retryAfter: "5"])
+        default: self.init(.internalServerError, reasonCode, detail)
+        }
+    }
+}

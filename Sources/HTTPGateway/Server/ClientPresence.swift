@@ -1,0 +1,41 @@
+import Synchronization
+
+/// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
+/// there, and why its try to upgrade was refused.
+final class ClientPresence: Sendable {
+    private struct State {
+        var isGone = false
+        var whenGone: (@Sendable () -> Void)?
+        var refusal: Problem?
+    }
+
+    private let state = Mutex(State())
+
+    /// The client has closed its end, or all of the connection.
+    func clientLeft() {
+        let whenGone = state.withLock { state in
+            state.isGone = true
+            return state.whenGone.take()
+        }
+        whenGone?()
+    }
+
+    /// Sets what a long response does when its client leaves, in place of what was set before; at once if it has left.
+    func onLeaving(_ action: (@Sendable () -> Void)?) {
+        let isGone = state.withLock { state in
+            state.whenGone = state.isGone ? nil : action
+            return state.isGone
+        }
+        if isGone { action?() }
+    }
+
+    /// The upgrade that the next request asks for is refused.
+    func refuseUpgrade(_ problem: Problem) {
+        state.withLock { $0.refusal = problem }
+    }
+
+    /// Why the request in hand can't become a WebSocket; once.
+    func takeRefusal() -> Problem? {
+        state.withLock { $0.refusal.take() }
+    }
+}

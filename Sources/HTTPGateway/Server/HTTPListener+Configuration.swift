@@ -1,0 +1,45 @@
+extension HTTPListener {
+    /// Where to listen, and what a public server has to bound.
+    package struct Configuration: Sendable {
+        /// An IPv4 or IPv6 address.
+        package var host: String
+        /// 0 takes any free port.
+        package var port: Int
+        /// Where MQTT over WebSocket is served.
+        package var websocketPath: String
+        /// The web origins whose pages may use the gateway, `https://dash.example`; empty lets all of them.
+        package var allowedOrigins: [String]
+
+        /// Bytes of one header field, and of all of a request's header fields together.
+        package var maximumHeaderSize = 16 * 1_024
+        /// Header fields of one request.
+        package var maximumHeaderCount = 100
+        /// How long a connection may stay without a request, and take over the header of one.
+        package var idleTimeout = Duration.seconds(60)
+        /// How long a request's body may take to arrive.
+        package var bodyTimeout = Duration.seconds(30)
+        /// How long streams and WebSockets may take to read our last words when the server stops.
+        package var shutdownTimeout = Duration.seconds(1)
+
+        /// Messages of one JSON batch.
+        package var maximumBatch = 1_000
+        /// Messages on their way to one subscriber; beyond it QoS 0 is dropped and QoS 1 and 2 stay in the queue.
+        package var subscriberWindow: UInt16 = 64
+        /// QoS 1 and 2 messages of a persistent session that were written to a stream and can be had again by
+        /// `Last-Event-ID`; older ones count as acknowledged.
+        package var replayWindow: UInt16 = 256
+        /// How often a stream with nothing to say says so.
+        package var heartbeat = Duration.seconds(15)
+        /// The longest a long-poll may wait.
+        package var maximumWait = Duration.seconds(60)
+        /// How long a subscription by long-poll lives without a poll.
+        package var pollTimeout = Duration.seconds(60)
+
+        package init(host: String, port: Int, websocketPath: String = "/mqtt", allowedOrigins: [String] = []) {
+            self.host = host
+            self.port = port
+            self.websocketPath = websocketPath
+            self.allowedOrigins = allowedOrigins
+        }
+    }
+}

@@ -1,0 +1,117 @@
+package import BrokerCore
+import HummingbirdCore
+package import Logging
+package import NIOCore
+import ServiceLifecycle
+
+/// Listens for HTTP/1.1, and for MQTT over WebSocket on the same port.
+///
+/// Every request is a virtual connection to the broker: it connects, publishes or subscribes, and disconnects, through
+/// the same authentication, authorisation and queues as an MQTT client.
+package struct HTTPListener: Service {
+    private let configuration: Configuration
+    private let core: CoreLoop
+    private let eventLoopGroup: any EventLoopGroup
+    private let limits: Limits
+    private let configureMQTT: @Sendable (any Channel) throws -> Void
+    private let logger: Logger
+    private let onListening: @Sendable (Int) -> Void
+
+    /// Makes a listener; `run` starts it.
+    ///
+    /// - Parameters:
+    ///   - limits: what the broker grants; `maximumPacketSize` bounds bodies and WebSocket messages, `connections` the
+    ///     network connections.
+    ///   - configureMQTT: puts the MQTT handler at the end of the pipeline of a channel that has become a WebSocket;
+    ///     called on the channel's event loop.
+    ///   - onListening: told the real port once clients can connect.
+    package init(
+        configuration: Configuration,
+        core: CoreLoop,
+        eventLoopGroup: any EventLoopGroup,
+        limits: Limits,
+        configureMQTT: @escaping @Sendable (any Channel) throws -> Void,
+        logger: Logger,
+        onListening: @escaping @Sendable (Int) -> Void = { _ in }
+    ) {
+        self.configuration = configuration
+        self.core = core
+        self.eventLoopGroup = eventLoopGroup
+        self.limits = limits
+        self.configureMQTT = configureMQTT
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    /// Listens until graceful shutdown, then ends every request, stream and WebSocket and waits for them to close.
+    ///
+    /// - Throws: `ListenFailed` when the address can't be had.
+    package func run() async throws {
+        let gateway = Gateway(configuration: configuration, core: core, limits: limits)
+        let open = OpenChannels()
+        let server = GatewayChannel(
+            gateway: gateway,
+            configuration: configuration,
+            limits: limits,
+            open: open,
+            configureMQTT: configureMQTT
+        ).server(
+            configuration: ServerConfiguration(
+                address: .hostname(configuration.host, port: configuration.port),
+                backlog: 4_096,
+                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections, logger: quiet)
+            ),
+            onServerRunning: { channel in
+                announce(channel)
+            },
+            eventLoopGroup: eventLoopGroup,
+            logger: quiet
+        )
+        do {
+            try await withGracefulShutdownHandler {
+                try await server.run()
+            } onGracefulShutdown: {
+                core.submit { $0.shutdown() }
+                open.closeAll(in: .milliseconds(Int64(configuration.shutdownTimeout.milliseconds)))
+            }
+        } catch {
+            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: "\(error)")
+        }
+        await open.allClosed()
+    }
+
+    private func announce(_ channel: any Channel) {
+        let port = channel.localAddress?.port ?? 0
+        logger.info(
+            "listening",
+            metadata: ["protocol": "http", "address": "\(configuration.host)", "port": "\(port)"]
+        )
+        onListening(port)
+    }
+
+    /// For the server below, which would announce itself a second time.
+    private var quiet: Logger {
+        var quiet = logger
+        if quiet.logLevel > .debug { quiet.logLevel = max(quiet.logLevel, .warning) }
+        return quiet
+    }
+
+    /// An address could not be listened on.
+    package struct ListenFailed: Error, CustomStringConvertible {
+        /// The address, `host:port`.
+        package let address: String
+        /// The system's words.
+        package let reason: String
+
+        package var description: String { "http: cannot listen on \(address): \(reason)" }
+    }
+}
+
+extension Duration {
+    var milliseconds: Int {
+        let (seconds, attoseconds) = components
+        return Int(seconds) * 1_000 + Int(attoseconds / 1_000_000_000_000_000)
+    }
+
+    var timeAmount: TimeAmount { .milliseconds(Int64(milliseconds)) }
+}

@@ -1,0 +1,46 @@
+import NIOCore
+import Synchronization
+
+/// The open network connections, for a shutdown that waits until there are none and does not wait for ever.
+final class OpenChannels: Sendable {
+    private struct State {
+        var channels: [ObjectIdentifier: any Channel] = [:]
+        var waiting: CheckedContinuation<Void, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    func add(_ channel: any Channel) {
+        let key = ObjectIdentifier(channel)
+        state.withLock { $0.channels[key] = channel }
+        channel.closeFuture.whenComplete { _ in self.remove(key) }
+    }
+
+    /// Closes whatever is still open by then.
+    func closeAll(in delay: TimeAmount) {
+        let open = state.withLock { Array($0.channels.values) }
+        for channel in open {
+            channel.eventLoop.scheduleTask(in: delay) { channel.close(promise: nil) }
+        }
+    }
+
+    func allClosed() async {
+        await withCheckedContinuation { continuation in
+            let isDone = state.withLock { state in
+                guard !state.channels.isEmpty else { return true }
+                state.waiting = continuation
+                return false
+            }
+            if isDone { continuation.resume() }
+        }
+    }
+
+    private func remove(_ key: ObjectIdentifier) {
+        let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
+            state.channels[key] = nil
+            guard state.channels.isEmpty else { return nil }
+            return state.waiting.take()
+        }
+        waiting?.resume()
+    }
+}

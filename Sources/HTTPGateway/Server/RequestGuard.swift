@@ -1,0 +1,113 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+
+/// Stands behind the HTTP decoder of a connection and watches over what the layers above can't see.
+///
+/// - A client that sends no request is closed after a while.
+/// - A malformed request is answered before the connection closes.
+/// - Of the tries to upgrade only those pass that will succeed: the decoder reads nothing after one, and the upgrade
+///   handler loses the head of a request it does not upgrade. All others go on as plain requests, the last ones of
+///   their connection.
+/// - A client that leaves is noticed at once, not at the next write.
+final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private let presence: ClientPresence
+    private let handshake: WebSocketHandshake
+    private let firstRequestTimeout: TimeAmount
+    private var timeout: Scheduled<Void>?
+    private var isFirstRequest = true
+    /// Requests begun and not yet wholly answered.
+    private var requestsInProgress = 0
+
+    init(presence: ClientPresence, handshake: WebSocketHandshake, firstRequestTimeout: TimeAmount) {
+        self.presence = presence
+        self.handshake = handshake
+        self.firstRequestTimeout = firstRequestTimeout
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let channel = context.channel
+        timeout = context.eventLoop.scheduleTask(in: firstRequestTimeout) { channel.close(promise: nil) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        timeout?.cancel()
+        timeout = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard case .head(var head) = unwrapInboundIn(data) else { return context.fireChannelRead(data) }
+        timeout?.cancel()
+        timeout = nil
+        requestsInProgress += 1
+        // What is above knows only this spelling, and no HTTP/1.0.
+        if !head.isKeepAlive { head.headers.replaceOrAdd(name: "Connection", value: "close") }
+        if head.headers.contains(name: "Upgrade"), !mayUpgrade(head) {
+            head.headers.remove(name: "Upgrade")
+            head.headers.replaceOrAdd(name: "Connection", value: "close")
+        }
+        isFirstRequest = false
+        context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) { requestsInProgress -= 1 }
+        context.write(data, promise: promise)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? HTTPParserError, requestsInProgress == 0 else {
+            return context.fireErrorCaught(error)
+        }
+        guard error != .invalidEOFState else { return context.close(promise: nil) }
+        let problem = Problem(error)
+        let body = problem.json
+        let head = HTTPResponseHead(
+            version: .http1_1,
+            status: .init(statusCode: problem.status.code),
+            headers: [
+                "Content-Type": Problem.contentType,
+                "Content-Length": "\(body.readableBytes)",
+                "Connection": "close",
+            ]
+        )
+        // Counted, so that nothing that comes after it is answered.
+        requestsInProgress += 1
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case is ChannelShouldQuiesceEvent where isFirstRequest: context.close(promise: nil)
+        case ChannelEvent.inputClosed: presence.clientLeft()
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        presence.clientLeft()
+        context.fireChannelInactive()
+    }
+
+    private func mayUpgrade(_ head: HTTPRequestHead) -> Bool {
+        guard handshake.isWebSocket(target: head.uri) else { return false }
+        switch handshake.decide(head) {
+        case .failure(let problem):
+            presence.refuseUpgrade(problem)
+            return false
+        case .success:
+            guard !isFirstRequest else { return true }
+            presence.refuseUpgrade(.upgradeTooLate)
+            return false
+        }
+    }
+}
