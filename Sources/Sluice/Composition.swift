@@ -1,4 +1,6 @@
 import BrokerCore
+import CoAPGateway
+import HTTPGateway
 import Logging
 import MQTTTransport
 import NIOCore
@@ -75,7 +77,27 @@ struct Composition {
                 eventLoopGroup: eventLoopGroup,
                 logger: logger
             )
-        case .http, .coap: fatalError()
+        case .http:
+            return HTTPListener(
+                configuration: .init(
+                    host: bind.host,
+                    port: bind.port,
+                    websocketPath: listener.websocketPath,
+                    allowedOrigins: listener.allowedOrigins
+                ),
+                core: core,
+                eventLoopGroup: eventLoopGroup,
+                limits: loaded.configuration.limits,
+                configureMQTT: { try channels.configure($0, transportProtocol: .websocket) },
+                logger: logger
+            )
+        case .coap:
+            return CoAPListener(
+                configuration: .init(host: bind.host, port: bind.port),
+                core: core,
+                limits: loaded.configuration.limits,
+                logger: logger
+            )
         }
     }
 
