@@ -51,6 +51,6 @@ final class Session {
     var canSend: Bool {
         guard window.hasRoom(receiveMaximum: receiveMaximum) else { return false }
         if let stream { return stream.hasRoomForQueued }
-        return sink != nil
+        return sink?.hasRoomForQueued ?? false
     }
 }
