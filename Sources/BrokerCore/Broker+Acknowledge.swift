@@ -67,10 +67,11 @@ extension Broker {
         }
     }
 
-    /// The adapter of a message sink has passed on so many deliveries (of any QoS); it may get more.
+    /// The adapter of a message sink has passed on its oldest deliveries (of any QoS), so many; it may get more.
     package func consumed(_ count: Int, on connection: VirtualConnection) {
         guard let session = connection.session, let sink = session.sink else { return }
         sink.consumed(count)
+        if !session.queue.isEmpty { sendQueued(session) }
     }
 
     private func complete(_ packetID: PacketID, _ session: Session) {

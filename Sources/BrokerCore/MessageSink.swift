@@ -1,3 +1,4 @@
+import DequeModule
 package import MQTTCodec
 
 /// The outlet of a virtual connection whose client speaks no MQTT: CoAP, HTTP, WebSocket JSON.
@@ -7,35 +8,51 @@ package import MQTTCodec
 package final class MessageSink {
     /// Deliveries handed over and not yet reported as consumed at which QoS 0 messages are dropped.
     package let capacity: Int
+    /// Bytes of topics and payloads handed over and not yet reported as consumed at which QoS 0 messages are dropped,
+    /// and QoS 1 and 2 stay in the session's queue.
+    package let maximumBytes: Int
     private let receive: @Sendable ([Delivery]) -> Void
     private let closed: @Sendable (ReasonCode) -> Void
     private var pending: [Delivery] = []
-    private var outstanding = 0
+    /// The sizes of what is in the adapter, oldest first.
+    private var outstanding: Deque<Int> = []
+    private var outstandingBytes = 0
 
     /// Makes an outlet.
     ///
     /// - Parameters:
     ///   - capacity: messages that may wait in the adapter; beyond it QoS 0 is dropped and counted.
+    ///   - maximumBytes: bytes that may wait there, give or take one message.
     ///   - receive: takes one batch.
     ///   - closed: told once, when the core ends the connection: taken over, shutting down, not authorised.
     package init(
         capacity: Int,
+        maximumBytes: Int = .max,
         receive: @escaping @Sendable ([Delivery]) -> Void,
         closed: @escaping @Sendable (ReasonCode) -> Void
     ) {
         self.capacity = capacity
+        self.maximumBytes = maximumBytes
         self.receive = receive
         self.closed = closed
     }
 
-    var isWritable: Bool { outstanding < capacity }
+    var isWritable: Bool { outstanding.count < capacity && hasRoomForQueued }
+
+    var hasRoomForQueued: Bool { outstandingBytes < maximumBytes }
 
     func append(_ delivery: Delivery) {
         pending.append(delivery)
-        outstanding += 1
+        outstanding.append(delivery.message.size)
+        outstandingBytes += delivery.message.size
     }
 
-    func consumed(_ count: Int) { outstanding = max(0, outstanding - count) }
+    func consumed(_ count: Int) {
+        for _ in 0..<count {
+            guard let size = outstanding.popFirst() else { return }
+            outstandingBytes -= size
+        }
+    }
 
     func flush() {
         guard !pending.isEmpty else { return }

@@ -61,7 +61,7 @@ final class Session {
     /// Whether there is a connection that takes more right now.
     var canTake: Bool {
         if let stream { return stream.hasRoomForQueued }
-        return sink != nil
+        return sink?.hasRoomForQueued ?? false
     }
 
     /// Whether it keeps to its publish rate, messages a second.

@@ -9,12 +9,14 @@ final class Gateway: Sendable {
     let configuration: HTTPListener.Configuration
     let core: CoreLoop
     let limits: Limits
+    let polls: Polls
     private let origins: OriginPolicy
 
     init(configuration: HTTPListener.Configuration, core: CoreLoop, limits: Limits) {
         self.configuration = configuration
         self.core = core
         self.limits = limits
+        polls = Polls(timeout: configuration.pollTimeout.timeAmount)
         origins = OriginPolicy(allowed: configuration.allowedOrigins)
     }
 
@@ -95,7 +97,7 @@ final class Gateway: Sendable {
             case .delete: try await clear(exchange, path: path)
             default: try await publish(exchange, path: path, body)
             }
-        case .subscribe: throw .notFound("not yet")
+        case .subscribe: try await subscribe(exchange)
         // A try to upgrade never comes here.
         case .webSocket: throw .upgradeRequired
         }

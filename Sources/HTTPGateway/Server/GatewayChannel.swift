@@ -8,18 +8,17 @@ import NIOHTTPTypesHTTP1
 
 /// Sets one accepted connection up: HTTP, unless its first request makes it a WebSocket.
 struct GatewayChannel: HTTPChannelHandler {
+    /// A connection, and what it becomes once its first request has come.
+    struct Value: ServerChildChannelValue {
+        let channel: any Channel
+        let negotiated: EventLoopFuture<Negotiated>
+    }
+
     /// What a connection has become.
-    enum Value: ServerChildChannelValue {
+    enum Negotiated: Sendable {
         case http(NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>, ClientPresence)
         /// Its pipeline does everything.
-        case webSocket(any Channel)
-
-        var channel: any Channel {
-            switch self {
-            case .http(let asyncChannel, _): asyncChannel.channel
-            case .webSocket(let channel): channel
-            }
-        }
+        case webSocket
     }
 
     let responder: Responder
@@ -64,15 +63,15 @@ struct GatewayChannel: HTTPChannelHandler {
             path: configuration.websocketPath,
             allowedOrigins: configuration.allowedOrigins
         )
-        return channel.eventLoop.makeCompletedFuture { () throws -> EventLoopFuture<Value> in
+        return channel.eventLoop.makeCompletedFuture {
             try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1)
-            return try configurePipeline(channel, presence, handshake, logger)
+            return Value(channel: channel, negotiated: try configurePipeline(channel, presence, handshake, logger))
         }
-        .flatMap { $0 }
     }
 
     func handle(value: Value, logger: Logger) async {
-        guard case .http(let asyncChannel, let presence) = value else { return }
+        // It fails when the client leaves without a request.
+        guard case .http(let asyncChannel, let presence) = try? await value.negotiated.get() else { return }
         await GatewayChannel(gateway, configuration, limits, open, configureMQTT, presence: presence)
             .handleHTTP(asyncChannel: asyncChannel, logger: logger)
     }
@@ -82,7 +81,7 @@ struct GatewayChannel: HTTPChannelHandler {
         _ presence: ClientPresence,
         _ handshake: WebSocketHandshake,
         _ logger: Logger
-    ) throws -> EventLoopFuture<Value> {
+    ) throws -> EventLoopFuture<Negotiated> {
         var decoderLimits = NIOHTTPDecoderLimitConfiguration()
         decoderLimits.maxHeaderFieldSize = configuration.maximumHeaderSize
         decoderLimits.maxHeaderListSize = configuration.maximumHeaderSize
@@ -96,7 +95,7 @@ struct GatewayChannel: HTTPChannelHandler {
             handshake: handshake,
             firstRequestTimeout: configuration.idleTimeout.timeAmount
         )
-        let upgrade = NIOTypedHTTPServerUpgradeHandler<Value>(
+        let upgrade = NIOTypedHTTPServerUpgradeHandler<Negotiated>(
             httpEncoder: encoder,
             extraHTTPHandlers: [decoder, requestGuard],
             upgradeConfiguration: .init(
@@ -123,7 +122,7 @@ struct GatewayChannel: HTTPChannelHandler {
         _ presence: ClientPresence,
         _ configuration: HTTPListener.Configuration,
         _ logger: Logger
-    ) throws -> Value {
+    ) throws -> Negotiated {
         let operations = channel.pipeline.syncOperations
         try operations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
         try operations.addHandler(HTTPConnectionStateHandler(idleTimeout: configuration.idleTimeout, logger: logger))

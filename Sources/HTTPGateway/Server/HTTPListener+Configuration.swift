@@ -23,8 +23,10 @@ extension HTTPListener {
 
         /// Messages of one JSON batch.
         package var maximumBatch = 1_000
-        /// Messages on their way to one subscriber; beyond it QoS 0 is dropped and QoS 1 and 2 stay in the queue.
-        package var subscriberWindow: UInt16 = 64
+        /// Messages on their way to one subscriber; beyond it QoS 0 is dropped, and QoS 1 and 2 stay in the queue.
+        package var subscriberMessages = 256
+        /// Bytes of topics and payloads on their way to one subscriber, likewise.
+        package var subscriberBytes = 1_048_576
         /// QoS 1 and 2 messages of a persistent session that were written to a stream and can be had again by
         /// `Last-Event-ID`; older ones count as acknowledged.
         package var replayWindow: UInt16 = 256

@@ -12,7 +12,7 @@ struct MQTTUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     private let limits: Limits
     private let configureMQTT: @Sendable (any Channel) throws -> Void
     /// Computes Sec-WebSocket-Accept; its frame handlers are not used.
-    private let handshaker: NIOTypedWebSocketServerUpgrader<GatewayChannel.Value>
+    private let handshaker: NIOTypedWebSocketServerUpgrader<GatewayChannel.Negotiated>
 
     init(
         handshake: WebSocketHandshake,
@@ -26,7 +26,7 @@ struct MQTTUpgrader: NIOTypedHTTPServerProtocolUpgrader {
                 let headers = try? handshake.decide(head).map { HTTPHeaders([("Sec-WebSocket-Protocol", $0)]) }.get()
                 return channel.eventLoop.makeSucceededFuture(headers)
             },
-            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(.webSocket(channel)) }
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(.webSocket) }
         )
     }
 
@@ -42,7 +42,7 @@ struct MQTTUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         )
     }
 
-    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<GatewayChannel.Value> {
+    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<GatewayChannel.Negotiated> {
         channel.eventLoop.makeCompletedFuture {
             do {
                 // A WebSocket has a close handshake of its own; half of a TCP connection is of no use to it.
@@ -55,7 +55,7 @@ struct MQTTUpgrader: NIOTypedHTTPServerProtocolUpgrader {
                 channel.close(promise: nil)
                 throw error
             }
-            return .webSocket(channel)
+            return .webSocket
         }
     }
 

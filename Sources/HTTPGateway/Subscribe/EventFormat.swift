@@ -1,0 +1,89 @@
+import BrokerCore
+import MQTTCodec
+import NIOCore
+
+/// How a stream of messages is written.
+enum EventFormat: Sendable, CaseIterable {
+    /// The HTML standard's text/event-stream.
+    case serverSentEvents
+    /// One JSON object a line; an empty line has no meaning.
+    case jsonLines
+
+    /// Milliseconds a browser waits before it reconnects.
+    private static let retry = 2_000
+
+    var mediaType: String {
+        switch self {
+        case .serverSentEvents: "text/event-stream"
+        case .jsonLines: "application/x-ndjson"
+        }
+    }
+
+    /// What a stream begins with.
+    ///
+    /// - Parameter isReset: the client named a last event that is not of this session: what it has missed is unknown.
+    func opening(isReset: Bool) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        if self == .serverSentEvents { buffer.writeString("retry: \(Self.retry)\n\n") }
+        if isReset { write(Notice(event: "reset", reason: nil), to: &buffer) }
+        return buffer
+    }
+
+    /// Appends a message.
+    func write(_ delivery: Delivery, epoch: String, at now: NIODeadline, to buffer: inout ByteBuffer) {
+        let id = EventID(epoch: epoch, sequence: delivery.sequence)
+        switch self {
+        case .serverSentEvents:
+            buffer.writeString("id: \(id)\ndata: ")
+            buffer.writeImmutableBuffer(JSON.encode(MessageJSON(delivery, at: now)))
+            buffer.writeString("\n\n")
+        case .jsonLines:
+            buffer.writeImmutableBuffer(JSON.encode(MessageJSON(delivery, id: id, at: now)))
+            buffer.writeString("\n")
+        }
+    }
+
+    /// What keeps a silent stream open.
+    var heartbeat: ByteBuffer {
+        switch self {
+        case .serverSentEvents: ByteBuffer(string: ":\n\n")
+        case .jsonLines: ByteBuffer(string: "\n")
+        }
+    }
+
+    /// The last words to a client whose connection the broker has ended.
+    func closing(_ reason: ReasonCode) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        let event = reason == .sessionTakenOver ? "takeover" : "disconnect"
+        write(Notice(event: event, reason: reason), to: &buffer)
+        return buffer
+    }
+
+    private struct Notice: Encodable {
+        var event: String?
+        let reasonCode: UInt8?
+        let reason: String?
+
+        enum CodingKeys: String, CodingKey {
+            case event
+            case reasonCode = "reason_code"
+            case reason
+        }
+
+        init(event: String, reason: ReasonCode?) {
+            self.event = event
+            reasonCode = reason?.rawValue
+            self.reason = reason?.name
+        }
+    }
+
+    private func write(_ notice: Notice, to buffer: inout ByteBuffer) {
+        var notice = notice
+        if self == .serverSentEvents {
+            buffer.writeString("event: \(notice.event ?? "")\ndata: ")
+            notice.event = nil
+        }
+        buffer.writeImmutableBuffer(JSON.encode(notice))
+        buffer.writeString(self == .serverSentEvents ? "\n\n" : "\n")
+    }
+}

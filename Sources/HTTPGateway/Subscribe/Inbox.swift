@@ -1,0 +1,91 @@
+import BrokerCore
+import MQTTCodec
+import Synchronization
+
+/// What the core has for one subscriber and the response has not taken yet.
+///
+/// It is bounded by the sink's capacity and the client's Receive Maximum; the rest stays in the session's queue.
+final class Inbox: Sendable {
+    /// Why a wait ends.
+    enum Event: Sendable {
+        case deliveries([Delivery])
+        /// The core has ended the connection, and everything before that has been taken.
+        case closed(ReasonCode)
+        /// The alarm went off.
+        case alarm
+        /// The client has left.
+        case left
+        /// Somebody else waits now.
+        case superseded
+    }
+
+    private struct State {
+        var deliveries: ArraySlice<Delivery> = []
+        var reason: ReasonCode?
+        var isAlarmed = false
+        var hasLeft = false
+        var waiter: (maximum: Int, continuation: CheckedContinuation<Event, Never>)?
+
+        mutating func next(_ maximum: Int) -> Event? {
+            if hasLeft { return .left }
+            if !deliveries.isEmpty {
+                let batch = Array(deliveries.prefix(maximum))
+                deliveries = deliveries.dropFirst(batch.count)
+                if deliveries.isEmpty { deliveries = [] }
+                return .deliveries(batch)
+            }
+            if let reason { return .closed(reason) }
+            guard isAlarmed else { return nil }
+            isAlarmed = false
+            return .alarm
+        }
+    }
+
+    private let state = Mutex(State())
+
+    /// Waits for whatever comes first.
+    ///
+    /// - Parameter maximum: deliveries to take at a time.
+    func next(maximum: Int) async -> Event {
+        await withCheckedContinuation { continuation in
+            let (event, former) = state.withLock { state -> (Event?, CheckedContinuation<Event, Never>?) in
+                let former = state.waiter.take()?.continuation
+                let event = state.next(maximum)
+                if event == nil { state.waiter = (maximum, continuation) }
+                return (event, former)
+            }
+            former?.resume(returning: .superseded)
+            if let event { continuation.resume(returning: event) }
+        }
+    }
+
+    /// On the core loop: a batch.
+    func receive(_ batch: [Delivery]) { change { $0.deliveries.append(contentsOf: batch) } }
+
+    /// On the core loop: nothing more comes.
+    func close(_ reason: ReasonCode) { change { $0.reason = $0.reason ?? reason } }
+
+    /// Time is up.
+    func alarm() { change { $0.isAlarmed = true } }
+
+    /// The client is gone.
+    func leave() { change { $0.hasLeft = true } }
+
+    /// A client has come (back).
+    func enter() {
+        change { state in
+            state.hasLeft = false
+            state.isAlarmed = false
+        }
+    }
+
+    private func change(_ body: (inout State) -> Void) {
+        let wake = state.withLock { state -> (CheckedContinuation<Event, Never>, Event)? in
+            body(&state)
+            guard let waiter = state.waiter, let event = state.next(waiter.maximum) else { return nil }
+            state.waiter = nil
+            return (waiter.continuation, event)
+        }
+        if let (continuation, event) = wake { continuation.resume(returning: event) }
+    }
+}

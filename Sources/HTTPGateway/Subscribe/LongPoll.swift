@@ -1,0 +1,50 @@
+import BrokerCore
+import HTTPTypes
+import HummingbirdCore
+import MQTTCodec
+import NIOCore
+
+extension Inbox {
+    /// Waits for a first message, and takes what there is then.
+    ///
+    /// - Returns: nothing when time is up or the client has left.
+    /// - Throws: why the broker has ended the connection.
+    func batch(_ poll: SubscribeRequest.LongPoll, _ client: Client) async throws(Problem) -> [Delivery] {
+        enter()
+        let alarm = Alarm(client.channel, after: .seconds(Int64(poll.wait))) { _ in self.alarm() }
+        client.presence.onLeaving { self.leave() }
+        defer {
+            alarm.cancel()
+            client.presence.onLeaving(nil)
+        }
+        switch await next(maximum: poll.maximum) {
+        case .deliveries(let batch): return batch
+        case .closed(let reason): throw Problem(reason)
+        case .alarm, .left, .superseded: return []
+        }
+    }
+}
+
+extension Response {
+    /// The answer to a poll.
+    static func batch(_ deliveries: [Delivery], epoch: String, next: String, isReset: Bool = false) -> Response {
+        let now = NIODeadline.now()
+        let messages = deliveries.map {
+            MessageJSON($0, id: EventID(epoch: epoch, sequence: $0.sequence), at: now)
+        }
+        return Response(
+            status: .ok,
+            headers: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: ResponseBody(
+                byteBuffer: JSON.encode(PollAnswer(messages: messages, next: next, reset: isReset ? true : nil))
+            )
+        )
+    }
+}
+
+/// `{"messages": […], "next": "…"}`; `reset` when what the client has missed is unknown.
+struct PollAnswer: Encodable {
+    let messages: [MessageJSON]
+    let next: String
+    let reset: Bool?
+}

@@ -1,0 +1,153 @@
+import BrokerCore
+import DequeModule
+import MQTTCodec
+import NIOCore
+import Synchronization
+
+/// A virtual connection that subscribes, from the response's side.
+///
+/// It ends with `close`, or when nobody holds it any more.
+final class Subscriber: Sendable {
+    let inbox: Inbox
+    /// Of the session's event identifiers.
+    let epoch: String
+    /// Whether the client named a last event that this session never had.
+    let isReset: Bool
+
+    private let core: CoreLoop
+    private let connection: VirtualConnection
+    private let isPersistent: Bool
+    /// QoS 1 and 2 deliveries of a persistent session that are kept unacknowledged after they were written.
+    private let replayWindow: Int
+    private let written: Mutex<Deque<UInt64>> = Mutex([])
+    private let isClosed = Atomic(false)
+
+    private struct Opened: Sendable {
+        let epoch: String
+        let isReset: Bool
+    }
+
+    /// Connects, resumes the session if it is persistent, and subscribes.
+    ///
+    /// - Throws: what the broker refused; nothing is left behind then.
+    init(_ request: SubscribeRequest, as identity: Identity, _ gateway: Gateway) async throws(Problem) {
+        let configuration = gateway.configuration
+        let window =
+            request.isPersistent
+            ? Int(configuration.replayWindow) + configuration.subscriberMessages : configuration.subscriberMessages
+        let granted = min(window, gateway.limits.inflightMessages)
+        replayWindow = min(Int(configuration.replayWindow), granted / 2)
+
+        let inbox = Inbox()
+        let connection = VirtualConnection(
+            transportProtocol: .http,
+            remoteAddress: identity.remoteAddress,
+            outlet: .messages(
+                MessageSink(
+                    capacity: configuration.subscriberMessages,
+                    maximumBytes: configuration.subscriberBytes,
+                    receive: { inbox.receive($0) },
+                    closed: { inbox.close($0) }
+                )
+            )
+        )
+        let opened = try await gateway.core.perform { broker in
+            Self.open(request, identity, receiveMaximum: UInt16(clamping: granted), connection, broker)
+        }
+        .get()
+        self.inbox = inbox
+        self.connection = connection
+        core = gateway.core
+        isPersistent = request.isPersistent
+        epoch = opened.epoch
+        isReset = opened.isReset
+    }
+
+    deinit { close() }
+
+    /// DISCONNECT.
+    func close() {
+        guard !isClosed.exchange(true, ordering: .relaxed) else { return }
+        let connection = connection
+        core.submit { $0.disconnect(connection, reason: .normalDisconnection) }
+    }
+
+    /// Waits until everything the core has for the subscriber right now is in the inbox.
+    func catchUp() async {
+        await core.perform { $0.flush() }
+    }
+
+    /// Deliveries have been written to the client.
+    ///
+    /// A session that ends with its stream can't be resumed, so they are done. A persistent one keeps the newest for a
+    /// client that comes back and says how far it got.
+    func wrote(_ batch: [Delivery]) {
+        guard isPersistent else { return acknowledge(batch) }
+        let oldEnough = written.withLock { written -> UInt64? in
+            for delivery in batch where delivery.packetID != nil { written.append(delivery.sequence) }
+            var last: UInt64?
+            while written.count > replayWindow { last = written.popFirst() }
+            return last
+        }
+        let connection = connection
+        let count = batch.count
+        core.submit { broker in
+            broker.consumed(count, on: connection)
+            if let oldEnough { broker.acknowledge(through: oldEnough, on: connection) }
+        }
+    }
+
+    /// The client has said that it has them.
+    func acknowledge(_ batch: [Delivery]) {
+        guard !batch.isEmpty else { return }
+        let connection = connection
+        let packetIDs = batch.compactMap(\.packetID)
+        let count = batch.count
+        core.submit { broker in
+            broker.consumed(count, on: connection)
+            for packetID in packetIDs { broker.acknowledge(packetID, on: connection) }
+        }
+    }
+
+    private static func open(
+        _ request: SubscribeRequest,
+        _ identity: Identity,
+        receiveMaximum: UInt16,
+        _ connection: VirtualConnection,
+        _ broker: Broker
+    ) -> Result<Opened, Problem> {
+        var connect = ConnectRequest(
+            clientID: identity.clientID,
+            cleanStart: !request.isPersistent,
+            sessionExpiryInterval: request.sessionExpiryInterval,
+            receiveMaximum: max(receiveMaximum, 1)
+        )
+        connect.identify(identity.credentials)
+        let connected = broker.connect(connect, on: connection)
+        guard !connected.reasonCode.isError else { return .failure(identity.refused(connected.reasonCode)) }
+        func leave(_ problem: Problem) -> Result<Opened, Problem> {
+            broker.disconnect(
+                connection,
+                reason: .normalDisconnection,
+                // What this request has made, it takes away again.
+                sessionExpiryInterval: connected.sessionPresent ? nil : 0
+            )
+            return .failure(problem)
+        }
+        guard connected.sessionPresent || !request.subscriptions.isEmpty else {
+            return leave(.badRequest("no session to go on with, and no topic= to subscribe to", .topicFilterInvalid))
+        }
+
+        let epoch = EventID.epoch(of: connected.sessionNumber)
+        let isKnown = request.lastEventID?.epoch == epoch
+        broker.resume(connection, after: isKnown ? request.lastEventID?.sequence : nil)
+        var reasonCodes: [ReasonCode] = []
+        if !request.subscriptions.isEmpty {
+            broker.subscribe(request.subscriptions, identifier: nil, on: connection) { reasonCodes = $0 }
+        }
+        if let refused = zip(request.subscriptions, reasonCodes).first(where: { $1.isError }) {
+            return leave(Problem(refused.1, detail: "\(refused.0.filter): \(refused.1.name)"))
+        }
+        return .success(Opened(epoch: epoch, isReset: request.lastEventID != nil && !isKnown))
+    }
+}
