@@ -63,10 +63,7 @@ struct EveryClientTests {
             )
             defer { mqtt.kill() }
             _ = try await mqtt.line("Subscribed") { $0.contains("Subscribed") }
-            let first = try await run(
-                "curl",
-                ["-s", "http://127.0.0.1:\(sluice.http)/v1/subscribe?topic=web/%2B&qos=1&wait=0"]
-            )
+            let first = try await run("curl", sluice.pollArguments("topic=web/%2B&qos=1&wait=0"))
             let cursor = try #require(first.joined().firstMatch(of: /"next":"([^"]+)"/)?.output.1)
             let publisher = try Client.node(
                 "mqttjs_publish.js",
@@ -74,10 +71,7 @@ struct EveryClientTests {
             )
             _ = try await publisher.line("published") { $0 == "published" }
             for number in 1...10 { _ = try await mqtt.line("\(number)") { $0 == "web/page \(number)" } }
-            let second = try await run(
-                "curl",
-                ["-s", "http://127.0.0.1:\(sluice.http)/v1/subscribe?cursor=\(cursor)&wait=10&max=100"]
-            ).joined()
+            let second = try await run("curl", sluice.pollArguments("cursor=\(cursor)&wait=10&max=100")).joined()
             let payloads = second.matches(of: /"payload":"(\d+)"/).map(\.output.1)
             #expect(payloads == (1...10).map { "\($0)" })
         }
@@ -90,7 +84,7 @@ struct EveryClientTests {
             #expect(try await run("curl", ["-s", resource]) == ["on"])
             try await run("curl", ["-s", "-X", "PUT", "-d", "off", resource])
             #expect(
-                try await run("coap-client-notls", ["-m", "get", "-w", "-B", "10", sluice.coapURL("lamps/1")]) == [
+                try await run("coap-client-notls", ["-m", "get", "-B", "10", sluice.coapURL("lamps/1")]) == [
                     "off"
                 ]
             )
@@ -105,6 +99,10 @@ struct EveryClientTests {
 
 extension SluiceProcess {
     func coapURL(_ topic: String) -> String { "coap://127.0.0.1:\(coap)/ps/\(topic)" }
+
+    func pollArguments(_ query: String) -> [String] {
+        ["-s", "http://127.0.0.1:\(http)/v1/subscribe?\(query)", "-H", "Accept: application/json"]
+    }
 
     func subscribeArguments(_ filter: String) -> [String] {
         ["http://127.0.0.1:\(http)/v1/subscribe?topic=\(filter)", "-H", "Accept: text/event-stream"]
