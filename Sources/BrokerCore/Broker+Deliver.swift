@@ -118,7 +118,11 @@ extension Broker {
             switch queueLimits.whenFull {
             case .dropNewest: return
             case .disconnect:
-                if session.connection != nil { overflowed.append(session) }
+                if let connection = session.connection {
+                    overflowed.append(session)
+                    // So that the tick has an end, at which it is disconnected.
+                    markDirty(connection)
+                }
                 return
             case .dropOldest:
                 if let oldest = session.queue.popFirst() { forget(oldest, of: session) }

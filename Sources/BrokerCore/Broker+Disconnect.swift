@@ -105,6 +105,9 @@ extension Broker {
         session.subscriptions = ByteKeyed()
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
         if session.isPersistent { sessionStore.removeSession(session.clientID) }
+        // Remembered routes may hold the session itself for a while.
+        session.queue = OutboundQueue()
+        session.window = InflightWindow()
         if let will { publishWill(will, of: session) }
     }
 }

@@ -68,6 +68,81 @@ import Testing
         #expect(client.outputBytes == 0)
     }
 
+    @Test(
+        "loses nothing when a write fills and drains the connection before it returns",
+        arguments: ProtocolVersion.allCases
+    )
+    func flapping(_ version: ProtocolVersion) throws {
+        let client = try test.connectPersistent("s", version)
+        try client.subscribe("t", qos: .atLeastOnce)
+        client.drop()
+        let publisher = try test.connect("p")
+        let text = String(repeating: "x", count: 50_000)
+        for number in 0..<40 { try publisher.publish("t", "\(number)" + text, qos: .atLeastOnce) }
+        let again = test.open(version)
+        again.flapWritability()
+        again.send(.connect(Connect(version: version, cleanStart: false, clientID: "s")))
+        #expect(try again.texts() == (0..<40).map { "\($0)" + text })
+    }
+
+    @Test(
+        "ends the connection of a client whose queue overflows by a message nobody sent",
+        arguments: ProtocolVersion.allCases
+    )
+    func overflowByWill(_ version: ProtocolVersion) throws {
+        let test = TestBroker(
+            queue: {
+                $0.messages = 1
+                $0.whenFull = .disconnect
+            },
+            limits: { $0.inflightMessages = 1 }
+        )
+        let client = try test.connect("s", version)
+        try client.subscribe("will", qos: .atLeastOnce)
+        for number in 1...3 {
+            let will = Will(
+                topic: try TopicName("will"),
+                payload: ByteBuffer(),
+                qos: .atLeastOnce,
+                delayInterval: UInt32(number * 10)
+            )
+            try test.connectPersistent("\(number)") { $0.will = will }.drop()
+        }
+        // One in flight, one queued; the third has no place, and nothing else happens in its tick.
+        for _ in 1...2 {
+            test.advance(seconds: 10)
+            #expect(!client.isClosed)
+        }
+        test.advance(seconds: 10)
+        #expect(try client.wasEnded(.quotaExceeded))
+    }
+
+    @Test("a session that has ended keeps no message in memory")
+    func givesBack() throws {
+        let client = try test.connect("s") { $0.properties.sessionExpiryInterval = 10 }
+        try client.subscribe("t/+", qos: .atLeastOnce)
+        client.drop()
+        let gateway = SinkClient(test)
+        gateway.connect(ConnectRequest(clientID: "g"))
+        weak var held: MessageProperties?
+        for _ in 0..<3 {
+            var properties = PublishProperties()
+            properties.contentType = "text/plain"
+            let forwarded = MessageProperties.forwarded(from: properties)
+            held = forwarded
+            let message = Message(
+                topic: try TopicName("t/x"),
+                payload: ByteBuffer(),
+                qos: .atLeastOnce,
+                properties: forwarded
+            )
+            #expect(test.broker.publish(message, from: gateway.connection) == .success)
+        }
+        #expect(held != nil)
+        test.advance(seconds: 10)
+        #expect(held == nil)
+    }
+
     @Test("writes once a tick, whatever came in it", arguments: ProtocolVersion.allCases)
     func coalesces(_ version: ProtocolVersion) throws {
         let subscriber = try test.connect("s", version)

@@ -79,6 +79,15 @@ package final class TestClient {
         test.flush()
     }
 
+    /// From now on each write fills the network connection and drains it again before the write returns, as a socket
+    /// with room for a large write does.
+    package func flapWritability() {
+        wire.onWrite = { [unowned self] in
+            dialogue.writabilityChanged(false, test.broker)
+            dialogue.writabilityChanged(true, test.broker)
+        }
+    }
+
     /// A Packet Identifier it has not used lately.
     package func takePacketID() -> PacketID {
         lastPacketID = lastPacketID == .max ? 1 : lastPacketID + 1
@@ -123,11 +132,13 @@ private final class Wire: PacketStreamTransport {
     var received = ByteBuffer()
     var isClosed = false
     var writes = 0
+    var onWrite: (() -> Void)?
 
     func write(_ bytes: ByteBuffer) {
         guard !isClosed else { return }
         writes += 1
         received.writeImmutableBuffer(bytes)
+        onWrite?()
     }
 
     func close() { isClosed = true }
