@@ -148,8 +148,8 @@ extension Broker {
         connection.lastActivity = now
         connectedCount += 1
         if session.isPersistent {
+            // A session that was not persistent is new, and holds nothing yet.
             save(session)
-            if !wasPersistent { saveContents(of: session) }
         } else if wasPersistent {
             sessionStore.removeSession(session.clientID)
         }
