@@ -22,8 +22,8 @@ import Testing
                 $0.whenFull = generator.pick(QueueLimits.Policy.allCases)
             },
             limits: {
-                $0.maximumQoS = generator.number(0...2)
-                $0.retainAvailable = generator.once(in: 2)
+                $0.maximumQoS = generator.pick([2, 2, 2, 1, 0])
+                $0.retainAvailable = !generator.once(in: 4)
                 $0.inflightMessages = 5
                 $0.subscriptionsPerSession = 5
                 $0.retainedMessages = 3
@@ -31,15 +31,15 @@ import Testing
             }
         )
         var clients: [TestClient] = []
-        for _ in 0..<150 {
+        for _ in 0..<300 {
             if clients.count < 4 || generator.once(in: 12) { clients.append(try Self.connect(test, &generator)) }
             let client = clients[generator.number(0...(clients.count - 1))]
-            switch generator.number(0...12) {
+            switch generator.number(0...39) {
             case 0: client.drop()
             case 1: client.setWritable(generator.once(in: 2))
-            case 2: test.advance(seconds: Double(generator.number(0...20)))
+            case 2: test.advance(seconds: Double(generator.number(0...8)))
             case 3: client.send(ByteBuffer(bytes: generator.bytes(count: generator.number(1...30))))
-            case 4...6: for message in try client.takePublishes() { client.answer(message) }
+            case 4...12: for message in try client.takePublishes() { client.answer(message) }
             default: client.send(Self.bytes(client, &generator), cutEvery: generator.number(1...400))
             }
             for client in clients { try client.passOverAnswers() }
@@ -72,6 +72,8 @@ import Testing
             $0.properties.receiveMaximum = generator.pick([nil, 1, 3])
             $0.properties.maximumPacketSize = generator.pick([nil, 60, 500])
         }
+        guard !client.isClosed else { return client }
+        try client.subscribe(generator.pick(["t/+", "#", "$share/g/t/+"]), qos: generator.pick(QoS.allCases))
         return client
     }
 
@@ -79,15 +81,15 @@ import Testing
     private static func bytes(_ client: TestClient, _ generator: inout SplitMix64) -> ByteBuffer {
         var random = RandomPackets(seed: generator.next(), version: client.version)
         var packet: Packet
-        switch generator.number(0...9) {
-        case 0...4:
+        switch generator.number(0...39) {
+        case 0...25:
             var publish = random.publish(.server)
             publish.topic = try? TopicName(generator.pick(topics))
             if generator.once(in: 3) {
                 publish.properties.topicAlias = client.version == .v5 ? generator.number(1...11) : nil
             }
             packet = .publish(publish)
-        case 5, 6:
+        case 26...35:
             let options = SubscriptionOptions(
                 qos: generator.pick(QoS.allCases),
                 noLocal: client.version == .v5 && generator.once(in: 5),
@@ -103,11 +105,11 @@ import Testing
                         ? generator.number(1...300) : nil
                 )
             )
-        case 7: packet = .unsubscribe(Unsubscribe(packetID: 2, filters: [generator.pick(filters)]))
+        case 36, 37: packet = .unsubscribe(Unsubscribe(packetID: 2, filters: [generator.pick(filters)]))
         default: packet = random.packet(for: .server)
         }
         var bytes = client.encoded(packet)
-        if generator.once(in: 8) {
+        if generator.once(in: 20) {
             let place = bytes.readerIndex + generator.number(0...min(20, bytes.readableBytes - 1))
             bytes.setInteger(generator.number(0...255) as UInt8, at: place)
         }
