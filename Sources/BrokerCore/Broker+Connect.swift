@@ -182,8 +182,8 @@ extension Broker {
         statistics.connections &+= 1
         statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)
         if session.isPersistent {
+            // A session that was not persistent is new, and holds nothing yet.
             save(session)
-            if !wasPersistent { saveContents(of: session) }
         } else if wasPersistent {
             sessionStore.removeSession(session.clientID)
         }

@@ -18,17 +18,6 @@ extension Broker {
         )
     }
 
-    /// Writes what a session holds that has become persistent by a new CONNECT.
-    func saveContents(of session: Session) {
-        let clientID = session.clientID
-        for subscription in session.subscriptions.values { sessionStore.save(subscription.record, of: clientID) }
-        for outbound in session.queue.messages {
-            sessionStore.save(OutboundRecord(outbound: outbound, delivery: nil), of: clientID)
-        }
-        session.window.forEach { id, entry in store(entry.outbound, id: id, state: entry.state, of: session) }
-        for id in session.received { sessionStore.saveReceived(id, of: clientID) }
-    }
-
     /// Brings sessions and retained messages back as the stores have them.
     func recover() {
         retainedStore.forEachRetained { topic, message in

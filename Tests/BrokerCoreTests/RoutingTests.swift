@@ -1,3 +1,4 @@
+import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
 import Testing
@@ -69,6 +70,34 @@ import Testing
             #expect(Set(found) == topics.filter { filter.matches($0) }, "\(filter)")
             #expect(found.count == Set(found).count)
             try subscriber.unsubscribe(filter.string)
+        }
+    }
+
+    @Test("keeps its tables right while thousands of filters come and go", arguments: 0..<3 as Range<UInt64>)
+    func churn(_ seed: UInt64) throws {
+        var generator = SplitMix64(seed: seed)
+        let test = TestBroker { $0.subscriptionsPerSession = 10_000 }
+        let client = try test.connect("a")
+        let publisher = try test.connect("p")
+        var filters: [TopicFilter] = []
+        for round in 0..<4 {
+            for _ in 0..<500 {
+                var name = (0..<generator.number(1...4)).map { _ in "\(generator.number(0...15))" }
+                if generator.once(in: 3) { name[generator.number(0...(name.count - 1))] = "+" }
+                if generator.once(in: 6) { name.append("#") }
+                let filter = try TopicFilter(name.joined(separator: "/"))
+                guard !filters.contains(filter) else { continue }
+                filters.append(filter)
+                try client.subscribe(filter.string)
+            }
+            filters.shuffle(using: &generator)
+            for _ in 0..<(round == 3 ? filters.count : 300) { try client.unsubscribe(filters.removeLast().string) }
+            for _ in 0..<100 {
+                let name = (0..<generator.number(1...4)).map { _ in "\(generator.number(0...15))" }
+                let topic = try TopicName(name.joined(separator: "/"))
+                try publisher.publish(topic.string)
+                #expect(try client.messages().count == (filters.contains { $0.matches(topic) } ? 1 : 0), "\(topic)")
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
+import NIOCore
 import Testing
 
 @Suite struct SubscriptionTests {
@@ -143,6 +144,20 @@ import Testing
         #expect(other.properties.subscriptionIdentifiers.sorted() == [1, 2])
     }
 
+    @Test("[MQTT-3.8.3-3] several subscriptions without No Local stay merged for a client's own messages")
+    func noLocalAmongSeveral() throws {
+        let client = try TestBroker().connect("a")
+        try client.subscribe("a/b", qos: .exactlyOnce, identifier: 1) { $0.noLocal = true }
+        try client.subscribe("a/+", qos: .atMostOnce, identifier: 2)
+        try client.subscribe("a/#", qos: .atLeastOnce, identifier: 3)
+        try client.subscribe("#", identifier: 4) { $0.noLocal = true }
+        try client.subscribe("+/b", identifier: 5)
+        try client.publish("a/b", "mine", qos: .exactlyOnce)
+        let own = try #require(try client.messages().first)
+        #expect(own.qos == .atLeastOnce)
+        #expect(own.properties.subscriptionIdentifiers.sorted() == [2, 3, 5])
+    }
+
     @Test(
         "[MQTT-4.7.2-1] wildcards at the first level don't match topics that begin with $",
         arguments: ProtocolVersion.allCases
@@ -235,6 +250,26 @@ import Testing
         try client.publish("a/x", "yes")
         #expect(try client.texts() == ["yes"])
         #expect(test.broker.statistics.published == 1)
+    }
+
+    @Test("asks the authorizer for wills and for retained messages, too")
+    func authorizerElsewhere() throws {
+        let test = TestBroker(authorizer: OnlyOwn())
+        let watcher = try test.connect("w")
+        try watcher.subscribe("w/#")
+        for topic in ["w/will", "a/will"] {
+            let will = Will(topic: try TopicName(topic), payload: ByteBuffer(string: "gone"), retain: true)
+            try test.connect("a") { $0.will = will }.drop()
+        }
+        #expect(try watcher.messages().isEmpty)
+        #expect(test.broker.isRetained(try TopicName("w/will")) == false)
+        #expect(test.broker.isRetained(try TopicName("a/will")))
+        let gateway = SinkClient(test)
+        gateway.connect(ConnectRequest(clientID: "b"))
+        let refused = #expect(throws: RequestRefused.self) {
+            _ = try test.broker.retainedMessage(of: TopicName("a/will"), for: gateway.connection).get()
+        }
+        #expect(refused?.reasonCode == .notAuthorized)
     }
 }
 

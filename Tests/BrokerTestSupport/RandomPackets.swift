@@ -1,19 +1,20 @@
-import BrokerTestSupport
-import MQTTCodec
+package import MQTTCodec
 import NIOCore
 
 /// Any valid packet, from a seed.
-struct RandomPackets {
-    var generator: SplitMix64
+package struct RandomPackets {
+    /// What it draws from; a test may draw from it, too.
+    package var generator: SplitMix64
     let version: ProtocolVersion
 
-    init(seed: UInt64, version: ProtocolVersion) {
+    /// Begins the sequence of a seed.
+    package init(seed: UInt64, version: ProtocolVersion) {
         generator = SplitMix64(seed: seed)
         self.version = version
     }
 
     /// A packet that the peer of `role` may send.
-    mutating func packet(for role: PacketDecoder.Role) -> Packet {
+    package mutating func packet(for role: PacketDecoder.Role) -> Packet {
         switch (generator.number(0...9), role) {
         case (0, .server): .connect(connect())
         case (0, .client): .connack(connack())
@@ -30,7 +31,8 @@ struct RandomPackets {
         }
     }
 
-    mutating func publish(_ role: PacketDecoder.Role) -> Publish {
+    /// A PUBLISH that the peer of `role` may send.
+    package mutating func publish(_ role: PacketDecoder.Role) -> Publish {
         let qos = generator.pick(QoS.allCases)
         var publish = Publish(
             topic: topic(),
