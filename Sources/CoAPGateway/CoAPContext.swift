@@ -69,8 +69,8 @@ final class CoAPContext: MessageLayer {
         socket = parts.socket
         wakeUp = WakeUp(descriptor: parts.wake)
         epoll = parts.epoll
-        acknowledgeTimeout = UInt32(clamping: configuration.acknowledgeTimeout)
-        maximumRetransmissions = UInt16(clamping: configuration.maximumRetransmissions)
+        acknowledgeTimeout = UInt32(clamping: max(configuration.acknowledgeTimeout, 1_000))
+        maximumRetransmissions = UInt16(clamping: max(configuration.maximumRetransmissions, 1))
         coap_set_app_data(context, Unmanaged.passUnretained(self).toOpaque())
         coap_context_set_block_mode(context, 0)
         coap_context_set_max_idle_sessions(context, UInt32(clamping: configuration.idleEndpoints))
@@ -106,7 +106,9 @@ final class CoAPContext: MessageLayer {
         return takeEvents()
     }
 
-    /// Lets libcoap send again what was not acknowledged and forget idle endpoints. Costs a look at each endpoint.
+    /// Lets libcoap send again what was not acknowledged and forget idle endpoints.
+    ///
+    /// Costs a look at each endpoint.
     func maintain() -> [Event] {
         var now: coap_tick_t = 0
         coap_ticks(&now)
@@ -126,7 +128,9 @@ final class CoAPContext: MessageLayer {
         return taken
     }
 
-    /// Closes the socket. Nothing may be held any more.
+    /// Closes the socket.
+    ///
+    /// Nothing may be held any more.
     func close() {
         coap_shim_set_hooks(nil, nil, nil)
         Self.lifecycle.withLock { _ in
@@ -199,7 +203,19 @@ final class CoAPContext: MessageLayer {
                     )
                 }
                 if let payload { return payload }
-                return coap_shim_send(session(endpoint), UInt8(type.rawValue), 0, messageID, nil, 0, nil, 0, nil, 0, &sent)
+                return coap_shim_send(
+                    session(endpoint),
+                    UInt8(type.rawValue),
+                    0,
+                    messageID,
+                    nil,
+                    0,
+                    nil,
+                    0,
+                    nil,
+                    0,
+                    &sent
+                )
             }
         }
         guard result >= 0, let sent else { return nil }
@@ -338,7 +354,9 @@ extension CoAPContext {
 
     private static func open(_ configuration: CoAPListener.Configuration) -> Result<Opened, OpenFailed> {
         _ = hooksWork
-        guard let port = UInt16(exactly: configuration.port) else { return .failure(OpenFailed(reason: "no such port")) }
+        guard let port = UInt16(exactly: configuration.port) else {
+            return .failure(OpenFailed(reason: "no such port"))
+        }
         guard let context = coap_new_context(nil), let idleContext = coap_new_context(nil) else {
             return .failure(OpenFailed(reason: "libcoap is out of memory"))
         }

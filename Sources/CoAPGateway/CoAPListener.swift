@@ -18,8 +18,10 @@ package struct CoAPListener: Service {
         /// (RFC 7252 §5.2.2).
         package var separateResponseAfter = 500
         /// Milliseconds before an unacknowledged confirmable message is sent again, ACK_TIMEOUT (RFC 7252 §4.8).
+        ///
+        /// libcoap takes no less than 1,000.
         package var acknowledgeTimeout = 2_000
-        /// How often it is sent again, MAX_RETRANSMIT (RFC 7252 §4.8).
+        /// How often it is sent again, MAX_RETRANSMIT (RFC 7252 §4.8); at least once.
         package var maximumRetransmissions = 4
         /// Seconds an endpoint without observations is remembered.
         package var idleTimeout = 300

@@ -9,7 +9,8 @@ final class CoAPLoop: @unchecked Sendable {
 
     /// How long a shutdown waits for the core's answers to what was asked before.
     private static let patience = TimeAmount.seconds(1)
-    /// Milliseconds between two looks at idle endpoints.
+    /// Milliseconds between two looks at unacknowledged messages, and at idle endpoints.
+    private static let retransmissionLook = 100
     private static let idleLook = 1_000
 
     private let context: CoAPContext
@@ -17,8 +18,6 @@ final class CoAPLoop: @unchecked Sendable {
     private let core: CoreLoop
     private let gateway: CoreGateway
     private let inbox: CoreInbox
-    /// Milliseconds between two looks at unacknowledged messages.
-    private let retransmissionLook: Int
     private var maintainAt = NIODeadline.distantPast
     private var stopAt: NIODeadline?
 
@@ -32,7 +31,6 @@ final class CoAPLoop: @unchecked Sendable {
             receiveMaximum: configuration.receiveMaximum,
             capacity: configuration.notificationQueue
         )
-        retransmissionLook = min(max(configuration.acknowledgeTimeout / 4, 10), 100)
     }
 
     /// Serves on a thread of its own until `stop`.
@@ -72,7 +70,7 @@ final class CoAPLoop: @unchecked Sendable {
         if stopAt == nil, fromCore.askForShutdown { stopAt = now + Self.patience }
         server.take(fromCore, now: now)
         server.endTurn(now: now)
-        if server.hasOutstanding { maintainAt = min(maintainAt, now + .milliseconds(Int64(retransmissionLook))) }
+        if server.hasOutstanding { maintainAt = min(maintainAt, now + .milliseconds(Int64(Self.retransmissionLook))) }
         if maintainAt <= now { maintain(now) }
         submit()
     }
@@ -111,7 +109,7 @@ final class CoAPLoop: @unchecked Sendable {
     }
 
     private var look: Int {
-        server.hasOutstanding || !context.tellsAcknowledgements ? retransmissionLook : Self.idleLook
+        server.hasOutstanding || !context.tellsAcknowledgements ? Self.retransmissionLook : Self.idleLook
     }
 }
 

@@ -71,7 +71,9 @@ final class CoAPClient: @unchecked Sendable {
     }
 }
 
-/// The core's end of a client: its virtual connection. Touched on the core loop only.
+/// The core's end of a client: its virtual connection.
+///
+/// Touched on the core loop only.
 final class CoreLink {
     var connection: VirtualConnection?
     var generation: UInt32 = 0

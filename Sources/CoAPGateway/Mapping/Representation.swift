@@ -11,7 +11,9 @@ package struct Representation: Sendable {
 
     package init(_ message: Message) { self.message = message }
 
-    /// A digest of payload and content type. Its key is chosen anew by each process, so that nobody can make two payloads
+    /// A digest of payload and content type.
+    ///
+    /// Its key is chosen anew by each process, so that nobody can make two payloads
     /// with one ETag; a restart only costs one more transfer.
     package var eTag: UInt64 {
         var hasher = Hasher()
@@ -24,7 +26,9 @@ package struct Representation: Sendable {
     /// Its Content-Format; nil when CoAP has no number for its content type.
     package var contentFormat: UInt16? { ContentFormat.number(of: message.properties?.values) }
 
-    /// Whether it may be sent to a client that accepts only that Content-Format. One whose type nobody named may.
+    /// Whether it may be sent to a client that accepts only that Content-Format.
+    ///
+    /// One whose type nobody named may.
     package func isAcceptable(_ accept: UInt16?) -> Bool {
         guard let accept, let contentFormat else {
             return accept == nil || message.properties?.values.contentType == nil

@@ -1,7 +1,9 @@
 package import BrokerCore
 package import MQTTCodec
 
-/// What a request asks of the core; sans I/O. `init` is the one table of methods and MQTT operations.
+/// What a request asks of the core; sans I/O.
+///
+/// `init` is the one table of methods and MQTT operations.
 package enum RequestOperation: Sendable {
     case publish(PublishOperation)
     /// GET: the retained message of a topic.

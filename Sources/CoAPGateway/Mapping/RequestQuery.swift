@@ -1,6 +1,8 @@
 package import MQTTCodec
 
-/// What the Uri-Query options of a request say; sans I/O. Arguments nobody here knows are none of our business.
+/// What the Uri-Query options of a request say; sans I/O.
+///
+/// Arguments nobody here knows are none of our business.
 package struct RequestQuery: Sendable, Equatable {
     /// `topic`: a topic that does not fit the path.
     package var topic: String?

@@ -9,7 +9,9 @@ package struct Token: Hashable, Sendable, CustomStringConvertible {
     package init(_ bytes: RawSpan) {
         var value: UInt64 = 0
         let count = min(bytes.byteCount, 8)
-        for offset in 0..<count { value = value << 8 | UInt64(bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)) }
+        for offset in 0..<count {
+            value = value << 8 | UInt64(bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self))
+        }
         self.value = value
         length = UInt8(count)
     }

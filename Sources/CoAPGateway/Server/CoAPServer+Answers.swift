@@ -70,7 +70,9 @@ extension CoAPServer {
         _ now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse {
         let response = try Representation(message).response(to: exchange.request, now: now)
-        if response.block2?.more == true { keep(message, response, ResourceKey(exchange.request), exchange.endpoint, now) }
+        if response.block2?.more == true {
+            keep(message, response, ResourceKey(exchange.request), exchange.endpoint, now)
+        }
         return response
     }
 

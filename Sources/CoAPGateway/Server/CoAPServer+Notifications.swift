@@ -33,7 +33,9 @@ extension CoAPServer {
     /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
         while endpoint.outstanding == nil, let next = endpoint.outgoing.first {
-            if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil { return }
+            if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil {
+                return
+            }
             endpoint.outgoing.removeFirst()
             switch next {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)

@@ -61,7 +61,12 @@ extension CoAPServer {
         _ now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse? {
         guard let block = request.block2, block.number > 0, request.code == .get else { return nil }
-        let response = try endpoint.snapshots.response(to: request, block: block, now: now, until: now + blockwiseTimeout)
+        let response = try endpoint.snapshots.response(
+            to: request,
+            block: block,
+            now: now,
+            until: now + blockwiseTimeout
+        )
         guard let response else { return nil }
         if endpoint.pausedUntil != nil {
             let isLast = response.block2?.more == false

@@ -1,0 +1,93 @@
+import CoAPGateway
+import MQTTCodec
+import Testing
+
+@Suite struct ListenerTests {
+    @Test("POST publishes, PUT retains, GET reads, DELETE clears")
+    func methods() async throws {
+        try await withGateway { gateway in
+            let client = try gateway.client()
+            #expect(try client.ask(client.confirmable(Method.get, "/ps/a/b")).codeText == "4.04")
+            #expect(try client.ask(client.confirmable(Method.post, "/ps/a/b", payload: "gone")).codeText == "2.04")
+            #expect(try client.ask(client.confirmable(Method.put, "/ps/a/b", payload: "kept")).codeText == "2.01")
+            #expect(try client.ask(client.confirmable(Method.put, "/r/a/b", payload: "kept2")).codeText == "2.04")
+            let read = try client.ask(client.confirmable(Method.get, "/ps/a/b"))
+            #expect(read.codeText == "2.05")
+            #expect(read.text == "kept2")
+            #expect(read.kind == .acknowledgement)
+            #expect(read.integer(14) == 60)
+            let eTag = try #require(read.option(4))
+            let valid = try client.ask(client.confirmable(Method.get, "/ps/a/b").with(4, eTag))
+            #expect(valid.codeText == "2.03")
+            #expect(valid.payload.isEmpty)
+            #expect(try client.ask(client.confirmable(Method.delete, "/ps/a/b")).codeText == "2.02")
+            #expect(try client.ask(client.confirmable(Method.get, "/ps/a/b")).codeText == "4.04")
+            #expect(await gateway.received() == 4)
+        }
+    }
+
+    @Test("RFC 7252 §5.5.2: errors say what is wrong by the MQTT reason's name")
+    func diagnostics() async throws {
+        try await withGateway { gateway in
+            let client = try gateway.client()
+            let wildcard = try client.ask(client.confirmable(Method.post, "/ps/a/+", payload: "x"))
+            #expect(wildcard.codeText == "4.00")
+            #expect(wildcard.text.hasPrefix("Topic Name invalid"))
+            for method: UInt8 in [5, 6, 7] {
+                #expect(try client.ask(client.confirmable(method, "/ps/a", payload: "x")).codeText == "4.05")
+            }
+            #expect(try client.ask(client.confirmable(Method.get, "/elsewhere")).codeText == "4.04")
+        }
+    }
+
+    @Test("links point at the topics")
+    func wellKnownCore() async throws {
+        try await withGateway { gateway in
+            let client = try gateway.client()
+            let links = try client.ask(client.confirmable(Method.get, "/.well-known/core"))
+            #expect(links.text == "</ps>;rt=\"core.ps\";ct=40")
+            #expect(links.integer(12) == 40)
+            #expect(try client.ask(client.confirmable(Method.get, "/.well-known/core?rt=core.*")).text == links.text)
+            #expect(try client.ask(client.confirmable(Method.get, "/.well-known/core?rt=other")).text.isEmpty)
+        }
+    }
+
+    @Test("a port in use is refused in words, and does not steal the datagrams of who had it")
+    func portInUse() async throws {
+        try await withGateway { gateway in
+            await #expect(throws: CoAPListener.ListenFailed.self) {
+                try await withGateway(configuration: .local { $0.port = gateway.port }) { _ in }
+            }
+            let client = try gateway.client()
+            #expect(try client.ask(client.confirmable(Method.get, "/ps/a")).codeText == "4.04")
+        }
+    }
+
+    @Test("an observer is told when the listener ends")
+    func shutdown() async throws {
+        var client: RawClient?
+        try await withGateway { gateway in
+            let observer = try gateway.client()
+            #expect(try observer.ask(observer.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
+            client = observer
+        }
+        let last = try #require(try client?.expect())
+        #expect(last.codeText == "5.03")
+        #expect(last.text == "Server shutting down")
+    }
+
+    @Test("credentials travel in the query, and the lack of them is 4.01")
+    func credentials() async throws {
+        try await withGateway(authenticator: OnlyAlice()) { gateway in
+            let client = try gateway.client()
+            let anonymous = try client.ask(client.confirmable(Method.post, "/ps/a", payload: "x"))
+            #expect(anonymous.codeText == "4.01")
+            let wrong = try client.ask(client.confirmable(Method.post, "/ps/a?u=alice&p=no", payload: "x"))
+            #expect(wrong.codeText == "4.01")
+            let bob = try client.ask(client.confirmable(Method.post, "/ps/a?u=bob&p=rabbit", payload: "x"))
+            #expect(bob.codeText == "4.03")
+            let alice = try client.ask(client.confirmable(Method.post, "/ps/a?u=alice&p=rabbit", payload: "x"))
+            #expect(alice.codeText == "2.04")
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import Glibc
+import Testing
+
+/// A UDP socket that says exactly what it is told and waits for what comes, with a deadline.
+final class RawClient {
+    private let descriptor: Int32
+    private var lastMessageID: UInt16 = 0x1000
+
+    init(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+        let connected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(connected == 0)
+    }
+
+    deinit { close(descriptor) }
+
+    func nextMessageID() -> UInt16 {
+        lastMessageID += 1
+        return lastMessageID
+    }
+
+    func send(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, 0) }
+    }
+
+    func send(_ message: RawMessage) { send(message.bytes) }
+
+    /// The next datagram, or nil when none has come in time; milliseconds.
+    func receive(within milliseconds: Int32 = 5_000) -> RawMessage? {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&waiting, 1, milliseconds) == 1 else { return nil }
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+        return count < 0 ? nil : RawMessage(Array(buffer.prefix(count)))
+    }
+
+    func expect() throws -> RawMessage { try #require(receive()) }
+
+    /// Sends a request and waits for the acknowledgement or response with its Message ID or token.
+    func ask(_ message: RawMessage) throws -> RawMessage {
+        send(message)
+        return try expect()
+    }
+
+    /// A new confirmable request.
+    func confirmable(_ code: UInt8, _ uri: String, token: [UInt8] = [7], payload: String = "") -> RawMessage {
+        RawMessage(.confirmable, code, nextMessageID(), token: token, payload: payload).to(uri)
+    }
+
+    /// A new non-confirmable request.
+    func nonConfirmable(_ code: UInt8, _ uri: String, token: [UInt8] = [7], payload: String = "") -> RawMessage {
+        RawMessage(.nonConfirmable, code, nextMessageID(), token: token, payload: payload).to(uri)
+    }
+
+    func acknowledge(_ message: RawMessage) { send(RawMessage(.acknowledgement, 0, message.messageID)) }
+
+    func reset(_ message: RawMessage) { send(RawMessage(.reset, 0, message.messageID)) }
+
+    /// Sends a ping and takes in everything up to its answer: what the server sent before has come by then.
+    func drain() throws -> [RawMessage] {
+        let ping = confirmable(Method.get, "/.well-known/core", token: [0xee])
+        send(ping)
+        var messages: [RawMessage] = []
+        while true {
+            let message = try expect()
+            if message.kind == .acknowledgement, message.messageID == ping.messageID { return messages }
+            messages.append(message)
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import BrokerCore
+import CoAPGateway
+import Logging
+import MQTTCodec
+import NIOCore
+import NIOPosix
+import Synchronization
+import Testing
+
+/// A broker on a real event loop with a CoAP listener in front, for as long as `body` runs.
+func withGateway(
+    limits: Limits = Limits(),
+    configuration: CoAPListener.Configuration = .local(),
+    authenticator: sending any Authenticator = AnonymousAccess(),
+    _ body: (TestGateway) async throws -> Void
+) async throws {
+    let loop = MultiThreadedEventLoopGroup.singleton.next()
+    let core = CoreLoop(
+        eventLoop: loop,
+        broker: Broker(limits: limits, authenticator: authenticator, now: .now())
+    )
+    let ports = PortRecorder()
+    let listener = CoAPListener(
+        configuration: configuration,
+        core: core,
+        limits: limits,
+        logger: Logger(label: "test") { _ in ports }
+    )
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+            defer { ports.finish() }
+            try await listener.run()
+        }
+        guard let port = await ports.first() else { return try await group.waitForAll() }
+        try await body(TestGateway(port: port, core: core))
+        group.cancelAll()
+        try await group.waitForAll()
+    }
+}
+
+extension CoAPListener.Configuration {
+    /// Any free port of the loopback interface, and whatever else is asked for.
+    static func local(_ change: (inout Self) -> Void = { _ in }) -> Self {
+        var configuration = Self(host: "127.0.0.1", port: 0)
+        change(&configuration)
+        return configuration
+    }
+}
+
+struct TestGateway {
+    let port: Int
+    let core: CoreLoop
+
+    func client() throws -> RawClient { try RawClient(port: port) }
+
+    /// Messages accepted from clients since the start.
+    func received() async -> UInt64 { await core.perform { $0.statistics.received } }
+
+    /// Publishes as an MQTT client would.
+    @discardableResult
+    func publish(
+        _ topic: String,
+        _ payloads: [String],
+        qos: QoS = .atMostOnce,
+        retain: Bool = false
+    ) async throws
+        -> ReasonCode
+    {
+        let name = try TopicName(topic)
+        return await core.perform { broker in
+            let publisher = VirtualConnection(
+                transportProtocol: .mqtt,
+                remoteAddress: "test",
+                outlet: .messages(MessageSink(capacity: 1, receive: { _ in }, closed: { _ in }))
+            )
+            _ = broker.connect(ConnectRequest(), on: publisher)
+            var reason = ReasonCode.success
+            for payload in payloads {
+                reason = broker.publish(
+                    Message(topic: name, payload: ByteBuffer(string: payload), qos: qos, retain: retain),
+                    from: publisher
+                )
+            }
+            broker.disconnect(publisher, reason: .normalDisconnection)
+            return reason
+        }
+    }
+
+    /// Connects as an MQTT client with that Client Identifier would, and takes a session over.
+    func takeOver(_ clientID: String) async {
+        await core.perform { broker in
+            let other = VirtualConnection(
+                transportProtocol: .mqtt,
+                remoteAddress: "test",
+                outlet: .messages(MessageSink(capacity: 1, receive: { _ in }, closed: { _ in }))
+            )
+            _ = broker.connect(ConnectRequest(clientID: clientID), on: other)
+        }
+    }
+}
+
+/// A log handler that waits for the port a listener says it listens on.
+final class PortRecorder: LogHandler, Sendable {
+    private let lines: AsyncStream<Int>
+    private let continuation: AsyncStream<Int>.Continuation
+
+    init() { (lines, continuation) = AsyncStream.makeStream() }
+
+    /// The first port; nil when the listener ended without one.
+    func first() async -> Int? {
+        for await port in lines { return port }
+        return nil
+    }
+
+    /// No port is to come any more.
+    func finish() { continuation.finish() }
+
+    func log(event: LogEvent) {
+        if let port = event.metadata?["port"], let number = Int("\(port)") { continuation.yield(number) }
+    }
+
+    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
+        get { nil }
+        // A test's logger has no metadata of its own.
+        set {}
+    }
+    var metadata: Logger.Metadata {
+        get { [:] }
+        set {}
+    }
+    var logLevel: Logger.Level {
+        get { .info }
+        set {}
+    }
+}
