@@ -1,12 +1,14 @@
 # The one entry point. `make run` and `make test` install what they need and say so.
 
-.PHONY: help run build test lint format deps test-deps clean
+.PHONY: help run build test test-asan test-tsan fuzz lint format conformance deps test-deps clean
 .DEFAULT_GOAL := help
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SOURCES := Sources Tests Package.swift
 # CONFIG=file.yaml make run
 CONFIG ?=
+# SECONDS=600 make fuzz
+SECONDS ?= 60
 
 BUILD_PACKAGES := libcoap3-dev pkg-config
 TEST_PACKAGES := libcoap3-bin mosquitto-clients curl nodejs node-mqtt python3 python3-venv
@@ -15,6 +17,9 @@ help:
 	@echo "make run     build and start the broker (CONFIG=file.yaml to configure it)"
 	@echo "make test    run all tests, with real MQTT, CoAP, HTTP and WebSocket clients"
 	@echo "make build   build the release executable, .build/release/sluice"
+	@echo "make test-asan, make test-tsan   run the tests that start no other program under a sanitizer"
+	@echo "make fuzz SECONDS=60             fuzz the codec and the broker for so long each"
+	@echo "make conformance                 write docs/CONFORMANCE.md anew from the tests"
 	@echo "make lint    check format and layout"
 	@echo "make format  format the sources"
 	@echo "make clean   remove what was built"
@@ -29,7 +34,25 @@ test: deps test-deps
 	swift build --build-tests --explicit-target-dependency-import-check error
 	swift test --skip-build --disable-xctest
 
+# IntegrationTests start the plain executable and would test nothing more.
+SANITIZED := --disable-xctest --skip IntegrationTests
+
+test-asan: deps
+	swift build --build-tests --sanitize address --scratch-path .build-asan
+	swift test --skip-build --sanitize address --scratch-path .build-asan $(SANITIZED)
+
+test-tsan: deps
+	swift build --build-tests --sanitize thread --scratch-path .build-tsan
+	swift test --skip-build --sanitize thread --scratch-path .build-tsan $(SANITIZED)
+
+fuzz:
+	Tests/Fuzz/run $(SECONDS)
+
+conformance:
+	python3 docs/conformance/generate.py
+
 lint:
+	python3 docs/conformance/generate.py --check
 	swift format lint --strict --recursive --parallel $(SOURCES)
 
 format:
@@ -62,4 +85,4 @@ test-deps: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .build .venv
+	rm -rf .build .build-asan .build-tsan .build-fuzz .venv

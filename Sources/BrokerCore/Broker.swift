@@ -73,6 +73,11 @@ package final class Broker {
         recover()
     }
 
+    deinit {
+        // Sessions and their subscriptions hold each other.
+        for session in sessions.values { session.subscriptions = ByteKeyed() }
+    }
+
     /// Marks a connection as having something to flush at the end of the tick.
     @inline(__always)
     package func markDirty(_ connection: VirtualConnection) {

@@ -54,7 +54,7 @@ struct TestGateway {
     func client() throws -> RawClient { try RawClient(port: port) }
 
     /// Messages accepted from clients since the start.
-    func received() async -> UInt64 { await core.perform { $0.statistics.received } }
+    func received() async -> UInt64 { await core.perform { $0.statistics.published } }
 
     /// Publishes as an MQTT client would.
     @discardableResult

@@ -1,0 +1,59 @@
+import BrokerTestSupport
+import Foundation
+import MQTTCodec
+import NIOCore
+
+// Writes the seeds of both corpora: one packet of every type in both versions, and some schedules.
+// usage: fuzz-seeds FOLDER
+
+let folder = URL(fileURLWithPath: CommandLine.arguments.dropFirst().first ?? "Corpus")
+
+func write(_ bytes: [UInt8], _ harness: String, _ name: String) throws {
+    let corpus = folder.appending(path: harness)
+    try FileManager.default.createDirectory(at: corpus, withIntermediateDirectories: true)
+    try Data(bytes).write(to: corpus.appending(path: name))
+}
+
+let topic = try TopicName("a/b")
+var properties = PublishProperties()
+properties.payloadFormatIndicator = true
+properties.messageExpiryInterval = 60
+properties.topicAlias = 1
+properties.responseTopic = "r"
+properties.correlationData = ByteBuffer(string: "c")
+properties.contentType = "text/plain"
+properties.userProperties = [UserProperty("k", "v")]
+let will = Will(topic: topic, payload: ByteBuffer(string: "w"), qos: .exactlyOnce, retain: true, properties: properties)
+let acknowledgement = Acknowledgement(packetID: 1, reasonString: "why", userProperties: [UserProperty("k", "v")])
+let packets: [Packet] = [
+    .connect(Connect(clientID: "c", will: will, userName: "u", password: ByteBuffer(string: "p"))),
+    .connack(Connack(sessionPresent: true, reasonCode: .success)),
+    .publish(Publish(topic: topic, payload: ByteBuffer(string: "x"), qos: .atLeastOnce, packetID: 1, properties: properties)),
+    .puback(acknowledgement), .pubrec(acknowledgement), .pubrel(acknowledgement), .pubcomp(acknowledgement),
+    .subscribe(Subscribe(packetID: 1, subscriptions: [.init(filter: "a/+/#")], subscriptionIdentifier: 3)),
+    .suback(Suback(packetID: 1, reasonCodes: [.grantedQoS2, .topicFilterInvalid])),
+    .unsubscribe(Unsubscribe(packetID: 1, filters: ["a", "b"])),
+    .unsuback(Unsuback(packetID: 1, reasonCodes: [.success])),
+    .pingreq, .pingresp,
+    .disconnect(Disconnect(reasonCode: .serverShuttingDown, reasonString: "why")),
+    .auth(Auth(reasonCode: .continueAuthentication, authenticationMethod: "m")),
+]
+for packet in packets {
+    for version in ProtocolVersion.allCases {
+        var bytes = ByteBuffer()
+        PacketEncoder.encode(packet, version: version, into: &bytes)
+        for role: UInt8 in 0...1 {
+            let choice = role | (version == .v5 ? 2 : 0)
+            try write([choice] + bytes.readableBytesView, "codec", "\(packet.type)-\(version.rawValue)-\(role)")
+        }
+    }
+}
+
+/// A step of a schedule: an action of a client, and its arguments.
+func step(_ action: UInt8, _ client: UInt8, _ arguments: UInt8...) -> [UInt8] { [action << 2 | client] + arguments }
+
+let connects = step(0, 0, 0x01) + step(0, 1, 0x61) + step(0, 2, 0x82)
+try write(connects + step(6, 0, 0x02, 1, 2) + step(5, 1, 0x21, 1, 1) + step(8, 0, 0, 0), "broker", "publish")
+try write(connects + step(6, 1, 0x01, 0, 4) + step(2, 1) + step(5, 0, 0x22, 0, 2) + step(0, 1, 0x63), "broker", "resume")
+try write(connects + step(5, 0, 0x24, 1) + step(6, 2, 0x00, 1, 1) + step(3, 0, 200), "broker", "retained")
+try write(step(0, 0, 0x3d) + step(0, 1, 0x01) + step(2, 0) + step(3, 0, 20) + step(4, 1, 1), "broker", "will")
