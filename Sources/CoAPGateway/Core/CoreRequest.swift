@@ -10,6 +10,8 @@ package struct CoreBatch: Sendable {
 package struct CoreEvents: Sendable {
     let events: [CoreEvent]
 
+    package var isEmpty: Bool { events.isEmpty }
+
     /// Whether the thread is to end.
     var askForShutdown: Bool { events.contains { if case .shutdown = $0 { true } else { false } } }
 }

@@ -1,0 +1,231 @@
+import BrokerCore
+import CoAPGateway
+import MQTTCodec
+import NIOCore
+import Testing
+
+/// Transcripts of the server without a socket, a thread or a clock.
+@Suite struct CoAPServerTests {
+    /// The one confirmable message sent.
+    private func confirmable(_ scene: ServerScene) throws -> (id: ConfirmableID, response: CoAPResponse) {
+        let sent = scene.layer.take()
+        guard sent.count == 1, case .confirmable(let id, _, let response) = sent[0] else {
+            throw CoAPFailure(.internalServerError, "\(sent)")
+        }
+        return (id, response)
+    }
+
+    private func observe(_ scene: ServerScene, _ uri: String, confirmable: Bool = true, token: [UInt8] = [7]) {
+        scene.receive(.get, uri, confirmable: confirmable, token: token, observe: 0)
+        scene.settle()
+        _ = scene.layer.take()
+    }
+
+    @Test("a quick answer goes in the acknowledgement")
+    func piggybacked() {
+        let scene = ServerScene()
+        let messageID = scene.receive(.post, "/ps/a", payload: "x")
+        #expect(scene.layer.sent.isEmpty)
+        scene.settle()
+        guard case .acknowledgement(messageID, let response?) = scene.layer.take().first else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(response.code == .changed)
+    }
+
+    @Test("an answer that takes longer follows the empty acknowledgement, in its turn")
+    func separate() throws {
+        let scene = ServerScene()
+        scene.receive(.put, "/ps/a", payload: "x")
+        #expect(scene.server.nextDeadline == scene.now + .milliseconds(500))
+        scene.now = scene.now + .milliseconds(500)
+        scene.server.endTurn(now: scene.now)
+        guard case .acknowledgement(_, nil) = scene.layer.take().first else {
+            Issue.record("no empty acknowledgement")
+            return
+        }
+        scene.settle()
+        #expect(try confirmable(scene).response.code == .created)
+    }
+
+    @Test("duplicates of a pending request are silent while its answer may still be in the acknowledgement")
+    func pendingDuplicate() {
+        let scene = ServerScene()
+        let first = request(.post, "/ps/a", messageID: 9)
+        scene.server.received(first, from: scene.endpoint, now: scene.now)
+        scene.server.received(first, from: scene.endpoint, now: scene.now)
+        #expect(scene.layer.sent.isEmpty)
+        scene.settle()
+        #expect(scene.layer.take().count == 1)
+        #expect(scene.broker.statistics.received == 1)
+    }
+
+    @Test("a message is acknowledged to the core when its notification is, so that the core's window bounds us")
+    func window() throws {
+        let scene = ServerScene { $0.receiveMaximum = 2 }
+        observe(scene, "/ps/a")
+        for number in 0..<5 { _ = try scene.publish("a", "\(number)", qos: .atLeastOnce) }
+        scene.settle()
+        for expected in 0..<5 {
+            let (id, response) = try confirmable(scene)
+            #expect(response.withPayload { String(decoding: $0, as: UTF8.self) } == "\(expected)")
+            scene.server.acknowledged(id, now: scene.now)
+            scene.settle()
+        }
+        #expect(scene.layer.take().isEmpty)
+    }
+
+    @Test("an endpoint that answers no more loses all its observations and is let go")
+    func unreachable() throws {
+        let scene = ServerScene()
+        observe(scene, "/ps/a", token: [1])
+        observe(scene, "/ps/b", token: [2])
+        #expect(scene.layer.held[scene.endpoint] == 1)
+        _ = try scene.publish("a", "x", qos: .atLeastOnce)
+        scene.settle()
+        scene.server.failed(try confirmable(scene).id, .unreachable)
+        scene.settle()
+        #expect(try scene.publish("a", "x", qos: .atLeastOnce) == .noMatchingSubscribers)
+        #expect(try scene.publish("b", "x", qos: .atLeastOnce) == .noMatchingSubscribers)
+        #expect(scene.layer.held[scene.endpoint] == 0)
+    }
+
+    @Test("a Reset ends the one observation it is for")
+    func reset() throws {
+        let scene = ServerScene()
+        observe(scene, "/ps/a", confirmable: false, token: [1])
+        observe(scene, "/ps/b", confirmable: false, token: [2])
+        _ = try scene.publish("a", "x", qos: .atMostOnce)
+        scene.settle()
+        guard case .nonConfirmable(let messageID, _, _) = scene.layer.take().first else {
+            Issue.record("no notification")
+            return
+        }
+        scene.server.reset(messageID &+ 1, from: scene.endpoint)
+        scene.settle()
+        #expect(try scene.publish("a", "x", qos: .atMostOnce) == .success)
+        scene.server.reset(messageID, from: scene.endpoint)
+        scene.settle()
+        #expect(try scene.publish("a", "x", qos: .atMostOnce) == .noMatchingSubscribers)
+        #expect(try scene.publish("b", "x", qos: .atMostOnce) == .success)
+    }
+
+    @Test("RFC 7641 §4.5: a QoS 0 notification is confirmable once in a while")
+    func confirmationInterval() throws {
+        let scene = ServerScene { $0.confirmationInterval = 100 }
+        observe(scene, "/ps/a", confirmable: false)
+        scene.now = scene.now + .seconds(100)
+        _ = try scene.publish("a", "x", qos: .atMostOnce)
+        scene.settle()
+        scene.server.acknowledged(try confirmable(scene).id, now: scene.now)
+        _ = try scene.publish("a", "y", qos: .atMostOnce)
+        scene.settle()
+        guard case .nonConfirmable = scene.layer.take().first else {
+            Issue.record("not non-confirmable")
+            return
+        }
+    }
+
+    @Test("where acknowledgements can't be seen, observers get QoS 0 and nothing waits for them")
+    func withoutHooks() throws {
+        let scene = ServerScene()
+        scene.layer.tellsAcknowledgements = false
+        observe(scene, "/ps/a")
+        for number in 0..<3 { _ = try scene.publish("a", "\(number)", qos: .exactlyOnce) }
+        scene.settle()
+        let sent = scene.layer.take()
+        #expect(sent.count == 3)
+        #expect(sent.allSatisfy { if case .nonConfirmable = $0 { true } else { false } })
+    }
+
+    @Test("a message that expires while it waits is passed over")
+    func expired() throws {
+        let scene = ServerScene()
+        observe(scene, "/ps/a")
+        scene.receive(.post, "/ps/a?expiry=5", payload: "soon gone")
+        scene.receive(.post, "/ps/a", payload: "stays")
+        _ = try scene.publish("a", "first", qos: .atLeastOnce)
+        scene.settle()
+        let sent = scene.layer.take()
+        guard case .confirmable(let id, _, let response) = sent.last else {
+            Issue.record("no notification")
+            return
+        }
+        #expect(response.withPayload { String(decoding: $0, as: UTF8.self) } == "first")
+        scene.now = scene.now + .seconds(6)
+        scene.server.acknowledged(id, now: scene.now)
+        scene.settle()
+        #expect(try confirmable(scene).response.withPayload { String(decoding: $0, as: UTF8.self) } == "stays")
+    }
+
+    @Test("GET with Observe 1 that overtakes the registration's answer leaves no observation")
+    func earlyDeregistration() throws {
+        let scene = ServerScene()
+        scene.receive(.get, "/ps/a", observe: 0)
+        scene.receive(.get, "/ps/a", observe: 1)
+        scene.settle()
+        #expect(try scene.publish("a", "x", qos: .atMostOnce) == .noMatchingSubscribers)
+        #expect(scene.layer.held[scene.endpoint] == 0)
+    }
+
+    @Test("two observations of one topic share a subscription, which ends with the last")
+    func shared() throws {
+        let scene = ServerScene()
+        observe(scene, "/ps/a", token: [1])
+        observe(scene, "/ps/a", token: [2])
+        _ = try scene.publish("a", "x", qos: .atMostOnce)
+        scene.settle()
+        #expect(scene.layer.take().count == 2)
+        scene.receive(.get, "/ps/a", token: [1], observe: 1)
+        scene.settle()
+        #expect(try scene.publish("a", "x", qos: .atMostOnce) == .success)
+        scene.receive(.get, "/ps/a", token: [2], observe: 1)
+        scene.settle()
+        #expect(try scene.publish("a", "x", qos: .atMostOnce) == .noMatchingSubscribers)
+    }
+
+    @Test("bounds: observations and clients of one endpoint, and pending requests")
+    func bounds() {
+        let scene = ServerScene {
+            $0.observationsPerEndpoint = 1
+            $0.clientsPerEndpoint = 2
+            $0.pendingRequests = 2
+        }
+        observe(scene, "/ps/a", token: [1])
+        scene.receive(.get, "/ps/b", token: [2], observe: 0)
+        #expect(lastCode(scene) == .tooManyRequests)
+        scene.receive(.post, "/ps/a")
+        scene.receive(.post, "/ps/a")
+        scene.receive(.post, "/ps/a")
+        #expect(lastCode(scene) == .serviceUnavailable)
+        scene.settle()
+        // The observer stays; the idle one gives way to the next.
+        for name in ["x", "y", "z"] {
+            scene.receive(.post, "/ps/a?c=\(name)")
+            scene.settle()
+            #expect(lastCode(scene) == nil)
+        }
+        #expect(scene.broker.statistics.received == 5)
+    }
+
+    private func lastCode(_ scene: ServerScene) -> CoAPCode? {
+        guard case .acknowledgement(_, let response?) = scene.layer.take().last, response.code.isError else {
+            return nil
+        }
+        return response.code
+    }
+
+    @Test("an endpoint that is gone is disconnected, and what the core still says of it is dropped")
+    func gone() throws {
+        let scene = ServerScene()
+        observe(scene, "/ps/a?c=thing")
+        scene.receive(.post, "/ps/a?c=thing", payload: "x")
+        scene.server.endpointGone(scene.endpoint)
+        scene.settle()
+        #expect(scene.server.endpointCount == 0)
+        #expect(try scene.publish("a", "x", qos: .atMostOnce) == .noMatchingSubscribers)
+        #expect(scene.layer.take().isEmpty)
+        #expect(scene.server.isSettled)
+    }
+}

@@ -1,0 +1,77 @@
+import CoAPGateway
+import NIOCore
+import Testing
+
+@Suite struct DuplicateFilterTests {
+    private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    private func receive(
+        _ filter: inout DuplicateFilter,
+        _ messageID: UInt16,
+        after seconds: Int64 = 0,
+        confirmable: Bool = true,
+        token: [UInt8] = [7],
+        code: CoAPCode = .post
+    ) -> DuplicateFilter.Answer? {
+        filter.receive(
+            request(code, "/ps/a", confirmable: confirmable, messageID: messageID, token: token),
+            now: start + .seconds(seconds)
+        )
+    }
+
+    @Test("the second of one Message ID is a duplicate, with the first one's answer")
+    func duplicates() {
+        var filter = DuplicateFilter(capacity: 4)
+        #expect(receive(&filter, 1) == nil)
+        guard case .pending = receive(&filter, 1) else {
+            Issue.record("not pending")
+            return
+        }
+        filter.answer(1, token: Token([7]), with: .response(CoAPResponse(.changed)))
+        guard case .response(let response) = receive(&filter, 1) else {
+            Issue.record("no response")
+            return
+        }
+        #expect(response.code == .changed)
+        #expect(receive(&filter, 2) == nil)
+    }
+
+    @Test("RFC 7252 §4.8.2: a Message ID is free after 247 seconds, a non-confirmable one's after 145")
+    func lifetimes() {
+        var filter = DuplicateFilter(capacity: 4)
+        #expect(receive(&filter, 1) == nil)
+        #expect(receive(&filter, 2, confirmable: false) == nil)
+        #expect(receive(&filter, 2, after: 144, confirmable: false) != nil)
+        #expect(receive(&filter, 2, after: 145, confirmable: false) == nil)
+        #expect(receive(&filter, 1, after: 246) != nil)
+        #expect(receive(&filter, 1, after: 247) == nil)
+    }
+
+    @Test("a known Message ID with another token or method is a new message")
+    func restartedClients() {
+        var filter = DuplicateFilter(capacity: 4)
+        #expect(receive(&filter, 1, token: [1]) == nil)
+        #expect(receive(&filter, 1, token: [2]) == nil)
+        #expect(receive(&filter, 1, token: [2], code: .put) == nil)
+        #expect(receive(&filter, 1, token: [2], code: .put) != nil)
+        #expect(filter.count == 1)
+    }
+
+    @Test("the oldest message makes room for a new one")
+    func capacity() {
+        var filter = DuplicateFilter(capacity: 3)
+        for messageID: UInt16 in 1...4 { #expect(receive(&filter, messageID) == nil) }
+        #expect(filter.count == 3)
+        #expect(receive(&filter, 2) != nil)
+        #expect(receive(&filter, 4) != nil)
+        #expect(receive(&filter, 1) == nil)
+    }
+
+    @Test("a forgotten request may be carried out again")
+    func forgotten() {
+        var filter = DuplicateFilter(capacity: 3)
+        #expect(receive(&filter, 1) == nil)
+        filter.forget(1, token: Token([7]))
+        #expect(receive(&filter, 1) == nil)
+    }
+}

@@ -1,0 +1,126 @@
+import BrokerCore
+import CoAPGateway
+import MQTTCodec
+import NIOCore
+
+/// A message layer that sends into an array.
+final class RecordedLayer: MessageLayer {
+    enum Sent {
+        case acknowledgement(UInt16, CoAPResponse?)
+        case nonConfirmable(UInt16, Token, CoAPResponse)
+        case confirmable(ConfirmableID, Token, CoAPResponse)
+    }
+
+    var tellsAcknowledgements = true
+    var sent: [Sent] = []
+    /// How often each endpoint is held.
+    var held: [EndpointID: Int] = [:]
+    private var lastMessageID: UInt16 = 0
+    private var lastConfirmable: UInt = 0
+
+    func remoteAddress(of endpoint: EndpointID) -> String { "endpoint \(endpoint.rawValue)" }
+
+    func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
+        sent.append(.acknowledgement(messageID, response))
+    }
+
+    func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16? {
+        lastMessageID += 1
+        sent.append(.nonConfirmable(lastMessageID, token, response))
+        return lastMessageID
+    }
+
+    func sendConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> ConfirmableID? {
+        lastConfirmable += 1
+        let id = ConfirmableID(rawValue: lastConfirmable)
+        sent.append(.confirmable(id, token, response))
+        return id
+    }
+
+    func hold(_ endpoint: EndpointID) { held[endpoint, default: 0] += 1 }
+
+    func release(_ endpoint: EndpointID) { held[endpoint, default: 0] -= 1 }
+
+    func take() -> [Sent] {
+        defer { sent = [] }
+        return sent
+    }
+}
+
+/// The server, the core and no thread between them: a turn is a call, time a variable.
+final class ServerScene {
+    let layer = RecordedLayer()
+    let server: CoAPServer<RecordedLayer>
+    let broker: Broker
+    private let inbox = CoreInbox(wake: {})
+    private let gateway: CoreGateway
+    var now = NIODeadline.uptimeNanoseconds(1_000_000_000_000)
+    let endpoint = EndpointID(rawValue: 1)
+    private var lastMessageID: UInt16 = 0
+
+    init(_ change: (inout CoAPListener.Configuration) -> Void = { _ in }) {
+        let configuration = CoAPListener.Configuration.local(change)
+        server = CoAPServer(layer: layer, configuration: configuration, limits: Limits())
+        broker = Broker(now: now)
+        gateway = CoreGateway(
+            inbox: inbox,
+            receiveMaximum: configuration.receiveMaximum,
+            capacity: configuration.notificationQueue
+        )
+    }
+
+    /// Hands a request in, without letting the core answer.
+    @discardableResult
+    func receive(
+        _ code: CoAPCode,
+        _ uri: String,
+        confirmable: Bool = true,
+        token: [UInt8] = [7],
+        observe: UInt8? = nil,
+        payload: String = ""
+    ) -> UInt16 {
+        lastMessageID += 1
+        let options: [(UInt16, [UInt8])] = observe.map { [(6, $0 == 0 ? [] : [$0])] } ?? []
+        server.received(
+            request(
+                code,
+                uri,
+                confirmable: confirmable,
+                messageID: lastMessageID,
+                token: token,
+                options: options,
+                payload: text(payload)
+            ),
+            from: endpoint,
+            now: now
+        )
+        return lastMessageID
+    }
+
+    /// Turns until nobody has anything left to say.
+    func settle() {
+        broker.advance(to: now)
+        while true {
+            server.endTurn(now: now)
+            if let batch = server.takeBatch() { gateway.perform(batch, broker) }
+            broker.flush()
+            let events = inbox.takeAll()
+            if events.isEmpty { return }
+            server.take(events, now: now)
+        }
+    }
+
+    func publish(_ topic: String, _ payload: String, qos: QoS) throws -> ReasonCode {
+        let publisher = VirtualConnection(
+            transportProtocol: .mqtt,
+            remoteAddress: "test",
+            outlet: .messages(MessageSink(capacity: 1, receive: { _ in }, closed: { _ in }))
+        )
+        _ = broker.connect(ConnectRequest(), on: publisher)
+        defer { broker.disconnect(publisher, reason: .normalDisconnection) }
+        return broker.publish(
+            Message(topic: try TopicName(topic), payload: ByteBuffer(string: payload), qos: qos),
+            from: publisher
+        )
+    }
+}
