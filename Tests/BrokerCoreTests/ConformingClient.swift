@@ -17,7 +17,9 @@ final class ConformingClient {
     private var received: Set<PacketID> = []
     private var arrived: [Packet] = []
     private var lastID: PacketID = 0
-    /// Texts delivered, by QoS, in the order they came. QoS 2 stands here once it is owned.
+    /// Texts delivered, by QoS, in the order they came.
+    ///
+    /// QoS 2 stands here once it is owned.
     private(set) var delivered: [QoS: [String]] = [.atLeastOnce: [], .exactlyOnce: []]
 
     init(_ clientID: String, _ version: ProtocolVersion) {

@@ -4,8 +4,10 @@ import MQTTCodec
 import NIOCore
 import Testing
 
-/// Clients that send anything at all. Whatever they do, every byte the broker sends is a packet it may send: a
-/// `TestClient` decodes strictly, and throws on anything else.
+/// Clients that send anything at all.
+///
+/// Whatever they do, every byte the broker sends is a packet it may send: a `TestClient` decodes strictly, and throws on
+/// anything else.
 @Suite struct HostileClientTests {
     private static let topics = ["t/a", "t/b", "t", "$x/a", "r/1"]
     private static let filters = ["t/+", "#", "t/a", "$share/g/t/+", "$share/g/#", "+/1", "t/#", "bad/#/x", "$x/#"]
