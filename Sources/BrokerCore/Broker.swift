@@ -74,8 +74,11 @@ package final class Broker {
     }
 
     deinit {
-        // Sessions and their subscriptions hold each other.
-        for session in sessions.values { session.subscriptions = ByteKeyed() }
+        // Subscriptions, their sessions and the lists they are in hold each other.
+        for session in sessions.values {
+            for subscription in session.subscriptions.values { subscription.list = nil }
+            session.subscriptions = ByteKeyed()
+        }
     }
 
     /// Marks a connection as having something to flush at the end of the tick.
