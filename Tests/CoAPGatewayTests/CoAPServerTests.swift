@@ -58,7 +58,7 @@ import Testing
         #expect(scene.layer.sent.isEmpty)
         scene.settle()
         #expect(scene.layer.take().count == 1)
-        #expect(scene.broker.statistics.received == 1)
+        #expect(scene.broker.statistics.published == 1)
     }
 
     @Test("a message is acknowledged to the core when its notification is, so that the core's window bounds us")
@@ -206,7 +206,7 @@ import Testing
             scene.settle()
             #expect(lastCode(scene) == nil)
         }
-        #expect(scene.broker.statistics.received == 5)
+        #expect(scene.broker.statistics.published == 5)
     }
 
     private func lastCode(_ scene: ServerScene) -> CoAPCode? {
