@@ -134,7 +134,11 @@ extension Broker {
             switch queueLimits.whenFull {
             case .dropNewest: return
             case .disconnect:
-                if session.connection != nil { overflowed.append(session) }
+                if let connection = session.connection {
+                    overflowed.append(session)
+                    // It may have nothing else to flush.
+                    markDirty(connection)
+                }
                 return
             case .dropOldest:
                 if let oldest = session.queue.popFirst() { forget(oldest, of: session) }

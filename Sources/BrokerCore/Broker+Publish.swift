@@ -63,7 +63,6 @@ extension Broker {
     /// - Returns: success, `noMatchingSubscribers`, or why it was refused (not authorized, quota exceeded ...).
     package func publish(_ message: Message, from connection: VirtualConnection) -> ReasonCode {
         guard let session = connection.session else { return .notAuthorized }
-        guard Int(message.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         var publication = Publication(
             qos: message.qos,
             retain: message.retain,
@@ -112,6 +111,7 @@ extension Broker {
         payload: RawSpan,
         from session: Session
     ) -> ReasonCode {
+        guard Int(publication.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
             return .notAuthorized
         }

@@ -61,6 +61,9 @@ package final class Broker {
         recover()
     }
 
+    /// Virtual connections that have a session, all protocols together.
+    package var connectedClients: Int { connectedCount }
+
     /// Marks a connection as having something to flush at the end of the tick.
     @inline(__always)
     package func markDirty(_ connection: VirtualConnection) {
