@@ -129,7 +129,8 @@ let package = Package(
             name: "HTTPGatewayTests",
             dependencies: [
                 "MQTTCodec", "BrokerCore", "MQTTTransport", "HTTPGateway", "BrokerTestSupport", nioCore, nioPosix,
-                nioEmbedded, nioHTTP1, nioWebSocket, logging, lifecycle,
+                nioEmbedded, logging, lifecycle,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings

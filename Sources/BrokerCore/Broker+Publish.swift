@@ -7,7 +7,6 @@ extension Broker {
     /// - Returns: success, `noMatchingSubscribers`, or why it was refused (not authorized, quota exceeded ...).
     package func publish(_ message: Message, from connection: VirtualConnection) -> ReasonCode {
         guard let session = connection.session else { return .notAuthorized }
-        guard Int(message.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         var publication = Publication(message, publisher: session.number)
         return message.withBytes { topic, payload in
             admit(&publication, topic: topic, payload: payload, from: session)
@@ -47,6 +46,7 @@ extension Broker {
         payload: RawSpan,
         from session: Session
     ) -> ReasonCode {
+        guard Int(publication.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         if topic.isSystemTopic { return .notAuthorized }
         if limits.publishRate > 0, !session.mayPublish(at: now, rate: limits.publishRate) { return .messageRateTooHigh }
         if limits.validatesPayloadFormat, publication.isMislabelled(payload) { return .payloadFormatInvalid }

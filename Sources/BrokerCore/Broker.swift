@@ -73,6 +73,9 @@ package final class Broker {
         recover()
     }
 
+    /// Virtual connections that have a session, all protocols together.
+    package var connectedClients: Int { connectedCount }
+
     deinit {
         // Subscriptions, their sessions and the lists they are in hold each other.
         for session in sessions.values {

@@ -1,10 +1,10 @@
 import FoundationEssentials
 import HTTPTypes
 import MQTTCodec
-import NIOCore
+package import NIOCore
 
 /// A message as JSON: `{"topic": …, "payload": …, "payload_encoding": …, "qos": …, "retain": …, "properties": …}`.
-struct PublishEnvelope: Decodable {
+package struct PublishEnvelope: Decodable {
     enum PayloadEncoding: String, Codable {
         /// The payload is the string's UTF-8.
         case plain
@@ -30,7 +30,7 @@ struct PublishEnvelope: Decodable {
     /// The MQTT 5 properties of a message, in JSON both ways.
     struct Properties: Codable, Equatable {
         var payloadFormatIndicator: Int?
-        var messageExpiryInterval: UInt32?
+        var messageExpiryInterval: Int?
         var responseTopic: String?
         var correlationData: String?
         var correlationDataEncoding: PayloadEncoding?
@@ -52,7 +52,7 @@ struct PublishEnvelope: Decodable {
     ///
     /// - Returns: the messages, and whether they came as an array.
     /// - Throws: 400 when it is no JSON, 413 when the batch is too long, 422 when the JSON is no message.
-    static func read(
+    package static func read(
         _ body: ByteBuffer,
         maximumBatch: Int
     ) throws(Problem) -> (messages: [PublishRequest], isBatch: Bool) {
@@ -171,7 +171,12 @@ extension PublishEnvelope.Properties {
         case 1: properties.payloadFormatIndicator = true
         default: throw .unprocessable("payload_format_indicator must be 0 or 1", .malformedPacket)
         }
-        properties.messageExpiryInterval = messageExpiryInterval
+        if let messageExpiryInterval {
+            guard let seconds = UInt32(exactly: messageExpiryInterval) else {
+                throw .unprocessable("message_expiry_interval must be 0 to 4294967295", .malformedPacket)
+            }
+            properties.messageExpiryInterval = seconds
+        }
         if let responseTopic { properties.responseTopic = try TopicPath.name(responseTopic).string }
         if let correlationData {
             properties.correlationData = try PublishEnvelope.bytes(
@@ -189,7 +194,7 @@ extension PublishEnvelope.Properties {
     init?(_ properties: PublishProperties?, remainingExpiryInterval: UInt32?) {
         self.init()
         payloadFormatIndicator = properties?.payloadFormatIndicator.map { $0 ? 1 : 0 }
-        messageExpiryInterval = remainingExpiryInterval
+        messageExpiryInterval = remainingExpiryInterval.map(Int.init)
         responseTopic = properties?.responseTopic
         if let bytes = properties?.correlationData {
             let isText = bytes.isUTF8

@@ -1,19 +1,19 @@
-import HTTPTypes
-import MQTTCodec
-import NIOCore
+package import HTTPTypes
+package import MQTTCodec
+package import NIOCore
 
 /// One message to be published.
-struct PublishRequest: Sendable {
-    let topic: TopicName
-    let payload: ByteBuffer
-    let qos: QoS
-    let retain: Bool
+package struct PublishRequest: Sendable {
+    package let topic: TopicName
+    package let payload: ByteBuffer
+    package let qos: QoS
+    package let retain: Bool
     /// nil when it has none.
-    let properties: PublishProperties?
+    package let properties: PublishProperties?
 }
 
 /// How a raw body is to be published, as query and header fields say.
-struct PublishOptions: Sendable {
+package struct PublishOptions: Sendable {
     /// `key=value`; may be given many times.
     static let userPropertyField = "X-MQTT-User-Property"
 
@@ -22,7 +22,7 @@ struct PublishOptions: Sendable {
     var properties = PublishProperties()
 
     /// - Throws: 400 when the query or a field can't be understood.
-    init(_ query: Query, _ fields: HTTPFields) throws(Problem) {
+    package init(_ query: Query, _ fields: HTTPFields) throws(Problem) {
         qos = try query.qos() ?? .atMostOnce
         retain = try query.flag("retain") ?? false
         properties.messageExpiryInterval = try query.integer("expiry", in: 0...Int(UInt32.max)).map(UInt32.init)
@@ -48,7 +48,7 @@ struct PublishOptions: Sendable {
     /// Puts a body to it.
     ///
     /// - Throws: 413 or 422 when MQTT has no room for it.
-    func request(topic: TopicName, payload: ByteBuffer) throws(Problem) -> PublishRequest {
+    package func request(topic: TopicName, payload: ByteBuffer) throws(Problem) -> PublishRequest {
         var properties = properties
         if let contentType = properties.contentType, MediaType(contentType).isText, payload.isUTF8 {
             properties.payloadFormatIndicator = true

@@ -3,14 +3,14 @@ import FoundationEssentials
 import NIOCore
 
 /// User name and password of a request (RFC 7617).
-struct BasicCredentials: Sendable, Hashable {
-    let userName: String
-    let password: [UInt8]
+package struct BasicCredentials: Sendable, Hashable {
+    package let userName: String
+    package let password: [UInt8]
 
     /// - Parameter authorization: the field's value; nil without one.
     /// - Returns: nil when the request carries none.
     /// - Throws: 401 when they are of another scheme or can't be read.
-    static func from(_ authorization: String?) throws(Problem) -> BasicCredentials? {
+    package static func from(_ authorization: String?) throws(Problem) -> BasicCredentials? {
         guard let authorization else { return nil }
         let parts = authorization.split(separator: " ", maxSplits: 1)
         guard parts.count == 2, parts[0].lowercased() == "basic" else {

@@ -1,11 +1,11 @@
 /// A media type (RFC 9110 §8.3.1), as far as the gateway has to understand one.
-struct MediaType: Sendable, Equatable {
+package struct MediaType: Sendable, Equatable {
     /// Type and subtype in lower case: `text/plain`.
-    let essence: String
+    package let essence: String
     /// In lower case; nil when there is none.
-    let charset: String?
+    package let charset: String?
 
-    init(_ value: String) {
+    package init(_ value: String) {
         let parts = value.split(separator: ";", omittingEmptySubsequences: false).map { $0.trimmed.lowercased() }
         essence = parts.first ?? ""
         charset =
@@ -16,10 +16,10 @@ struct MediaType: Sendable, Equatable {
     }
 
     /// Whether it is JSON, or some format made of it.
-    var isJSON: Bool { essence == "application/json" || essence.hasSuffix("+json") }
+    package var isJSON: Bool { essence == "application/json" || essence.hasSuffix("+json") }
 
     /// Whether its bytes are text in UTF-8, unless they say otherwise: the Payload Format Indicator's meaning.
-    var isText: Bool {
+    package var isText: Bool {
         guard charset == nil || charset == "utf-8" || charset == "us-ascii" else { return false }
         return essence.hasPrefix("text/") || isJSON || essence == "application/xml" || essence.hasSuffix("+xml")
             || essence == "application/link-format" || essence == "application/javascript"
@@ -32,7 +32,7 @@ struct MediaType: Sendable, Equatable {
     ///
     /// - Parameter available: in our own order of preference.
     /// - Returns: nil when the client takes none of them.
-    static func negotiate(_ accept: [String], _ available: [String]) -> String? {
+    package static func negotiate(_ accept: [String], _ available: [String]) -> String? {
         let ranges = accept.flatMap { $0.split(separator: ",") }.map { AcceptedRange($0) }
         guard !ranges.isEmpty else { return available.first }
         var best: (type: String, quality: Double)?

@@ -1,11 +1,13 @@
-import MQTTCodec
+package import MQTTCodec
 
-/// The parameters of a query, decoded once (`name=value&…`). Names not known are left alone.
-struct Query: Sendable {
+/// The parameters of a query, `name=value&…`, decoded once.
+///
+/// Names not known are left alone.
+package struct Query: Sendable {
     private var items: [(name: String, value: [UInt8])] = []
 
     /// - Throws: 400 when it can't be decoded.
-    init(_ query: String?) throws(Problem) {
+    package init(_ query: String?) throws(Problem) {
         guard let query else { return }
         for item in query.split(separator: "&") {
             let mark = item.firstIndex(of: "=") ?? item.endIndex
@@ -19,7 +21,7 @@ struct Query: Sendable {
     /// The value of a parameter that can be given once, as bytes.
     ///
     /// - Throws: 400 when it is given twice.
-    func bytes(_ name: String) throws(Problem) -> [UInt8]? {
+    package func bytes(_ name: String) throws(Problem) -> [UInt8]? {
         var found: [UInt8]?
         for item in items where item.name == name {
             guard found == nil else { throw .badRequest("\(name) is given twice") }
@@ -31,7 +33,7 @@ struct Query: Sendable {
     /// The value of a parameter that can be given once.
     ///
     /// - Throws: 400 when it is given twice, or not UTF-8.
-    func string(_ name: String) throws(Problem) -> String? {
+    package func string(_ name: String) throws(Problem) -> String? {
         guard let bytes = try bytes(name) else { return nil }
         return try text(bytes, name)
     }
@@ -39,7 +41,7 @@ struct Query: Sendable {
     /// All values of a parameter, in order.
     ///
     /// - Throws: 400 when one is not UTF-8.
-    func strings(_ name: String) throws(Problem) -> [String] {
+    package func strings(_ name: String) throws(Problem) -> [String] {
         var values: [String] = []
         for item in items where item.name == name { values.append(try text(item.value, name)) }
         return values
@@ -48,7 +50,7 @@ struct Query: Sendable {
     /// A whole number.
     ///
     /// - Throws: 400 when it is none, or not in the range.
-    func integer(_ name: String, in range: ClosedRange<Int>) throws(Problem) -> Int? {
+    package func integer(_ name: String, in range: ClosedRange<Int>) throws(Problem) -> Int? {
         guard let text = try string(name) else { return nil }
         guard let value = Int(text), range.contains(value) else {
             throw .badRequest("\(name) must be a number from \(range.lowerBound) to \(range.upperBound)")
@@ -59,7 +61,7 @@ struct Query: Sendable {
     /// A switch: `1`, `true`, or the bare name; `0` or `false`.
     ///
     /// - Throws: 400 when it is something else.
-    func flag(_ name: String) throws(Problem) -> Bool? {
+    package func flag(_ name: String) throws(Problem) -> Bool? {
         switch try string(name) {
         case nil: return nil
         case "1", "true", "": return true
@@ -71,7 +73,7 @@ struct Query: Sendable {
     /// A Quality of Service.
     ///
     /// - Throws: 400 when it is none.
-    func qos() throws(Problem) -> QoS? {
+    package func qos() throws(Problem) -> QoS? {
         try integer("qos", in: 0...2).flatMap { QoS(rawValue: UInt8($0)) }
     }
 

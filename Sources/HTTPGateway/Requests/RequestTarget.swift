@@ -1,12 +1,12 @@
 /// The target of a request, taken apart and not decoded (RFC 9112 §3.2).
-struct RequestTarget: Sendable, Equatable {
+package struct RequestTarget: Sendable, Equatable {
     /// As it came: an encoded slash is not a slash, and two slashes are two.
-    let path: String
+    package let path: String
     /// Without the question mark; nil when there is none.
-    let query: String?
+    package let query: String?
 
     /// Takes a target in origin form, or in the absolute form that is sent to proxies.
-    init(_ target: String) {
+    package init(_ target: String) {
         var rest = target[...]
         for scheme in ["http://", "https://"] where rest.lowercased().hasPrefix(scheme) {
             let authority = rest.dropFirst(scheme.count)
@@ -24,12 +24,14 @@ struct RequestTarget: Sendable, Equatable {
     }
 }
 
-/// Percent-encoding (RFC 3986 §2.1). A `+` is a `+`: Topic Filters are full of them.
-enum PercentEncoding {
+/// Percent-encoding (RFC 3986 §2.1).
+///
+/// A `+` is a `+`: Topic Filters are full of them.
+package enum PercentEncoding {
     /// Decodes once.
     ///
     /// - Returns: the bytes; nil when a `%` is not followed by two hexadecimal digits.
-    static func decode(_ text: some StringProtocol) -> [UInt8]? {
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.utf8.count)
         var iterator = text.utf8.makeIterator()

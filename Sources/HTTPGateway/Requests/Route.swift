@@ -1,5 +1,5 @@
 /// What a path names.
-enum Route: Sendable, Equatable {
+package enum Route: Sendable, Equatable {
     /// Publishes; the topic is in the query or in the body.
     case publish
     /// A topic's retained message, and its place to publish to. The path is as it came.
@@ -12,7 +12,7 @@ enum Route: Sendable, Equatable {
     private static let topicPrefix = "/v1/topics/"
 
     /// - Returns: nil for a path that names nothing.
-    init?(path: String, webSocketPath: String) {
+    package init?(path: String, webSocketPath: String) {
         switch path {
         case webSocketPath: self = .webSocket
         case "/publish", "/v1/publish": self = .publish
@@ -24,7 +24,7 @@ enum Route: Sendable, Equatable {
     }
 
     /// The methods it has, as Allow names them.
-    var methods: [String] {
+    package var methods: [String] {
         switch self {
         case .publish: ["POST", "OPTIONS"]
         case .topic: ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]

@@ -1,10 +1,10 @@
-import MQTTCodec
+package import MQTTCodec
 
 /// A topic as the rest of a path: one segment is one topic level, decoded exactly once; empty levels are legal.
-enum TopicPath {
+package enum TopicPath {
     /// - Parameter path: what follows `/v1/topics/`, as it came.
     /// - Throws: 400 when a segment is not decodable, or would be more than one level.
-    static func topic(_ path: some StringProtocol) throws(Problem) -> TopicName {
+    package static func topic(_ path: some StringProtocol) throws(Problem) -> TopicName {
         var levels: [String] = []
         for segment in path.split(separator: "/", omittingEmptySubsequences: false) {
             guard let bytes = PercentEncoding.decode(segment) else {

@@ -2,7 +2,7 @@ import FoundationEssentials
 import Synchronization
 
 /// Dates as HTTP writes them (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-enum HTTPDate {
+package enum HTTPDate {
     private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
     private static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -19,7 +19,7 @@ enum HTTPDate {
     }
 
     /// - Parameter second: since 1970, not before it.
-    static func text(_ second: Int) -> String {
+    package static func text(_ second: Int) -> String {
         let day = second / 86_400
         let (year, month, date) = civil(day)
         let time = second % 86_400

@@ -1,19 +1,19 @@
 import FoundationEssentials
-import HTTPTypes
-import MQTTCodec
-import NIOCore
+package import HTTPTypes
+package import MQTTCodec
+package import NIOCore
 import NIOHTTP1
 
 /// Why a request was not served (RFC 9457), with the MQTT Reason Code nearest to it.
-struct Problem: Error, Sendable, Equatable {
+package struct Problem: Error, Sendable, Equatable {
     static let contentType = "application/problem+json"
 
-    let status: HTTPResponse.Status
-    let reasonCode: ReasonCode
+    package let status: HTTPResponse.Status
+    package let reasonCode: ReasonCode
     /// What is wrong with this request, for people.
-    let detail: String
-    /// What else the status asks for: Allow, Retry-After …
-    var headers = HTTPFields()
+    package let detail: String
+    /// What else the status asks for: Allow, Retry-After and such.
+    package var headers = HTTPFields()
 
     init(_ status: HTTPResponse.Status, _ reasonCode: ReasonCode, _ detail: String, headers: HTTPFields = [:]) {
         self.status = status
@@ -22,8 +22,10 @@ struct Problem: Error, Sendable, Equatable {
         self.headers = headers
     }
 
-    /// The body. Its `type` is `about:blank`, which RFC 9457 §4.2.1 lets us leave out.
-    var json: ByteBuffer {
+    /// The body.
+    ///
+    /// Its `type` is `about:blank`, which RFC 9457 §4.2.1 lets us leave out.
+    package var json: ByteBuffer {
         JSON.encode(
             Body(
                 title: status.reasonPhrase,
@@ -130,7 +132,7 @@ extension Problem {
     /// What the core refused.
     ///
     /// - Parameter hasCredentials: whether the client has said who it is; a stranger is asked to.
-    init(_ reasonCode: ReasonCode, hasCredentials: Bool = true, detail: String? = nil) {
+    package init(_ reasonCode: ReasonCode, hasCredentials: Bool = true, detail: String? = nil) {
         let detail = detail ?? reasonCode.name
         switch reasonCode {
         case .badUserNameOrPassword, .badAuthenticationMethod:

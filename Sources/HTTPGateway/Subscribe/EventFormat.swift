@@ -1,9 +1,9 @@
-import BrokerCore
-import MQTTCodec
-import NIOCore
+package import BrokerCore
+package import MQTTCodec
+package import NIOCore
 
 /// How a stream of messages is written.
-enum EventFormat: Sendable, CaseIterable {
+package enum EventFormat: Sendable, CaseIterable {
     /// The HTML standard's text/event-stream.
     case serverSentEvents
     /// One JSON object a line; an empty line has no meaning.
@@ -12,7 +12,7 @@ enum EventFormat: Sendable, CaseIterable {
     /// Milliseconds a browser waits before it reconnects.
     private static let retry = 2_000
 
-    var mediaType: String {
+    package var mediaType: String {
         switch self {
         case .serverSentEvents: "text/event-stream"
         case .jsonLines: "application/x-ndjson"
@@ -22,7 +22,7 @@ enum EventFormat: Sendable, CaseIterable {
     /// What a stream begins with.
     ///
     /// - Parameter isReset: the client named a last event that is not of this session: what it has missed is unknown.
-    func opening(isReset: Bool) -> ByteBuffer {
+    package func opening(isReset: Bool) -> ByteBuffer {
         var buffer = ByteBuffer()
         if self == .serverSentEvents { buffer.writeString("retry: \(Self.retry)\n\n") }
         if isReset { write(Notice(event: "reset", reason: nil), to: &buffer) }
@@ -30,7 +30,7 @@ enum EventFormat: Sendable, CaseIterable {
     }
 
     /// Appends a message.
-    func write(_ delivery: Delivery, epoch: String, at now: NIODeadline, to buffer: inout ByteBuffer) {
+    package func write(_ delivery: Delivery, epoch: String, at now: NIODeadline, to buffer: inout ByteBuffer) {
         let id = EventID(epoch: epoch, sequence: delivery.sequence)
         switch self {
         case .serverSentEvents:
@@ -44,7 +44,7 @@ enum EventFormat: Sendable, CaseIterable {
     }
 
     /// What keeps a silent stream open.
-    var heartbeat: ByteBuffer {
+    package var heartbeat: ByteBuffer {
         switch self {
         case .serverSentEvents: ByteBuffer(string: ":\n\n")
         case .jsonLines: ByteBuffer(string: "\n")
@@ -52,7 +52,7 @@ enum EventFormat: Sendable, CaseIterable {
     }
 
     /// The last words to a client whose connection the broker has ended.
-    func closing(_ reason: ReasonCode) -> ByteBuffer {
+    package func closing(_ reason: ReasonCode) -> ByteBuffer {
         var buffer = ByteBuffer()
         let event = reason == .sessionTakenOver ? "takeover" : "disconnect"
         write(Notice(event: event, reason: reason), to: &buffer)

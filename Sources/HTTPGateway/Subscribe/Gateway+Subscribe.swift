@@ -44,7 +44,9 @@ extension Gateway {
         .with("X-Accel-Buffering", "no")
     }
 
-    /// A poll of a persistent session: it connects, takes what there is, and disconnects. The cursor acknowledges.
+    /// A poll of a persistent session: it connects, takes what there is, and disconnects.
+    ///
+    /// The cursor acknowledges.
     private func pollSession(
         _ request: SubscribeRequest,
         _ poll: SubscribeRequest.LongPoll,

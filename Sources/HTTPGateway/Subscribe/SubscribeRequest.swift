@@ -1,22 +1,22 @@
-import HTTPTypes
-import MQTTCodec
+package import HTTPTypes
+package import MQTTCodec
 
 /// What a client wants to hear of, and how.
-struct SubscribeRequest: Sendable {
+package struct SubscribeRequest: Sendable {
     /// How the messages are written.
-    enum Form: Sendable, Equatable {
+    package enum Form: Sendable, Equatable {
         /// A response without an end.
         case stream(EventFormat)
         case longPoll(LongPoll)
     }
 
-    struct LongPoll: Sendable, Equatable {
+    package struct LongPoll: Sendable, Equatable {
         /// Seconds to wait for a first message.
-        let wait: Int
+        package let wait: Int
         /// Messages to answer with, at most.
-        let maximum: Int
+        package let maximum: Int
         /// Where the last answer ended; nil on the first poll.
-        let cursor: EventID?
+        package let cursor: EventID?
     }
 
     /// Seconds a persistent session lasts when the client doesn't say.
@@ -26,17 +26,17 @@ struct SubscribeRequest: Sendable {
     private static let maximumOfMaximum = 1_000
 
     /// Empty when a former session, or a long-poll, goes on.
-    let subscriptions: [Subscribe.Subscription]
+    package let subscriptions: [Subscribe.Subscription]
     /// Whether the session outlives the connection, and a former one goes on.
-    let isPersistent: Bool
+    package let isPersistent: Bool
     /// Seconds.
-    let sessionExpiryInterval: UInt32
+    package let sessionExpiryInterval: UInt32
     /// The last delivery the client has.
-    let lastEventID: EventID?
-    let form: Form
+    package let lastEventID: EventID?
+    package let form: Form
 
     /// - Throws: 400 when the query can't be understood, 406 when the client takes no format we have.
-    init(_ query: Query, _ fields: HTTPFields, maximumWait: Int) throws(Problem) {
+    package init(_ query: Query, _ fields: HTTPFields, maximumWait: Int) throws(Problem) {
         isPersistent = try query.flag("clean") == false
         let clientID = try query.string("clientid") ?? ""
         guard !isPersistent || !clientID.isEmpty else {

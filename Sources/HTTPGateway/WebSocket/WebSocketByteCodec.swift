@@ -1,15 +1,15 @@
-import NIOCore
+package import NIOCore
 
 /// Makes a stream of bytes of a WebSocket, for the MQTT handler above it: unmasked payload up, one binary frame round
 /// each buffer down.
 ///
 /// Pings are answered, and the close handshake is kept, here. Closing the channel from above sends a close frame first
 /// and waits a moment for the peer's.
-final class WebSocketByteCodec: ChannelDuplexHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-    typealias OutboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
+package final class WebSocketByteCodec: ChannelDuplexHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias InboundOut = ByteBuffer
+    package typealias OutboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
 
     private enum State {
         case open
@@ -32,11 +32,11 @@ final class WebSocketByteCodec: ChannelDuplexHandler {
     private var unansweredPing: ByteBuffer?
 
     /// - Parameter maximumMessageSize: bytes of a message, all its frames together.
-    init(maximumMessageSize: Int) { reader = WebSocketFrameReader(maximumMessageSize: maximumMessageSize) }
+    package init(maximumMessageSize: Int) { reader = WebSocketFrameReader(maximumMessageSize: maximumMessageSize) }
 
     // MARK: In
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard state != .closed else { return }
         var input = unwrapInboundIn(data)
         var output = context.channel.allocator.buffer(capacity: input.readableBytes)
@@ -58,7 +58,7 @@ final class WebSocketByteCodec: ChannelDuplexHandler {
         if case .close(let code) = ending { closeReceived(context, code) }
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable, let ping = unansweredPing.take() {
             answer(context, ping)
             context.flush()
@@ -66,7 +66,7 @@ final class WebSocketByteCodec: ChannelDuplexHandler {
         context.fireChannelWritabilityChanged()
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case is ChannelShouldQuiesceEvent:
             closing = .goingAway
@@ -93,7 +93,7 @@ final class WebSocketByteCodec: ChannelDuplexHandler {
 
     // MARK: Out
 
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+    package func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         let payload = unwrapOutboundIn(data)
         // An empty buffer is somebody's wish to know what has been flushed.
         guard payload.readableBytes > 0 else { return context.write(data, promise: promise) }
@@ -104,7 +104,7 @@ final class WebSocketByteCodec: ChannelDuplexHandler {
         writeFrame(context, .binary, payload, promise: promise)
     }
 
-    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+    package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
         guard state == .open, context.channel.isActive else {
             state = .closed
             return context.close(mode: .all, promise: promise)
@@ -127,7 +127,9 @@ final class WebSocketByteCodec: ChannelDuplexHandler {
         writeClose(context, code).whenComplete { _ in channel.close(promise: nil) }
     }
 
-    /// Tells the peer and stops sending. What it still sends is read and thrown away for a moment: closing with unread
+    /// Tells the peer and stops sending.
+    ///
+    /// What it still sends is read and thrown away for a moment: closing with unread
     /// bytes would take our last frame with it.
     private func fail(_ context: ChannelHandlerContext, _ failure: WebSocketFailure) {
         let channel = context.channel

@@ -1,14 +1,14 @@
 /// Why a WebSocket connection ends, with the status code of the close frame (RFC 6455 §7.4.1).
-struct WebSocketFailure: Error, Sendable, Equatable {
-    let code: UInt16
+package struct WebSocketFailure: Error, Sendable, Equatable {
+    package let code: UInt16
 
-    static let normal = WebSocketFailure(code: 1_000)
-    static let goingAway = WebSocketFailure(code: 1_001)
-    static let protocolError = WebSocketFailure(code: 1_002)
+    package static let normal = WebSocketFailure(code: 1_000)
+    package static let goingAway = WebSocketFailure(code: 1_001)
+    package static let protocolError = WebSocketFailure(code: 1_002)
     /// Text, where MQTT is binary [MQTT-6.0.0-1].
-    static let unacceptable = WebSocketFailure(code: 1_003)
-    static let notUTF8 = WebSocketFailure(code: 1_007)
-    static let messageTooLarge = WebSocketFailure(code: 1_009)
+    package static let unacceptable = WebSocketFailure(code: 1_003)
+    package static let notUTF8 = WebSocketFailure(code: 1_007)
+    package static let messageTooLarge = WebSocketFailure(code: 1_009)
 
     /// Whether a peer may send it: neither reserved nor for use inside one end only.
     static func isValid(_ code: UInt16) -> Bool {

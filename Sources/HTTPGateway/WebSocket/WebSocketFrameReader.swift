@@ -1,12 +1,12 @@
-import NIOCore
+package import NIOCore
 
 /// Reads a client's frames (RFC 6455 §5) and takes the masking off.
 ///
 /// The payload of data frames is handed on as it comes, since MQTT packets know no frames: neither a frame nor a message
 /// is ever gathered. Only a control frame is, 125 bytes at most.
-struct WebSocketFrameReader {
+package struct WebSocketFrameReader {
     /// A control frame that has come.
-    enum Control: Equatable {
+    package enum Control: Equatable {
         case ping(ByteBuffer)
         case pong
         /// What the peer closes with; nil when it doesn't say.
@@ -41,14 +41,17 @@ struct WebSocketFrameReader {
     /// Bytes of the fragmented message that is under way; nil between messages.
     private var messageSize: Int?
 
-    init(maximumMessageSize: Int) { self.maximumMessageSize = maximumMessageSize }
+    package init(maximumMessageSize: Int) { self.maximumMessageSize = maximumMessageSize }
 
     /// Reads until a control frame has come or the input is used up.
     ///
     /// - Parameter output: the payload of data frames is appended to it.
     /// - Returns: nil when the input is used up.
     /// - Throws: what the peer did wrong; nothing can be read after that.
-    mutating func read(_ input: inout ByteBuffer, into output: inout ByteBuffer) throws(WebSocketFailure) -> Control? {
+    package mutating func read(
+        _ input: inout ByteBuffer,
+        into output: inout ByteBuffer
+    ) throws(WebSocketFailure) -> Control? {
         while true {
             if frame == nil {
                 guard try readHeader(&input) else { return nil }

@@ -1,14 +1,14 @@
-import NIOHTTP1
+package import NIOHTTP1
 
 /// Decides whether a request becomes an MQTT connection over WebSocket (RFC 6455 §4.2.1, MQTT 5.0 §6).
-struct WebSocketHandshake: Sendable {
+package struct WebSocketHandshake: Sendable {
     /// The subprotocols served [MQTT-6.0.0-3]; `mqttv3.1` is what old clients say and means the same bytes.
     static let subprotocols = ["mqtt", "mqttv3.1"]
 
     let path: String
     let origins: OriginPolicy
 
-    init(path: String, allowedOrigins: [String]) {
+    package init(path: String, allowedOrigins: [String]) {
         self.path = path
         origins = OriginPolicy(allowed: allowedOrigins)
     }
@@ -21,7 +21,7 @@ struct WebSocketHandshake: Sendable {
     /// The answer to a request for the WebSocket.
     ///
     /// - Returns: the subprotocol to name, or why there is none.
-    func decide(_ head: HTTPRequestHead) -> Result<String, Problem> {
+    package func decide(_ head: HTTPRequestHead) -> Result<String, Problem> {
         let headers = head.headers
         guard head.method == .GET else { return .failure(.methodNotAllowed(["GET"])) }
         guard headers[canonicalForm: "Upgrade"].contains(where: { $0.lowercased() == "websocket" }),

@@ -1,0 +1,180 @@
+import BrokerCore
+import HTTPGateway
+import Logging
+import MQTTCodec
+import NIOCore
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct ConnectionTests {
+    @Test(
+        "what is no HTTP request is answered and closed",
+        arguments: [
+            ("nonsense\r\n\r\n", 400), ("GET /a HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n", 400),
+            ("POST /publish?topic=a HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
+        ]
+    )
+    func malformed(text: String, status: Int) async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            try await client.send(text)
+            let answer = Answer(try await client.untilClosed())
+            #expect(answer.status == status)
+            #expect(answer.fields["content-type"] == "application/problem+json")
+        }
+    }
+
+    @Test("a header is bounded")
+    func longHeader() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            try await client.send("GET /a HTTP/1.1\r\nX: \(String(repeating: "x", count: 20_000))\r\n\r\n")
+            #expect(Answer(try await client.untilClosed()).status == 431)
+        }
+    }
+
+    @Test("a body beyond the limit is refused by its length, and without one when there is too much")
+    func largeBodies() async throws {
+        var limits = Limits()
+        limits.maximumPacketSize = 10_000
+        try await TestServer.run(limits: limits) { server in
+            let announced = try await server.connect()
+            try await announced.send("POST /publish?topic=a HTTP/1.1\r\nHost: a\r\nContent-Length: 10001\r\n\r\n")
+            #expect(try await announced.text(containing: "\r\n\r\n{").hasPrefix("HTTP/1.1 413"))
+            let chunked = try await server.connect()
+            try await chunked.send("POST /publish?topic=a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            let chunk = "7d0\r\n\(String(repeating: "x", count: 2_000))\r\n"
+            try await chunked.send(String(repeating: chunk, count: 6))
+            #expect(try await chunked.untilClosed().hasPrefix("HTTP/1.1 413"))
+            try await server.publish("a", String(repeating: "x", count: 10_000))
+        }
+    }
+
+    @Test("a body that breaks off is not published", arguments: [true, false])
+    func brokenOff(isChunked: Bool) async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            let framing = isChunked ? "Transfer-Encoding: chunked" : "Content-Length: 100"
+            let body = isChunked ? "3\r\nabc\r\n" : "abc"
+            try await client.send("PUT /v1/topics/a HTTP/1.1\r\nHost: a\r\n\(framing)\r\n\r\n\(body)")
+            try await client.finish()
+            _ = try await client.untilClosed()
+            #expect(try await server.request("GET", "/v1/topics/a").status == 404)
+        }
+    }
+
+    @Test("a body that takes too long is answered with 408")
+    func slowBody() async throws {
+        try await TestServer.run(configuration: .test { $0.bodyTimeout = .milliseconds(200) }) { server in
+            let client = try await server.connect()
+            try await client.send("PUT /v1/topics/a HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+            #expect(try await client.untilClosed().hasPrefix("HTTP/1.1 408"))
+        }
+    }
+
+    @Test("a client that expects 100 gets it before it sends its body")
+    func expectations() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            try await client.send(
+                "PUT /v1/topics/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+            )
+            #expect(try await client.text(containing: "\r\n\r\n").hasPrefix("HTTP/1.1 100"))
+            try await client.send("abc")
+            try await client.text(containing: "HTTP/1.1 200")
+        }
+    }
+
+    @Test("requests that come together are answered in order")
+    func pipelining() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            let put = "PUT /v1/topics/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
+            try await client.send(
+                put + "1GET /v1/topics/a HTTP/1.1\r\nHost: a\r\n\r\n" + put
+                    + "2GET /v1/topics/a HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n"
+            )
+            let text = try await client.untilClosed()
+            #expect(text.split(separator: "HTTP/1.1 200").count == 4)
+            #expect(text.hasSuffix("\r\n\r\n2"))
+        }
+    }
+
+    @Test("a try to become something we are not is answered as the request it is")
+    func foreignUpgrade() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            try await client.send(
+                "PUT /v1/topics/a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
+                    + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\nabc"
+            )
+            #expect(try await client.untilClosed().hasPrefix("HTTP/1.1 200"))
+            #expect(try await server.request("GET", "/v1/topics/a").body == "abc")
+        }
+    }
+
+    @Test("a connection without a request is closed after a while")
+    func idle() async throws {
+        try await TestServer.run(configuration: .test { $0.idleTimeout = .milliseconds(100) }) { server in
+            let silent = try await server.connect()
+            let slow = try await server.connect()
+            // It may be closed by now.
+            try? await slow.send("GET /a HTTP/1.1\r\nHos")
+            #expect(try await silent.untilClosed().isEmpty)
+            #expect(try await slow.untilClosed().isEmpty)
+        }
+    }
+
+    @Test("an address that can't be had is an error that names it")
+    func addressInUse() async throws {
+        try await TestServer.run { server in
+            let error = await #expect(throws: HTTPListener.ListenFailed.self) {
+                try await HTTPListener(
+                    configuration: .init(host: "127.0.0.1", port: server.port),
+                    core: server.core,
+                    eventLoopGroup: server.eventLoopGroup,
+                    limits: Limits(),
+                    configureMQTT: { _ in },
+                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+                )
+                .run()
+            }
+            #expect(error?.description.contains("127.0.0.1:\(server.port)") == true)
+        }
+    }
+
+    @Test("a graceful stop ends every request and connection promptly")
+    func graceful() async throws {
+        try await TestServer.run(configuration: .test { $0.idleTimeout = .seconds(600) }) { server in
+            let silent = try await server.connect()
+            let kept = try await server.connect()
+            try await kept.send("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await kept.text(containing: "404")
+            let stream = try await server.connect()
+            try await stream.send("GET /v1/subscribe?topic=a HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await stream.text(containing: "retry:")
+            let poll = try await server.connect()
+            try await poll.send(
+                "GET /v1/subscribe?topic=a&wait=60 HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n"
+            )
+            let socket = try await WebSocketClient.open(server)
+            let connected = try await WebSocketClient.open(server)
+            try await connected.send(2, WebSocketClient.bytes(.connect(.init(clientID: "c"))))
+            _ = try await connected.packets(1)
+            // The stream, the session over WebSocket and the poll.
+            try await waitFor(server) { $0.connectedClients == 3 }
+
+            let began = NIODeadline.now()
+            server.stop()
+            #expect(try await silent.untilClosed().isEmpty)
+            _ = try await kept.untilClosed()
+            #expect(
+                try await stream.untilClosed().contains("event: disconnect\ndata: {\"reason\":\"Server shutting down\"")
+            )
+            #expect(try await poll.untilClosed().hasPrefix("HTTP/1.1 503"))
+            #expect(try await socket.frames(.max).first?.payload == [0x03, 0xe9])
+            let last = try await connected.packets(.max).last
+            #expect(last == .disconnect(.init(reasonCode: .serverShuttingDown)))
+            #expect(NIODeadline.now() - began < .seconds(2))
+        }
+    }
+}

@@ -1,0 +1,153 @@
+import HTTPGateway
+import HTTPTypes
+import MQTTCodec
+import NIOCore
+import Testing
+
+@Suite struct RequestParsingTests {
+    @Test("a target is taken apart and not decoded, whichever form it has")
+    func targets() {
+        let plain = RequestTarget("/v1/topics/a%2Fb//c?qos=1&x=%41")
+        #expect(plain.path == "/v1/topics/a%2Fb//c")
+        #expect(plain.query == "qos=1&x=%41")
+        #expect(RequestTarget("/a").query == nil)
+        #expect(RequestTarget("http://host:80/p?q").path == "/p")
+        #expect(RequestTarget("HTTP://host").path == "/")
+        #expect(RequestTarget("http://host?q=1").query == "q=1")
+        #expect(RequestTarget("/p#f?x").path == "/p")
+    }
+
+    @Test(
+        "one path segment is one topic level, decoded once",
+        arguments: [
+            ("a/b", "a/b"), ("a%20b/%C3%BC", "a b/ü"), ("/a", "/a"), ("a//b/", "a//b/"), ("%2541", "%41"),
+            ("a+b".replacing("+", with: "%2D"), "a-b"), ("..", ".."),
+        ]
+    )
+    func topicPaths(path: String, topic: String) throws {
+        #expect(try TopicPath.topic(path).string == topic)
+    }
+
+    @Test(
+        "a path that is no Topic Name is refused with its reason",
+        arguments: ["", "a%2Fb", "a%2fb", "a%", "a%4", "a%zz", "%ff", "a%00", "a/+/b", "a/%23"]
+    )
+    func badTopicPaths(path: String) {
+        let problem = #expect(throws: Problem.self) { try TopicPath.topic(path) }
+        #expect(problem?.status.code == 400)
+        #expect(problem?.reasonCode == .topicNameInvalid)
+    }
+
+    @Test("a query is decoded once, and a plus is a plus")
+    func queries() throws {
+        let query = try Query("topic=a/+/b&topic=c%2F%23&qos=2&retain&name=%C3%BC&empty=&raw=%00%ff")
+        #expect(try query.strings("topic") == ["a/+/b", "c/#"])
+        #expect(try query.qos() == .exactlyOnce)
+        #expect(try query.flag("retain") == true)
+        #expect(try query.flag("absent") == nil)
+        #expect(try query.string("name") == "ü")
+        #expect(try query.string("empty")?.isEmpty == true)
+        #expect(try query.bytes("raw") == [0, 255])
+    }
+
+    @Test("what a parameter can't be is refused", arguments: ["qos=3", "qos=x", "qos=1&qos=1", "qos=%ff", "qos=-1"])
+    func badQueries(text: String) throws {
+        let query = try Query(text)
+        #expect(throws: Problem.self) { try query.qos() }
+    }
+
+    @Test("a query that is not percent-encoded is refused")
+    func undecodable() {
+        #expect(throws: Problem.self) { try Query("a=%g1") }
+        #expect(throws: Problem.self) { try Query("%ff=1") }
+    }
+
+    @Test("Basic credentials may have colons in the password, and any bytes")
+    func credentials() throws {
+        #expect(try BasicCredentials.from(nil) == nil)
+        let credentials = try BasicCredentials.from("Basic dXNlcjpwYTpzcw==")
+        #expect(credentials?.userName == "user")
+        #expect(credentials?.password == Array("pa:ss".utf8))
+        #expect(try BasicCredentials.from("basic dTo=")?.password.isEmpty == true)
+    }
+
+    @Test(
+        "credentials that can't be read are not taken for none",
+        arguments: ["Bearer x", "Basic", "Basic !", "Basic dXNlcg=="]
+    )
+    func badCredentials(authorization: String) {
+        let problem = #expect(throws: Problem.self) { try BasicCredentials.from(authorization) }
+        #expect(problem?.status.code == 401)
+        #expect(problem?.headers[.wwwAuthenticate]?.hasPrefix("Basic ") == true)
+    }
+
+    @Test(
+        "the client's preference decides, ours breaks ties",
+        arguments: [
+            ([], "a/b"), (["*/*"], "a/b"), (["c/d"], "c/d"), (["a/b;q=0.5, c/d"], "c/d"), (["a/b", "c/d"], "a/b"),
+            (["a/*;q=0, */*"], "c/d"), (["C/D ; q=1"], "c/d"), (["x/y"], nil), (["a/b;q=0"], nil),
+        ] as [([String], String?)]
+    )
+    func accept(fields: [String], chosen: String?) {
+        #expect(MediaType.negotiate(fields, ["a/b", "c/d"]) == chosen)
+    }
+
+    @Test("media types know text from bytes")
+    func mediaTypes() {
+        #expect(MediaType("Text/Plain; charset=\"UTF-8\"").isText)
+        #expect(MediaType("application/senml+json").isJSON)
+        #expect(!MediaType("text/plain; charset=iso-8859-1").isText)
+        #expect(!MediaType("image/png").isText)
+    }
+
+    @Test(
+        "dates are written as HTTP writes them",
+        arguments: [
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"), (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"), (4_102_444_799, "Thu, 31 Dec 2099 23:59:59 GMT"),
+        ]
+    )
+    func dates(second: Int, text: String) { #expect(HTTPDate.text(second) == text) }
+
+    @Test("an event identifier is what it was written as, and nothing else is one")
+    func eventIDs() {
+        let id = EventID(epoch: "a-1", sequence: .max)
+        #expect(EventID("\(id)") == id)
+        for text in ["", ".", ".1", "a", "a.", "a.x", "a.-1", "a.18446744073709551616"] {
+            #expect(EventID(text) == nil)
+        }
+    }
+
+    @Test("a persistent subscription needs a Client Identifier")
+    func persistence() throws {
+        #expect(throws: Problem.self) { try SubscribeRequest(Query("topic=a&clean=0"), [:], maximumWait: 60) }
+        #expect(throws: Problem.self) { try SubscribeRequest(Query("topic=a&se=5"), [:], maximumWait: 60) }
+        #expect(throws: Problem.self) { try SubscribeRequest(Query("topic=a/%23/b"), [:], maximumWait: 60) }
+        #expect(throws: Problem.self) { try SubscribeRequest(Query(nil), [:], maximumWait: 60) }
+        let request = try SubscribeRequest(Query("topic=a&clean=0&clientid=c"), [:], maximumWait: 60)
+        #expect(request.isPersistent)
+        #expect(request.sessionExpiryInterval == 3_600)
+        #expect(request.subscriptions.first?.options.retainHandling == .sendIfNew)
+    }
+
+    @Test(
+        "what the core refuses has a status, and its own name",
+        arguments: [
+            (ReasonCode.badUserNameOrPassword, 401), (.notAuthorized, 403), (.topicNameInvalid, 400),
+            (.packetTooLarge, 413),
+            (.qosNotSupported, 422), (.quotaExceeded, 429), (.serverBusy, 503), (.serverShuttingDown, 503),
+            (.sessionTakenOver, 409), (.unspecifiedError, 500),
+        ]
+    )
+    func problems(reason: ReasonCode, status: Int) {
+        let problem = Problem(reason)
+        #expect(problem.status.code == status)
+        #expect(String(buffer: problem.json).contains(#""reason":"\#(reason.name)","reason_code":\#(reason.rawValue)"#))
+    }
+
+    @Test("a stranger who may not connect is asked who he is")
+    func strangers() {
+        #expect(Problem(.notAuthorized, hasCredentials: false).status.code == 401)
+        #expect(Problem(.notAuthorized, hasCredentials: false).headers[.wwwAuthenticate] != nil)
+    }
+}

@@ -1,0 +1,295 @@
+import BrokerCore
+import HTTPGateway
+import NIOCore
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct SubscribeTests {
+    private static let json = ["Accept: application/json"]
+
+    private func stream(_ server: TestServer, _ query: String, _ fields: [String] = []) async throws -> RawClient {
+        let client = try await server.connect()
+        let lines = (["GET /v1/subscribe?\(query) HTTP/1.1", "Host: test"] + fields).joined(separator: "\r\n")
+        try await client.send(lines + "\r\n\r\n")
+        try await client.text(containing: "retry:")
+        return client
+    }
+
+    /// The payloads of a stream's events, in order.
+    private func payloads(_ text: String) -> [String] {
+        lines(text).filter { $0.hasPrefix("data: ") }.compactMap { line in
+            line.split(separator: "\"payload\":\"").last?.split(separator: "\"", omittingEmptySubsequences: false).first
+                .map(String.init)
+        }
+    }
+
+    /// The lines of a stream and of its chunks.
+    private func lines(_ text: String) -> [Substring] { text.split { $0 == "\n" || $0 == "\r\n" } }
+
+    private func identifiers(_ text: String) -> [String] {
+        lines(text).filter { $0.hasPrefix("id: ") }.map { String($0.dropFirst(4)) }
+    }
+
+    private func next(_ answer: Answer) throws -> String {
+        guard let text = answer.body.split(separator: "\"next\":\"").last?.split(separator: "\"").first else {
+            throw Unexpected(answer.text)
+        }
+        return String(text)
+    }
+
+    @Test("a stream has the fields that proxies and browsers need")
+    func fields() async throws {
+        try await TestServer.run { server in
+            let client = try await stream(server, "topic=a", ["Accept: text/event-stream"])
+            let head = Answer(try await client.text(containing: "retry: "))
+            #expect(head.status == 200)
+            #expect(head.fields["content-type"] == "text/event-stream")
+            #expect(head.fields["cache-control"] == "no-store")
+            #expect(head.fields["x-accel-buffering"] == "no")
+        }
+    }
+
+    @Test("messages published back to back come all and in order", arguments: [0, 1, 2])
+    func order(qos: Int) async throws {
+        try await TestServer.run { server in
+            let client = try await stream(server, "topic=s/%23&qos=\(qos)")
+            let publisher = try await server.connect()
+            for number in 0..<10 {
+                try await publisher.send(
+                    "POST /publish?topic=s/\(number)&qos=\(qos) HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n\(number)"
+                )
+            }
+            let text = try await client.text(containing: "data: ", times: 10)
+            #expect(payloads(text) == (0..<10).map(String.init))
+            #expect(Set(identifiers(text)).count == 10)
+        }
+    }
+
+    @Test("a thousand QoS 1 messages pass through a window that is much smaller")
+    func throughput() async throws {
+        try await TestServer.run(configuration: .test { $0.subscriberMessages = 8 }) { server in
+            let client = try await stream(server, "topic=s&qos=1")
+            let messages = (0..<1_000).map { #"{"topic":"s","payload":"\#($0)","qos":1}"# }.joined(separator: ",")
+            #expect(try await server.request("POST", "/publish", body: "[\(messages)]").status == 200)
+            let text = try await client.text(containing: "data: ", times: 1_000)
+            #expect(payloads(text) == (0..<1_000).map(String.init))
+        }
+    }
+
+    @Test("a silent stream says that it lives")
+    func heartbeat() async throws {
+        try await TestServer.run(configuration: .test { $0.heartbeat = .milliseconds(50) }) { server in
+            let client = try await stream(server, "topic=a")
+            try await client.text(containing: ":\n\n", times: 2)
+        }
+    }
+
+    @Test("the subscription of a client that leaves is gone at once")
+    func leaving() async throws {
+        try await TestServer.run { server in
+            let client = try await stream(server, "topic=a")
+            try await waitFor(server) { $0.connectedClients == 1 }
+            try await client.close()
+            try await waitFor(server) { $0.connectedClients == 0 }
+        }
+    }
+
+    @Test("a client that does not read loses QoS 0, keeps QoS 1 in its bounded queue, and slows nobody")
+    func slowReader() async throws {
+        var queue = QueueLimits()
+        queue.messages = 50
+        try await TestServer.run(
+            queue: queue,
+            configuration: .test { configuration in
+                configuration.subscriberMessages = 10
+                configuration.shutdownTimeout = .milliseconds(100)
+            }
+        ) { server in
+            let slow = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
+            try await slow.send("GET /v1/subscribe?topic=s&qos=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            let fast = try await stream(server, "topic=s&qos=0")
+            try await waitFor(server) { $0.connectedClients == 2 }
+            let payload = String(repeating: "x", count: 100_000)
+            for _ in 0..<200 { try await server.publish("s", payload, query: "&qos=1") }
+            try await fast.text(containing: "id: ", times: 200)
+            // Fifty wait and ten are on their way; what fits into the socket has been written.
+            let dropped = await server.onCore { $0.statistics.dropped }
+            #expect(dropped > 50)
+            for _ in 0..<20 { try await server.publish("s", payload) }
+            let droppedThen = await server.onCore { $0.statistics.dropped }
+            #expect(droppedThen >= dropped + 20)
+
+            // What was kept comes, the newest last.
+            try await server.publish("s", "the last", query: "&qos=1")
+            try await slow.startReading()
+            try await slow.text(containing: "the last")
+        }
+    }
+
+    @Test("a client that does not read is disconnected when that is the policy")
+    func slowReaderDisconnected() async throws {
+        var queue = QueueLimits()
+        queue.messages = 5
+        queue.whenFull = .disconnect
+        try await TestServer.run(queue: queue, configuration: .test { $0.subscriberMessages = 5 }) { server in
+            let slow = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
+            try await slow.send("GET /v1/subscribe?topic=s&qos=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await waitFor(server) { $0.connectedClients == 1 }
+            let payload = String(repeating: "x", count: 500_000)
+            for _ in 0..<40 { try await server.publish("s", payload, query: "&qos=1") }
+            try await waitFor(server) { $0.connectedClients == 0 }
+        }
+    }
+
+    @Test("a persistent session resumes after the last event that the client has")
+    func resume() async throws {
+        try await TestServer.run { server in
+            let session = "topic=p&qos=1&clientid=dash&clean=0&se=600"
+            let first = try await stream(server, session)
+            try await server.publish("p", "1", query: "&qos=1")
+            try await server.publish("p", "2", query: "&qos=1")
+            let seen = identifiers(try await first.text(containing: "data: ", times: 2))
+            try await first.close()
+            try await waitFor(server) { $0.connectedClients == 0 }
+            try await server.publish("p", "3", query: "&qos=1")
+
+            let second = try await stream(server, session, ["Last-Event-ID: \(seen[0])"])
+            let text = try await second.text(containing: "data: ", times: 2)
+            #expect(payloads(text) == ["2", "3"])
+            #expect(text.contains(#""dup":true,"payload":"2""#))
+            #expect(!text.contains("event: reset"))
+            #expect(identifiers(text).first == seen[1])
+            try await second.close()
+            try await waitFor(server) { $0.connectedClients == 0 }
+
+            let all = try await stream(server, session, ["Last-Event-ID: \(identifiers(text)[1])"])
+            try await server.publish("p", "4", query: "&qos=1")
+            #expect(payloads(try await all.text(containing: "data: ")) == ["4"])
+        }
+    }
+
+    @Test("a last event that is not of this session brings a reset, never silence")
+    func reset() async throws {
+        try await TestServer.run { server in
+            let client = try await stream(server, "topic=p&clientid=d&clean=0", ["Last-Event-ID: another.7"])
+            try await client.text(containing: "event: reset")
+            let anonymous = try await stream(server, "topic=p&last_event_id=x")
+            try await anonymous.text(containing: "event: reset")
+        }
+    }
+
+    @Test("a newer stream of the same session takes over")
+    func takeover() async throws {
+        try await TestServer.run { server in
+            let first = try await stream(server, "topic=p&clientid=d&clean=0")
+            let second = try await stream(server, "clientid=d&clean=0")
+            #expect(try await first.text(containing: "event: takeover").contains(#""reason_code":142"#))
+            try await server.publish("p", "x")
+            try await second.text(containing: "data: ")
+        }
+    }
+
+    @Test("what was written long ago counts as read, so that a long stream never stalls")
+    func replayWindow() async throws {
+        var limits = Limits()
+        limits.inflightMessages = 10
+        try await TestServer.run(limits: limits) { server in
+            let client = try await stream(server, "topic=p&qos=1&clientid=d&clean=0")
+            for number in 0..<40 { try await server.publish("p", "\(number)", query: "&qos=1") }
+            #expect(payloads(try await client.text(containing: "data: ", times: 40)).last == "39")
+            try await client.close()
+            try await waitFor(server) { $0.connectedClients == 0 }
+            let again = try await stream(server, "topic=p&qos=1&clientid=d&clean=0")
+            // The newest five could be had again.
+            #expect(payloads(try await again.text(containing: "data: ", times: 5)) == (35..<40).map(String.init))
+        }
+    }
+
+    @Test("a long-poll answers when something comes, and the next one acknowledges it")
+    func longPoll() async throws {
+        try await TestServer.run { server in
+            let opened = try await server.request("GET", "/v1/subscribe?topic=a&qos=1&wait=0", Self.json)
+            #expect(opened.status == 200)
+            #expect(opened.body.contains(#""messages":[]"#))
+            let cursor = try next(opened)
+            try await server.publish("a", "1", query: "&qos=1")
+            try await server.publish("a", "2")
+            let first = try await server.request("GET", "/v1/subscribe?cursor=\(cursor)&wait=5", Self.json)
+            #expect(first.body.contains(#""payload":"1""#))
+            let again = try await server.request("GET", "/v1/subscribe?cursor=\(cursor)&wait=5", Self.json)
+            #expect(again.body == first.body)
+
+            let waiting = try await server.connect()
+            try await waiting.send(
+                "GET /v1/subscribe?cursor=\(try next(first))&wait=30 HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n"
+            )
+            try await server.publish("a", "3")
+            let third = try await waiting.text(containing: "\"next\"")
+            #expect(third.contains(#""payload":"3""#))
+            #expect(!third.contains(#""payload":"2""#))
+            let stale = try await server.request("GET", "/v1/subscribe?cursor=\(cursor)", Self.json)
+            #expect(stale.status == 409)
+        }
+    }
+
+    @Test("max bounds a batch, and the rest comes with the next one")
+    func batches() async throws {
+        try await TestServer.run { server in
+            let target = "/v1/subscribe?qos=1&wait=5&max=2"
+            var cursor = try next(
+                try await server.request("GET", "\(target)&topic=a&wait=0".replacing("wait=5&", with: ""), Self.json)
+            )
+            for number in 0..<5 { try await server.publish("a", "\(number)", query: "&qos=1") }
+            for expected in [2, 2, 1] {
+                let answer = try await server.request("GET", "\(target)&cursor=\(cursor)", Self.json)
+                #expect(answer.body.split(separator: "\"payload\"").count - 1 == expected)
+                cursor = try next(answer)
+            }
+        }
+    }
+
+    @Test("a poll nobody comes back to ends its subscription; nobody else can go on with it")
+    func pollTimeout() async throws {
+        let access = AccessTable(["ann": "secret"], allowsAnonymous: true)
+        try await TestServer.run(access: access, configuration: .test { $0.pollTimeout = .milliseconds(300) }) {
+            server in
+            let ann = ["Authorization: Basic YW5uOnNlY3JldA=="]
+            let opened = try await server.request("GET", "/v1/subscribe?topic=ann/a&wait=0", Self.json + ann)
+            let cursor = try next(opened)
+            #expect(try await server.request("GET", "/v1/subscribe?cursor=\(cursor)", Self.json).status == 404)
+            try await waitFor(server) { $0.connectedClients == 0 }
+            let late = try await server.request("GET", "/v1/subscribe?cursor=\(cursor)&wait=0", Self.json + ann)
+            #expect(late.status == 404)
+        }
+    }
+
+    @Test("a persistent session polls with the cursor of its last message")
+    func persistentPoll() async throws {
+        try await TestServer.run { server in
+            let target = "/v1/subscribe?topic=a&qos=1&clientid=c&clean=0&wait=0"
+            let opened = try await server.request("GET", target, Self.json)
+            for number in 0..<3 { try await server.publish("a", "\(number)", query: "&qos=1") }
+            let first = try await server.request("GET", "\(target)&max=2&cursor=\(try next(opened))", Self.json)
+            #expect(first.body.contains(#""payload":"1""#))
+            #expect(!first.body.contains(#""payload":"2""#))
+            let again = try await server.request("GET", "\(target)&max=2&cursor=\(try next(opened))", Self.json)
+            #expect(again.body.contains(#""payload":"0""#))
+            let second = try await server.request("GET", "\(target)&cursor=\(try next(first))", Self.json)
+            #expect(second.body.contains(#""payload":"2""#))
+            #expect(!second.body.contains(#""payload":"1""#))
+            let unknown = try await server.request("GET", "\(target)&cursor=x.1", Self.json)
+            #expect(unknown.body.contains(#""reset":true"#))
+        }
+    }
+
+    @Test("retained messages come first, as for MQTT")
+    func retained() async throws {
+        try await TestServer.run { server in
+            try await server.publish("r/a", "kept", query: "&retain=1")
+            let client = try await stream(server, "topic=r/%2B")
+            let text = try await client.text(containing: "data: ")
+            #expect(text.contains(#""retain":true"#))
+            let poll = try await server.request("GET", "/v1/subscribe?topic=r/%23&wait=0", Self.json)
+            #expect(poll.body.contains("kept"))
+        }
+    }
+}

@@ -1,0 +1,197 @@
+import BrokerCore
+import HTTPGateway
+import Logging
+import MQTTTransport
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import ServiceLifecycleTestKit
+import Synchronization
+
+/// A listener with a core and a broker of its own, on a free port.
+struct TestServer: Sendable {
+    let port: Int
+    let core: CoreLoop
+    let eventLoopGroup: any EventLoopGroup
+    /// Stops the listener gracefully.
+    let stop: @Sendable () -> Void
+
+    /// Runs a server, then the test, then stops the server and waits for it.
+    static func run(
+        limits: Limits = Limits(),
+        queue: QueueLimits = QueueLimits(),
+        access: AccessTable? = nil,
+        configuration: HTTPListener.Configuration = .test { _ in },
+        _ test: @escaping @Sendable (TestServer) async throws -> Void
+    ) async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let broker =
+            access.map { access in
+                Broker(limits: limits, queue: queue, authenticator: access, authorizer: access, now: .now())
+            } ?? Broker(limits: limits, queue: queue, now: .now())
+        let core = CoreLoop(eventLoop: group.next(), broker: broker)
+        let channels = MQTTChannels(core: core, eventLoopGroup: group, limits: limits)
+        let listening = Waiter<Int>()
+        let listener = HTTPListener(
+            configuration: configuration,
+            core: core,
+            eventLoopGroup: group,
+            limits: limits,
+            configureMQTT: { try channels.configure($0, transportProtocol: .websocket) },
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            onListening: { listening.fulfil($0) }
+        )
+        try await testGracefulShutdown { trigger in
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await listener.run() }
+                let port = try await listening.value(within: .seconds(10), on: group.next())
+                do {
+                    try await test(
+                        TestServer(port: port, core: core, eventLoopGroup: group) { trigger.triggerGracefulShutdown() }
+                    )
+                } catch {
+                    trigger.triggerGracefulShutdown()
+                    throw error
+                }
+                trigger.triggerGracefulShutdown()
+                try await tasks.waitForAll()
+            }
+        }
+        try await group.shutdownGracefully()
+    }
+
+    /// A new connection to it.
+    func connect() async throws -> RawClient { try await RawClient.connect(to: port, on: eventLoopGroup) }
+
+    /// One request on a connection of its own.
+    func request(
+        _ method: String,
+        _ target: String,
+        _ fields: [String] = [],
+        body: String? = nil
+    ) async throws -> Answer {
+        let client = try await connect()
+        var head = "\(method) \(target) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+        for field in fields { head += field + "\r\n" }
+        if let body { head += "Content-Length: \(body.utf8.count)\r\n" }
+        try await client.send(head + "\r\n" + (body ?? ""))
+        return Answer(try await client.untilClosed())
+    }
+
+    /// Publishes a message, and expects that it is accepted.
+    func publish(_ topic: String, _ payload: String, query: String = "") async throws {
+        let answer = try await request("POST", "/publish?topic=\(topic)\(query)", body: payload)
+        guard answer.status == 200 else { throw Unexpected(answer.text) }
+    }
+
+    /// Runs something on the core.
+    func onCore<Value: Sendable>(_ work: @escaping @Sendable (Broker) -> Value) async -> Value {
+        await core.perform(work)
+    }
+}
+
+extension HTTPListener.Configuration {
+    /// A free port on loopback, and what a test wants to be otherwise.
+    static func test(_ change: (inout Self) -> Void) -> Self {
+        var configuration = Self(host: "127.0.0.1", port: 0)
+        change(&configuration)
+        return configuration
+    }
+}
+
+/// Something else came than a test can go on with.
+struct Unexpected: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// A response, taken apart.
+struct Answer: Sendable {
+    let text: String
+    let status: Int
+    let fields: [String: String]
+    let body: String
+
+    init(_ text: String) {
+        self.text = text
+        let halves = text.split(separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
+        let lines = (halves.first ?? "").split(separator: "\r\n")
+        status = lines.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        var fields: [String: String] = [:]
+        for line in lines.dropFirst() {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            guard parts.count == 2 else { continue }
+            fields[parts[0].lowercased()] = String(parts[1].drop { $0 == " " })
+        }
+        self.fields = fields
+        body = halves.count == 2 ? String(halves[1]) : ""
+    }
+}
+
+/// A value that somebody waits for, for a time.
+final class Waiter<Value: Sendable>: Sendable {
+    private struct State {
+        var value: Value?
+        var promise: EventLoopPromise<Value>?
+    }
+
+    private let state = Mutex(State())
+
+    func fulfil(_ value: Value) {
+        let promise = state.withLock { state in
+            state.value = value
+            return state.promise
+        }
+        promise?.succeed(value)
+    }
+
+    func value(within time: TimeAmount, on loop: any EventLoop) async throws -> Value {
+        let promise = loop.makePromise(of: Value.self)
+        let value = state.withLock { state in
+            state.promise = promise
+            return state.value
+        }
+        if let value { promise.succeed(value) }
+        let deadline = loop.scheduleTask(in: time) { promise.fail(Unexpected("nothing came")) }
+        defer { deadline.cancel() }
+        return try await promise.futureResult.get()
+    }
+}
+
+/// Users with passwords, and the one topic tree that each of them may use; `open/#` is everybody's.
+final class AccessTable: Authenticator, Authorizer, Sendable {
+    private let passwords: [String: String]
+    private let allowsAnonymous: Bool
+
+    init(_ passwords: [String: String], allowsAnonymous: Bool) {
+        self.passwords = passwords
+        self.allowsAnonymous = allowsAnonymous
+    }
+
+    func authenticate(_ credentials: Credentials) -> Authentication {
+        guard let userName = credentials.userName else {
+            return allowsAnonymous ? .accepted(userName: nil) : .notAuthorized
+        }
+        guard let password = credentials.password, passwords[userName] == String(buffer: password) else {
+            return .badCredentials
+        }
+        return .accepted(userName: userName)
+    }
+
+    func mayPublish(_ topic: String, client: ClientIdentity) -> Bool { isAllowed(topic, client) }
+
+    func maySubscribe(_ filter: String, client: ClientIdentity) -> Bool { isAllowed(filter, client) }
+
+    private func isAllowed(_ topic: String, _ client: ClientIdentity) -> Bool {
+        topic.hasPrefix("open/") || topic.hasPrefix((client.userName ?? "nobody") + "/")
+    }
+}
+
+/// Waits until the broker is as wanted; each look goes through the core's mailbox, so nothing is slept away.
+func waitFor(_ server: TestServer, _ isSo: @escaping @Sendable (Broker) -> Bool) async throws {
+    let deadline = NIODeadline.now() + .seconds(10)
+    while await !server.onCore(isSo) {
+        guard NIODeadline.now() < deadline else { throw Unexpected("the broker is not as it should be") }
+    }
+}

@@ -1,0 +1,173 @@
+import BrokerCore
+import HTTPGateway
+import MQTTCodec
+import NIOCore
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct WebSocketTests {
+    private static let connect = WebSocketClient.bytes(.connect(Connect(clientID: "c")))
+
+    @Test(
+        "[MQTT-6.0.0-4] the answer names exactly one subprotocol, or there is no WebSocket",
+        arguments: [
+            (["mqtt"], 101, "mqtt"), (["mqttv3.1"], 101, "mqttv3.1"), (["x, mqttv3.1, mqtt"], 101, "mqttv3.1"),
+            (["x", "mqtt"], 101, "mqtt"), ([], 400, nil), (["x"], 400, nil),
+        ] as [([String], Int, String?)]
+    )
+    func subprotocols(offered: [String], status: Int, chosen: String?) async throws {
+        try await TestServer.run { server in
+            let answer = try await handshake(server, offered.map { "Sec-WebSocket-Protocol: \($0)" })
+            #expect(answer.status == status)
+            #expect(answer.fields["sec-websocket-protocol"] == chosen)
+            // The example of RFC 6455 §1.3.
+            if status == 101 { #expect(answer.fields["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") }
+        }
+    }
+
+    @Test("pages of other origins are kept out; what is no browser is not asked")
+    func origins() async throws {
+        try await TestServer.run(configuration: .test { $0.allowedOrigins = ["https://dash.example"] }) { server in
+            let mqtt = "Sec-WebSocket-Protocol: mqtt"
+            let ours = try await handshake(server, [mqtt, "Origin: https://dash.example"])
+            #expect(ours.status == 101)
+            let evil = try await handshake(server, [mqtt, "Origin: https://evil.example"])
+            #expect(evil.status == 403)
+            let program = try await handshake(server, [mqtt])
+            #expect(program.status == 101)
+        }
+    }
+
+    @Test(
+        "a handshake that is none is refused",
+        arguments: [
+            (["Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="], 426),
+            (["Sec-WebSocket-Version: 13"], 400), (["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: short"], 400),
+        ]
+    )
+    func badHandshakes(fields: [String], status: Int) async throws {
+        try await TestServer.run { server in
+            let all = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Protocol: mqtt"] + fields
+            let client = try await server.connect()
+            try await client.send("GET /mqtt HTTP/1.1\r\nHost: a\r\n\(all.joined(separator: "\r\n"))\r\n\r\n")
+            #expect(Answer(try await client.untilClosed()).status == status)
+        }
+    }
+
+    @Test("a later request of a connection can't become a WebSocket, and is told so")
+    func laterRequest() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            try await client.send("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await client.text(containing: "\"title\":\"Not Found\"}")
+            let fields = (WebSocketClient.handshake + ["Host: a", "Sec-WebSocket-Protocol: mqtt"])
+            try await client.send("GET /mqtt HTTP/1.1\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")
+            #expect(try await client.untilClosed().contains("HTTP/1.1 426"))
+        }
+    }
+
+    @Test("MQTT goes through: packets may share a frame, or be spread over frames, fragments and single bytes")
+    func packets() async throws {
+        try await TestServer.run { server in
+            let socket = try await WebSocketClient.open(server)
+            let subscribe = WebSocketClient.bytes(
+                .subscribe(Subscribe(packetID: 1, subscriptions: [.init(filter: "t/#")]))
+            )
+            try await socket.send(2, Self.connect + subscribe)
+            #expect(try await socket.packets(2).count == 2)
+
+            let payload = [UInt8](repeating: 7, count: 100_000)
+            let publish = WebSocketClient.bytes(
+                .publish(Publish(topic: try TopicName("t/1"), payload: ByteBuffer(bytes: payload)))
+            )
+            try await socket.send(2, Array(publish[..<1]), isFinal: false)
+            try await socket.send(9, Array("ping".utf8))
+            try await socket.send(0, Array(publish[1..<50_000]), isFinal: false)
+            try await socket.send(0, Array(publish[50_000...]) + [0xc0, 0x00])
+            let packets = try await socket.packets(4)
+            guard case .publish(let received) = packets[2] else { throw Unexpected("\(packets[2])") }
+            #expect(Array(received.payload.readableBytesView) == payload)
+            #expect(packets[3] == .pingresp)
+            let frames = try await socket.frames(1)
+            #expect(frames.contains { $0.opcode == 10 && $0.payload == Array("ping".utf8) })
+
+            var single = WebSocketClient.frame(2, [0xc0, 0x00])
+            while let byte = single.readSlice(length: 1) { try await socket.raw.send(byte) }
+            #expect(try await socket.packets(5).last == .pingresp)
+        }
+    }
+
+    @Test("[MQTT-6.0.0-1] text closes with 1003, what is too long with 1009, what breaks the protocol with 1002")
+    func failures() async throws {
+        var limits = Limits()
+        limits.maximumPacketSize = 1_000
+        try await TestServer.run(limits: limits) { server in
+            let text = try await WebSocketClient.open(server)
+            try await text.send(1, [65])
+            #expect(try await text.frames(1).last?.payload == [0x03, 0xeb])
+            let long = try await WebSocketClient.open(server)
+            try await long.raw.send(ByteBuffer(bytes: [0x82, 0xff, 0, 0, 0, 0, 0x10, 0, 0, 0, 1, 2, 3, 4]))
+            #expect(try await long.frames(1).last?.payload == [0x03, 0xf1])
+            let unmasked = try await WebSocketClient.open(server)
+            try await unmasked.raw.send(ByteBuffer(bytes: [0x82, 0x00]))
+            #expect(try await unmasked.frames(1).last?.payload == [0x03, 0xea])
+            _ = try await text.raw.untilClosed()
+            _ = try await long.raw.untilClosed()
+            _ = try await unmasked.raw.untilClosed()
+        }
+    }
+
+    @Test("Maximum Packet Size is MQTT's to enforce, with its own reason")
+    func packetTooLarge() async throws {
+        var limits = Limits()
+        limits.maximumPacketSize = 1_000
+        try await TestServer.run(limits: limits) { server in
+            let socket = try await WebSocketClient.open(server)
+            try await socket.send(2, Self.connect)
+            _ = try await socket.packets(1)
+            let publish = Publish(topic: try TopicName("t"), payload: ByteBuffer(repeating: 0, count: 2_000))
+            try await socket.send(2, WebSocketClient.bytes(.publish(publish)))
+            #expect(try await socket.packets(2).last == .disconnect(Disconnect(reasonCode: .packetTooLarge)))
+        }
+    }
+
+    @Test("a close frame is answered, and is no DISCONNECT: the will is published")
+    func closing() async throws {
+        try await TestServer.run { server in
+            let socket = try await WebSocketClient.open(server)
+            var connect = Connect(clientID: "w")
+            connect.will = Will(topic: try TopicName("will"), payload: ByteBuffer(string: "gone"), retain: true)
+            try await socket.send(2, WebSocketClient.bytes(.connect(connect)))
+            _ = try await socket.packets(1)
+            try await socket.send(8, [0x03, 0xe8])
+            #expect(try await socket.frames(2).last?.payload == [0x03, 0xe8])
+            _ = try await socket.raw.untilClosed()
+            try await waitFor(server) { $0.connectedClients == 0 }
+            #expect(try await server.request("GET", "/v1/topics/will").body == "gone")
+        }
+    }
+
+    @Test("bytes that come with the handshake are not lost")
+    func earlyBytes() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            let fields = WebSocketClient.handshake + ["Host: a", "Sec-WebSocket-Protocol: mqtt"]
+            var bytes = ByteBuffer(string: "GET /mqtt HTTP/1.1\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")
+            bytes.writeImmutableBuffer(WebSocketClient.frame(2, Self.connect))
+            try await client.send(bytes)
+            let head = "HTTP/1.1 101"
+            let answer = try await client.bytes { bytes, _ in
+                String(decoding: bytes, as: UTF8.self).hasPrefix(head) && bytes.contains(0x82)
+            }
+            #expect(answer.contains(0x20))
+        }
+    }
+
+    private func handshake(_ server: TestServer, _ fields: [String]) async throws -> Answer {
+        let client = try await server.connect()
+        let all = WebSocketClient.handshake + ["Host: a"] + fields
+        try await client.send("GET /mqtt HTTP/1.1\r\n\(all.joined(separator: "\r\n"))\r\n\r\n")
+        let answer = Answer(try await client.text(containing: "\r\n\r\n"))
+        try? await client.close()
+        return answer
+    }
+}
