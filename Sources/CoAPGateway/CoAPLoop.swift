@@ -1,6 +1,4 @@
 import BrokerCore
-import CCoAPShim
-import Glibc
 import NIOCore
 
 /// The thread that serves CoAP: waits, lets the server work on what has come, hands its requests to the core.
@@ -38,7 +36,7 @@ final class CoAPLoop: @unchecked Sendable {
     /// - Returns: whether there could be such a thread.
     func run() async -> Bool {
         await withCheckedContinuation { continuation in
-            let started = Thread.start(name: "coap") {
+            let started = CoAPThread.start(name: "coap") {
                 self.serve()
                 continuation.resume(returning: true)
             }
@@ -110,35 +108,5 @@ final class CoAPLoop: @unchecked Sendable {
 
     private var look: Int {
         server.hasOutstanding || !context.tellsAcknowledgements ? Self.retransmissionLook : Self.idleLook
-    }
-}
-
-/// A POSIX thread: what libcoap wants is one that nobody else uses.
-private enum Thread {
-    private final class Body {
-        let run: @Sendable () -> Void
-
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    static func start(name: String, _ run: @escaping @Sendable () -> Void) -> Bool {
-        let body = Unmanaged.passRetained(Body(run))
-        var thread = pthread_t()
-        let failed = pthread_create(
-            &thread,
-            nil,
-            { argument in
-                if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
-                return nil
-            },
-            body.toOpaque()
-        )
-        guard failed == 0 else {
-            body.release()
-            return false
-        }
-        coap_shim_name_thread(thread, name)
-        pthread_detach(thread)
-        return true
     }
 }

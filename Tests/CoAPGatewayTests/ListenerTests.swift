@@ -1,3 +1,4 @@
+import BrokerCore
 import CoAPGateway
 import MQTTCodec
 import Testing
@@ -74,6 +75,66 @@ import Testing
         let last = try #require(try client?.expect())
         #expect(last.codeText == "5.03")
         #expect(last.text == "Server shutting down")
+    }
+
+    @Test("a listener ends while a notification waits for its acknowledgement and others wait behind it")
+    func shutdownWhileSending() async throws {
+        var client: RawClient?
+        try await withGateway { gateway in
+            let observer = try gateway.client()
+            _ = try observer.ask(observer.confirmable(Method.get, "/ps/a").with(6, []))
+            try await gateway.publish("a", ["1", "2", "3"], qos: .atLeastOnce)
+            #expect(try observer.expect().text == "1")
+            client = observer
+        }
+        #expect(try client?.expect().codeText == "5.03")
+    }
+
+    @Test("an endpoint that was idle for long is disconnected from the broker")
+    func idleTimeout() async throws {
+        var limits = Limits()
+        limits.connections = 1
+        try await withGateway(limits: limits, configuration: .local { $0.idleTimeout = 1 }) { gateway in
+            let first = try gateway.client()
+            #expect(try first.ask(first.confirmable(Method.post, "/ps/a", payload: "x")).codeText == "2.04")
+            let second = try gateway.client()
+            let refused = try second.ask(second.confirmable(Method.post, "/ps/a", payload: "x"))
+            #expect(refused.codeText == "5.03")
+            #expect(refused.integer(14) != nil)
+            #expect(refused.text == "Server busy")
+            let deadline = ContinuousClock.now + .seconds(10)
+            while try second.ask(second.confirmable(Method.post, "/ps/a", payload: "x")).codeText != "2.04" {
+                try #require(ContinuousClock.now < deadline)
+                _ = second.receive(within: 50)
+            }
+        }
+    }
+
+    @Test("the endpoint idle longest gives way when there are many, one that observes does not")
+    func idleEndpoints() async throws {
+        var limits = Limits()
+        // The observer, one more endpoint, and who publishes in the end.
+        limits.connections = 3
+        try await withGateway(limits: limits, configuration: .local { $0.idleEndpoints = 1 }) { gateway in
+            let observer = try gateway.client()
+            #expect(try observer.ask(observer.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
+            for _ in 0..<3 {
+                let client = try gateway.client()
+                #expect(try client.ask(client.confirmable(Method.post, "/ps/b", payload: "x")).codeText == "2.04")
+            }
+            try await gateway.publish("a", ["still there"])
+            #expect(try observer.expect().text == "still there")
+        }
+    }
+
+    @Test("IPv6 is served, and IPv4 through it")
+    func addressFamilies() async throws {
+        var configuration = CoAPListener.Configuration.local()
+        configuration.host = "::"
+        try await withGateway(configuration: configuration) { gateway in
+            let client = try gateway.client()
+            #expect(try client.ask(client.confirmable(Method.post, "/ps/a", payload: "x")).codeText == "2.04")
+        }
     }
 
     @Test("credentials travel in the query, and the lack of them is 4.01")

@@ -1,0 +1,35 @@
+import CCoAPShim
+import Glibc
+
+/// A POSIX thread: what libcoap wants is one that nobody else uses.
+enum CoAPThread {
+    private final class Body {
+        let run: @Sendable () -> Void
+
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    /// Starts one that ends with `run`.
+    ///
+    /// - Returns: whether there could be one.
+    static func start(name: String, _ run: @escaping @Sendable () -> Void) -> Bool {
+        let body = Unmanaged.passRetained(Body(run))
+        var thread = pthread_t()
+        let failed = pthread_create(
+            &thread,
+            nil,
+            { argument in
+                if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+                return nil
+            },
+            body.toOpaque()
+        )
+        guard failed == 0 else {
+            body.release()
+            return false
+        }
+        coap_shim_name_thread(thread, name)
+        pthread_detach(thread)
+        return true
+    }
+}
