@@ -150,7 +150,9 @@ extension Broker {
         return session
     }
 
-    /// A session that nobody can find. It publishes as the registered one of the same client, for No Local.
+    /// A session that nobody can find.
+    ///
+    /// It publishes as the registered one of the same client, for No Local.
     private func makeTransientSession(_ clientID: String, _ userName: String?) -> Session {
         if let registered = sessions[clientID], registered.userName == userName {
             return Session(clientID: clientID, number: registered.number)

@@ -117,6 +117,20 @@ import Testing
         #expect(try client.wasEnded(.quotaExceeded))
     }
 
+    @Test("a connection that has ended is not kept in memory, whoever ended it", arguments: [true, false])
+    func connectionReleased(_ byClient: Bool) throws {
+        weak var connection: VirtualConnection?
+        do {
+            let gateway = SinkClient(test)
+            gateway.connect(ConnectRequest(clientID: "g", sessionExpiryInterval: 1_000, keepAlive: 60))
+            gateway.subscribe("t/+", qos: .atLeastOnce)
+            for _ in 0..<3 { try gateway.publish("t/x", "x", qos: .atLeastOnce) }
+            connection = gateway.connection
+            if byClient { gateway.disconnect() } else { _ = try test.connect("g") }
+        }
+        #expect(connection == nil)
+    }
+
     @Test("a session that has ended keeps no message in memory")
     func givesBack() throws {
         let client = try test.connect("s") { $0.properties.sessionExpiryInterval = 10 }

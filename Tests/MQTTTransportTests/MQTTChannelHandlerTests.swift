@@ -190,6 +190,29 @@ import Testing
         }
     }
 
+    @Test("a connection that has ended is not kept in memory, whoever ended it", arguments: loops, [true, false])
+    func released(_ ownLoop: Bool, _ byClient: Bool) throws {
+        let broker = EmbeddedBroker(ownLoop: ownLoop)
+        weak var handler: MQTTChannelHandler?
+        do {
+            let client = try broker.connect("a") {
+                $0.keepAlive = 60
+                $0.properties.sessionExpiryInterval = 60
+            }
+            try client.subscribe("t/+")
+            try client.feed(client.publish("t/x", "x", qos: .atLeastOnce))
+            broker.run()
+            handler = try client.channel.pipeline.syncOperations.handler(type: MQTTChannelHandler.self)
+            #expect(handler != nil)
+            if byClient { client.channel.close(promise: nil) } else { broker.submit { $0.shutdown() } }
+            broker.run()
+            // The timer that closes what lingers.
+            broker.channelLoop.advanceTime(by: .seconds(1))
+            broker.run()
+        }
+        #expect(handler == nil)
+    }
+
     @Test("stops reading while the core is behind, and reads on when it has caught up")
     func pauses() throws {
         let broker = EmbeddedBroker(ownLoop: true)

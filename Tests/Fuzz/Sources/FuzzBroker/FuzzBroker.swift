@@ -55,7 +55,10 @@ private struct Script {
         case 6: clients[place]?.send(.subscribe(subscribe()))
         case 7: clients[place]?.send(.unsubscribe(Unsubscribe(packetID: packetID(), filters: [filter()])))
         case 8: clients[place]?.send(acknowledgement())
-        case 9: clients[place]?.send(.disconnect(Disconnect(reasonCode: byte() & 1 == 0 ? .success : .disconnectWithWillMessage)))
+        case 9:
+            clients[place]?.send(
+                .disconnect(Disconnect(reasonCode: byte() & 1 == 0 ? .success : .disconnectWithWillMessage))
+            )
         case 10: clients[place]?.feed(raw())
         default: test.flush()
         }
@@ -141,7 +144,10 @@ private struct Script {
 
     private mutating func acknowledgement() -> Packet {
         let kind = byte()
-        let acknowledgement = Acknowledgement(packetID: packetID(), reasonCode: kind & 4 == 0 ? .success : .quotaExceeded)
+        let acknowledgement = Acknowledgement(
+            packetID: packetID(),
+            reasonCode: kind & 4 == 0 ? .success : .quotaExceeded
+        )
         return switch kind & 3 {
         case 0: .puback(acknowledgement)
         case 1: .pubrec(acknowledgement)

@@ -1,7 +1,9 @@
 import MQTTCodec
 import NIOCore
 
-/// Reads arbitrary bytes as packets. The first byte chooses who reads and in which version.
+/// Reads arbitrary bytes as packets.
+///
+/// The first byte chooses who reads and in which version.
 ///
 /// What is read must come back equal when it is written and read again, and `PublishLayout` must agree with `Publish`.
 @_cdecl("LLVMFuzzerTestOneInput")

@@ -28,7 +28,9 @@ let acknowledgement = Acknowledgement(packetID: 1, reasonString: "why", userProp
 let packets: [Packet] = [
     .connect(Connect(clientID: "c", will: will, userName: "u", password: ByteBuffer(string: "p"))),
     .connack(Connack(sessionPresent: true, reasonCode: .success)),
-    .publish(Publish(topic: topic, payload: ByteBuffer(string: "x"), qos: .atLeastOnce, packetID: 1, properties: properties)),
+    .publish(
+        Publish(topic: topic, payload: ByteBuffer(string: "x"), qos: .atLeastOnce, packetID: 1, properties: properties)
+    ),
     .puback(acknowledgement), .pubrec(acknowledgement), .pubrel(acknowledgement), .pubcomp(acknowledgement),
     .subscribe(Subscribe(packetID: 1, subscriptions: [.init(filter: "a/+/#")], subscriptionIdentifier: 3)),
     .suback(Suback(packetID: 1, reasonCodes: [.grantedQoS2, .topicFilterInvalid])),
@@ -54,6 +56,10 @@ func step(_ action: UInt8, _ client: UInt8, _ arguments: UInt8...) -> [UInt8] { 
 
 let connects = step(0, 0, 0x01) + step(0, 1, 0x61) + step(0, 2, 0x82)
 try write(connects + step(6, 0, 0x02, 1, 2) + step(5, 1, 0x21, 1, 1) + step(8, 0, 0, 0), "broker", "publish")
-try write(connects + step(6, 1, 0x01, 0, 4) + step(2, 1) + step(5, 0, 0x22, 0, 2) + step(0, 1, 0x63), "broker", "resume")
+try write(
+    connects + step(6, 1, 0x01, 0, 4) + step(2, 1) + step(5, 0, 0x22, 0, 2) + step(0, 1, 0x63),
+    "broker",
+    "resume"
+)
 try write(connects + step(5, 0, 0x24, 1) + step(6, 2, 0x00, 1, 1) + step(3, 0, 200), "broker", "retained")
 try write(step(0, 0, 0x3d) + step(0, 1, 0x01) + step(2, 0) + step(3, 0, 20) + step(4, 1, 1), "broker", "will")
