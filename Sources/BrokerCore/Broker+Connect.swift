@@ -23,6 +23,9 @@ extension Broker {
         guard connectedCount < limits.connections || sessions[clientID]?.connection != nil else {
             return refuse(connection, .serverBusy, request)
         }
+        guard request.isTransient || sessions[clientID] != nil || sessions.count < limits.sessions else {
+            return refuse(connection, .quotaExceeded, request)
+        }
         if let will = request.will {
             guard Int(will.qos.rawValue) <= limits.maximumQoS else {
                 return refuse(connection, .qosNotSupported, request)
@@ -189,6 +192,6 @@ extension Broker {
         } else if wasPersistent {
             sessionStore.removeSession(session.clientID)
         }
-        return watchKeepAlive(connection, requested: request.keepAlive)
+        return watchKeepAlive(connection, request)
     }
 }

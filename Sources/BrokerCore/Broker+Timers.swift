@@ -86,10 +86,10 @@ extension Broker {
 
     /// Starts the Keep Alive check.
     ///
-    /// - Parameter requested: what the client asked for, seconds; 0 is never.
     /// - Returns: what is in force, seconds (Server Keep Alive, MQTT 5.0 §3.2.2.3.14).
-    func watchKeepAlive(_ connection: VirtualConnection, requested: UInt16) -> UInt16 {
-        let maximum = UInt16(clamping: limits.keepAliveMaximum)
+    func watchKeepAlive(_ connection: VirtualConnection, _ request: ConnectRequest) -> UInt16 {
+        let requested = request.keepAlive
+        let maximum = request.takesServerKeepAlive ? UInt16(clamping: limits.keepAliveMaximum) : .max
         let keepAlive = maximum < .max && (requested == 0 || requested > maximum) ? maximum : requested
         guard keepAlive > 0 else { return 0 }
         // One and a half times the Keep Alive [MQTT-3.1.2-22].

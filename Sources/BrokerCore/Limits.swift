@@ -2,6 +2,8 @@
 package struct Limits: Equatable, Sendable {
     /// Virtual connections at a time, all protocols together.
     package var connections = 100_000
+    /// Sessions, those without a connection included.
+    package var sessions = 1_000_000
     /// Bytes of the largest MQTT packet, and of the largest body a gateway takes [MQTT-3.2.2-15].
     package var maximumPacketSize = 1_048_576
     /// QoS 1 and 2 publishes one client may have unacknowledged, 1 to 65,535 (MQTT 5.0 §3.2.2.3.3).

@@ -54,6 +54,13 @@ package final class PacketStream {
 
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
 
+    /// Appends a packet, unless it is larger than the client takes: it is discarded then [MQTT-3.1.2-25].
+    package func append(_ packet: Packet) {
+        let start = output.writerIndex
+        PacketEncoder.encode(packet, version: version, into: &output)
+        if output.writerIndex - start > maximumPacketSize { output.moveWriterIndex(to: start) }
+    }
+
     /// Appends a packet, or a shorter one where the client takes none as large: Reason String and User Properties are
     /// left out then [MQTT-3.2.2-19], [MQTT-3.14.2-3].
     package func append(_ packet: Packet, otherwise shorter: @autoclosure () -> Packet) {
@@ -61,7 +68,7 @@ package final class PacketStream {
         PacketEncoder.encode(packet, version: version, into: &output)
         guard output.writerIndex - start > maximumPacketSize else { return }
         output.moveWriterIndex(to: start)
-        PacketEncoder.encode(shorter(), version: version, into: &output)
+        append(shorter())
     }
 
     /// Hands the output over, unless the network connection is full.
@@ -70,12 +77,14 @@ package final class PacketStream {
     func flush() -> Int {
         let count = output.readableBytes
         guard isWritable, count > 0 else { return 0 }
-        transport?.write(output)
-        // The transport has usually written by now, and then clearing reuses the memory.
-        if output.capacity > Self.keptCapacity {
-            output = ByteBuffer()
-        } else {
-            output.clear()
+        // Taken out first: a write may tell us that there is room for more, which is appended at once.
+        var leaving = ByteBuffer()
+        swap(&leaving, &output)
+        transport?.write(leaving)
+        if leaving.capacity <= Self.keptCapacity, output.capacity == 0 {
+            // The transport has usually written by now, and then clearing reuses the memory.
+            leaving.clear()
+            output = leaving
         }
         return count
     }

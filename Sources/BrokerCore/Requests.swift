@@ -14,6 +14,8 @@ package struct ConnectRequest: Sendable {
     package var sessionExpiryInterval: UInt32
     /// Seconds; 0 switches the check off.
     package var keepAlive: UInt16
+    /// Whether it can be told another Keep Alive than it asked for; who can't keeps its own.
+    package var takesServerKeepAlive = true
     /// Published when the connection ends without DISCONNECT.
     package var will: Will?
     package var userName: String?

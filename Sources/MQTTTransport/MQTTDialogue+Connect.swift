@@ -66,6 +66,7 @@ extension ConnectRequest {
             receiveMaximum: connect.properties.receiveMaximum ?? .max,
             maximumPacketSize: connect.properties.maximumPacketSize.map(Int.init) ?? .max
         )
+        takesServerKeepAlive = isVersion5
     }
 }
 

@@ -3,7 +3,6 @@ package import Logging
 package import NIOCore
 import NIOPosix
 import ServiceLifecycle
-import Synchronization
 
 /// Listens for MQTT over TCP.
 package struct MQTTListener: Service {
@@ -19,6 +18,9 @@ package struct MQTTListener: Service {
             self.port = port
         }
     }
+
+    /// How long clients may take to read our last words when the server stops.
+    private static let farewell = TimeAmount.seconds(1)
 
     private let configuration: Configuration
     private let channels: MQTTChannels
@@ -58,6 +60,8 @@ package struct MQTTListener: Service {
             server.close(promise: nil)
         }
         core.submit { $0.shutdown() }
+        // Those that have no session are told nothing, and those that don't read our last words get no more time.
+        open.closeAll(in: Self.farewell)
         await open.allClosed()
     }
 
@@ -94,40 +98,4 @@ package struct ListenFailed: Error, CustomStringConvertible {
     package let reason: String
 
     package var description: String { "mqtt: cannot listen on \(address): \(reason)" }
-}
-
-/// Counts open channels, for a shutdown that waits until there are none.
-private final class OpenChannels: Sendable {
-    private struct State {
-        var count = 0
-        var waiting: CheckedContinuation<Void, Never>?
-    }
-
-    private let state = Mutex(State())
-
-    func add(_ channel: any Channel) {
-        state.withLock { $0.count += 1 }
-        channel.closeFuture.whenComplete { _ in self.remove() }
-    }
-
-    func allClosed() async {
-        await withCheckedContinuation { continuation in
-            let isDone = state.withLock { state in
-                guard state.count > 0 else { return true }
-                state.waiting = continuation
-                return false
-            }
-            if isDone { continuation.resume() }
-        }
-    }
-
-    private func remove() {
-        let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
-            state.count -= 1
-            guard state.count == 0 else { return nil }
-            defer { state.waiting = nil }
-            return state.waiting
-        }
-        waiting?.resume()
-    }
 }

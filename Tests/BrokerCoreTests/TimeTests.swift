@@ -70,6 +70,19 @@ import Testing
     }
 
     @Test(
+        "leaves a 3.1.1 client the Keep Alive it asked for, since it can be told no other",
+        arguments: [0, 600] as [UInt16]
+    )
+    func untoldKeepAlive(_ requested: UInt16) throws {
+        let test = TestBroker { $0.keepAliveMaximum = 60 }
+        let client = try test.connect("a", .v3_1_1) { $0.keepAlive = requested }
+        test.advance(seconds: 899)
+        #expect(!client.isClosed)
+        test.advance(seconds: 1)
+        #expect(client.isClosed == (requested > 0))
+    }
+
+    @Test(
         "[MQTT-3.1.4-1] closes a network connection that sends no CONNECT in time",
         arguments: ProtocolVersion.allCases
     )

@@ -36,6 +36,27 @@ struct LifecycleTests {
         }
     }
 
+    @Test func `a connection that has sent nothing does not hold up a shutdown`() async throws {
+        try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
+            let silent = try ClientProcess("python3", ["-uc", Self.silentClient, "\(sluice.mqtt)"])
+            defer { silent.kill() }
+            #expect(try await silent.line() == "connected")
+            sluice.process.terminate()
+            // It would come after the connect timeout, were the shutdown to wait for it.
+            #expect(try await silent.line() == "closed by the server, not for want of CONNECT")
+            #expect(try await sluice.process.exitStatus() == 0)
+        }
+    }
+
+    private static let silentClient = """
+        import socket, sys, time
+        client = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+        start = time.monotonic()
+        print("connected")
+        client.recv(1)
+        print("closed by the server" + (", not for want of CONNECT" if time.monotonic() - start < 8 else ""))
+        """
+
     @Test func `a port that is taken is said in words, and nothing is left running`() async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let second = try ClientProcess(

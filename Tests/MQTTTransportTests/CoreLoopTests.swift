@@ -36,7 +36,7 @@ import Testing
     func perform() async {
         let loop = NIOAsyncTestingEventLoop()
         let core = CoreLoop(eventLoop: loop, broker: Broker(now: .now()))
-        async let received = core.perform { $0.statistics.received }
+        async let received = core.perform { $0.statistics.published }
         // The question may be on its way still; the loop runs until it is answered.
         let answer = Task {
             while !Task.isCancelled {

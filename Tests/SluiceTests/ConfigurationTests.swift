@@ -51,6 +51,7 @@ import Testing
             access: { anonymous: true }
             limits:
               connections: 11
+              sessions: 27
               maximum_packet_size: 1024
               receive_maximum: 12
               inflight_messages: 13
@@ -74,6 +75,7 @@ import Testing
         )
         var limits = Limits()
         limits.connections = 11
+        limits.sessions = 27
         limits.maximumPacketSize = 1_024
         limits.receiveMaximum = 12
         limits.inflightMessages = 13

@@ -113,6 +113,7 @@ extension AccessConfiguration {
 extension Limits {
     fileprivate mutating func read(_ reader: inout MappingReader) {
         reader.integer("connections", in: 1...10_000_000, &connections)
+        reader.integer("sessions", in: 1...100_000_000, &sessions)
         reader.integer("maximum_packet_size", in: 64...268_435_460, &maximumPacketSize)
         reader.integer("receive_maximum", in: 1...65_535, &receiveMaximum)
         reader.integer("inflight_messages", in: 1...65_535, &inflightMessages)

@@ -1,8 +1,8 @@
-import NIOCore
+package import NIOCore
 import Synchronization
 
-/// The open network connections, for a shutdown that waits until there are none and does not wait for ever.
-final class OpenChannels: Sendable {
+/// The open network connections of a listener, for a shutdown that waits until there are none, and not for ever.
+package final class OpenChannels: Sendable {
     private struct State {
         var channels: [ObjectIdentifier: any Channel] = [:]
         var waiting: CheckedContinuation<Void, Never>?
@@ -10,21 +10,25 @@ final class OpenChannels: Sendable {
 
     private let state = Mutex(State())
 
-    func add(_ channel: any Channel) {
+    package init() {}
+
+    /// Remembers a channel until it closes.
+    package func add(_ channel: any Channel) {
         let key = ObjectIdentifier(channel)
         state.withLock { $0.channels[key] = channel }
         channel.closeFuture.whenComplete { _ in self.remove(key) }
     }
 
     /// Closes whatever is still open by then.
-    func closeAll(in delay: TimeAmount) {
+    package func closeAll(in delay: TimeAmount) {
         let open = state.withLock { Array($0.channels.values) }
         for channel in open {
             channel.eventLoop.scheduleTask(in: delay) { channel.close(promise: nil) }
         }
     }
 
-    func allClosed() async {
+    /// Waits until there is none.
+    package func allClosed() async {
         await withCheckedContinuation { continuation in
             let isDone = state.withLock { state in
                 guard !state.channels.isEmpty else { return true }
