@@ -44,6 +44,7 @@ extension CoAPListener.Configuration {
         var configuration = Self(host: "127.0.0.1", port: 0)
         // Nothing is sent again but in tests that ask for it: on a busy machine two seconds are soon over.
         configuration.acknowledgeTimeout = 50_000
+        configuration.separateResponseAfter = 60_000
         change(&configuration)
         return configuration
     }
