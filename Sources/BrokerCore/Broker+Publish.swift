@@ -95,6 +95,7 @@ extension Broker {
         for place in route.destinations.indices {
             let destination = route.destinations[place]
             var qos = destination.qos
+            var retainAsPublished = destination.retainAsPublished
             var identifiers: [UInt32] = []
             if let details = destination.details {
                 identifiers = details.identifiers
@@ -102,6 +103,7 @@ extension Broker {
                 if destination.session.number == publication.publisher {
                     guard let own = details.own else { continue }
                     qos = own.qos
+                    retainAsPublished = own.retainAsPublished
                     identifiers = own.identifiers
                 }
             }
@@ -111,7 +113,7 @@ extension Broker {
                 payload,
                 to: destination.session,
                 qos: min(qos, publication.qos),
-                retain: destination.retainAsPublished && publication.retain,
+                retain: retainAsPublished && publication.retain,
                 identifiers: identifiers
             )
         }
