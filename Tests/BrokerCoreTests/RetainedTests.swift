@@ -200,4 +200,23 @@ import Testing
         try client.subscribe("#") { $0.noLocal = true }
         #expect(try client.texts() == ["y"])
     }
+
+    @Test("[MQTT-3.8.4-5] a filter that stands twice in one SUBSCRIBE gets its retained messages as each asks")
+    func twice() throws {
+        let test = TestBroker()
+        try test.connect("p").publish("t", "x", qos: .exactlyOnce, retain: true)
+        let client = try test.connect("s")
+        client.send(
+            .subscribe(
+                Subscribe(
+                    packetID: 1,
+                    subscriptions: [
+                        .init(filter: "t", options: SubscriptionOptions(qos: .atMostOnce)),
+                        .init(filter: "t", options: SubscriptionOptions(qos: .atLeastOnce)),
+                    ]
+                )
+            )
+        )
+        #expect(try client.messages().map(\.qos) == [.atMostOnce, .atLeastOnce])
+    }
 }
