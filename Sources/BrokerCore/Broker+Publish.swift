@@ -8,7 +8,7 @@ extension Broker {
     package func publish(_ message: Message, from connection: VirtualConnection) -> ReasonCode {
         guard let session = connection.session else { return .notAuthorized }
         guard Int(message.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
-        var publication = Publication(message, publisher: session.number)
+        var publication = Publication(message, publisher: session.publisherID)
         return message.withBytes { topic, payload in
             admit(&publication, topic: topic, payload: payload, from: session)
         }
@@ -34,7 +34,7 @@ extension Broker {
             retain: retain,
             properties: properties.flatMap(MessageProperties.forwarded),
             expiresAt: properties?.messageExpiryInterval.map { now + .seconds(Int64($0)) } ?? .distantFuture,
-            publisher: session.number
+            publisher: session.publisherID
         )
         return admit(&publication, topic: topic, payload: payload, from: session)
     }
@@ -70,7 +70,7 @@ extension Broker {
             retain: will.retain,
             properties: MessageProperties.forwarded(from: will.properties),
             expiresAt: will.properties.messageExpiryInterval.map { now + .seconds(Int64($0)) } ?? .distantFuture,
-            publisher: session.number
+            publisher: session.publisherID
         )
         let topic = will.topic.string
         let payload = will.payload
@@ -100,7 +100,7 @@ extension Broker {
             if let details = destination.details {
                 identifiers = details.identifiers
                 // The publisher is among the subscribers: No Local may take it out [MQTT-3.8.3-3].
-                if destination.session.number == publication.publisher {
+                if destination.session.publisherID == publication.publisher {
                     guard let own = details.own else { continue }
                     qos = own.qos
                     retainAsPublished = own.retainAsPublished

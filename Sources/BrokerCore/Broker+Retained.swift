@@ -73,7 +73,7 @@ extension Broker {
         let tree = subscription.filter.filter.utf8.starts(with: "$SYS/".utf8) ? systemRetained : retained
         tree.matching(subscription.filter) { message in
             guard message.expiresAt > now else { return }
-            if options.noLocal, message.publisher == session.number { return }
+            if options.noLocal, message.publisher == session.publisherID { return }
             deliver(
                 OutboundMessage(
                     message: message,

@@ -22,17 +22,14 @@ extension Broker {
     func recover() {
         retainedStore.forEachRetained { topic, message in
             retained.set(message, topic: topic.string.utf8Span.span.bytes)
-            // The sessions of this start must not pass for the publishers of the last one's messages.
-            lastSessionNumber = max(lastSessionNumber, message.publisher.rawValue)
         }
         sessionStore.forEachSession { stored in restore(stored) }
         for session in sessions.values { resumeClocks(of: session) }
     }
 
     private func restore(_ stored: StoredSession) {
-        lastSessionNumber += 1
         let record = stored.session
-        let session = Session(clientID: record.clientID, number: SessionNumber(rawValue: lastSessionNumber))
+        let session = newSession(record.clientID, PublisherID(clientID: record.clientID))
         session.userName = record.userName
         session.expiryInterval = record.expiryInterval
         session.expiresAt = record.expiresAt
