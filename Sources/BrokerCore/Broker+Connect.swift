@@ -149,7 +149,9 @@ extension Broker {
         return session
     }
 
-    /// A session that nobody can find. It publishes under its Client Identifier, unless that is another user's.
+    /// A session that nobody can find.
+    ///
+    /// It publishes under its Client Identifier, unless that is another user's.
     private func makeTransientSession(_ clientID: String, _ userName: String?) -> Session {
         let isTaken = sessions[clientID].map { $0.userName != userName } ?? false
         return newSession(clientID, isTaken ? .none : PublisherID(clientID: clientID))

@@ -27,21 +27,25 @@ struct DueCopies {
     ///
     /// What is before it and may not come at all does not come.
     ///
+    /// - Parameter smallOnly: large ones are dropped as their turn comes.
     /// - Throws: when something else must come first, or there is none.
-    mutating func take(_ isIt: (Copy) -> Bool) throws -> Copy {
+    mutating func take(smallOnly: Bool, _ isIt: (Copy) -> Bool) throws -> Copy {
         clean()
         for place in batches.indices {
             let candidates = batches[place].copies.indices.filter { isIt(batches[place].copies[$0]) }
             let sure = candidates.first { batches[place].copies[$0].isSure }
             guard let found = sure ?? candidates.first else {
-                guard mustCount(place) == 0 else {
+                guard mustCount(place, smallOnly) == 0 else {
                     throw ModelMismatch("it comes before \(words(batches[place].copies))")
                 }
                 continue
             }
             let copy = batches[place].copies.remove(at: found)
             copy.take()
-            for earlier in batches[..<place] { for other in earlier.copies { other.ruleOut() } }
+            if smallOnly {
+                for other in batches[place].copies where other.message.isLarge { other.mayBeDropped = true }
+            }
+            for earlier in batches[..<place] { for other in earlier.copies { other.passOver(smallOnly) } }
             batches.removeSubrange(..<place)
             clean()
             return copy
@@ -52,12 +56,12 @@ struct DueCopies {
     /// The client has all it can have by now: what may not come does not come.
     ///
     /// - Throws: when something was to come.
-    mutating func finish() throws {
+    mutating func finish(smallOnly: Bool) throws {
         clean()
-        for place in batches.indices where mustCount(place) > 0 {
-            throw ModelMismatch("\(mustCount(place)) missing of \(words(batches[place].copies))")
+        for place in batches.indices where mustCount(place, smallOnly) > 0 {
+            throw ModelMismatch("\(mustCount(place, smallOnly)) missing of \(words(batches[place].copies))")
         }
-        for batch in batches { for copy in batch.copies { copy.ruleOut() } }
+        for batch in batches { for copy in batch.copies { copy.passOver(smallOnly) } }
         batches = []
     }
 
@@ -85,8 +89,8 @@ struct DueCopies {
         }
     }
 
-    private func mustCount(_ place: Int) -> Int {
-        batches[place].copies.count { $0.isSure } - batches[place].dropped
+    private func mustCount(_ place: Int, _ smallOnly: Bool) -> Int {
+        batches[place].copies.count { $0.isSure && !(smallOnly && $0.message.isLarge) } - batches[place].dropped
     }
 
     private mutating func clean() {
@@ -95,7 +99,7 @@ struct DueCopies {
     }
 
     private func words(_ copies: [Copy]) -> String {
-        copies.map { "\($0.message.topic) \($0.message.text) QoS \($0.qos.rawValue)" }.joined(separator: ", ")
+        copies.map { "\($0.message.topic) \($0.message.text.brief) QoS \($0.qos.rawValue)" }.joined(separator: ", ")
     }
 }
 

@@ -25,15 +25,16 @@ extension Link {
         }
         guard connection.isReadable else { return }
         if let missing = connection.answers.first { throw ModelMismatch("no \(missing)") }
-        try connection.atMostOnce.finish()
+        try connection.atMostOnce.finish(smallOnly: connection.takesSmallOnly)
         if !connection.isClosed, let session { try finish(session) }
     }
 
     /// All has arrived that can: the client has its fill, or there is nothing left for it.
     private func finish(_ session: ModelSession) throws {
+        session.dropTooLarge()
         guard session.sentAhead == 0 else { throw ModelMismatch("\(session.sentAhead) messages are not sent") }
         if session.unsentCount > 0, session.quota > 0 { throw ModelMismatch("a message is not sent again") }
-        if session.mustSend { try session.queue.finish() }
+        if session.mustSend { try session.queue.finish(smallOnly: connection.takesSmallOnly) }
     }
 
     private func take(_ packet: Packet, _ model: ModelBroker, _ session: ModelSession?) throws {
@@ -45,7 +46,9 @@ extension Link {
         }
         let topic = try topic(publish)
         guard publish.qos != .atMostOnce else {
-            _ = try connection.atMostOnce.take { isIt($0, publish, topic, at: $0.sentAt ?? model.now) }
+            _ = try connection.atMostOnce.take(smallOnly: connection.takesSmallOnly) {
+                isIt($0, publish, topic, at: $0.sentAt ?? model.now)
+            }
             return
         }
         guard let session, let id = publish.packetID else {
@@ -53,6 +56,7 @@ extension Link {
             guard connection.isClosed else { throw ModelMismatch("there is no session") }
             return
         }
+        session.dropTooLarge()
         guard session.quota > 0 || connection.isClosed else { throw ModelMismatch("above Receive Maximum") }
         if publish.dup {
             try takeAgain(publish, id, topic, model, session)
@@ -61,7 +65,7 @@ extension Link {
         }
     }
 
-    /// [MQTT-4.4.0-1], [MQTT-4.6.0-1]
+    /// A message is sent again, in the order of the first time [MQTT-4.4.0-1], [MQTT-4.6.0-1].
     private func takeAgain(
         _ publish: Publish,
         _ id: PacketID,
@@ -74,7 +78,7 @@ extension Link {
         }
         let entry = session.inflight[place]
         guard entry.packetID == id, isIt(entry.copy, publish, topic, at: model.now) else {
-            throw ModelMismatch("to be sent again is \(entry.copy.message.text) under \(entry.packetID)")
+            throw ModelMismatch("to be sent again is \(entry.copy.message.text.brief) under \(entry.packetID)")
         }
         session.inflight[place].usesQuota = true
     }
@@ -91,7 +95,9 @@ extension Link {
         guard !session.inflight.contains(where: { $0.packetID == id }) else {
             throw ModelMismatch("its identifier is in use")
         }
-        let copy = try session.queue.take { isIt($0, publish, topic, at: model.now) }
+        let copy = try session.queue.take(smallOnly: connection.takesSmallOnly) {
+            isIt($0, publish, topic, at: model.now)
+        }
         session.inflight.append(.init(packetID: id, copy: copy))
         if session.sentAhead > 0 { session.sentAhead -= 1 }
     }
@@ -133,7 +139,7 @@ extension Packet {
         case .publish(let publish):
             var words = ["PUBLISH"]
             words.append(publish.topic?.string ?? "alias \(publish.properties.topicAlias ?? 0)")
-            words.append("\(publish.text.isEmpty ? "empty" : publish.text) QoS \(publish.qos.rawValue)")
+            words.append("\(publish.text.brief) QoS \(publish.qos.rawValue)")
             if let packetID = publish.packetID { words.append("id \(packetID)") }
             if publish.dup { words.append("DUP") }
             if publish.retain { words.append("RETAIN") }
@@ -153,4 +159,9 @@ extension Packet {
         default: return "\(type)"
         }
     }
+}
+
+extension String {
+    /// A message's text for the transcript.
+    var brief: String { isEmpty ? "empty" : prefix { $0 != "." } + (last == "." ? " large" : "") }
 }

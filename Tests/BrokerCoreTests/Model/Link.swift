@@ -53,6 +53,7 @@ final class Link {
             connect.properties.sessionExpiryInterval = wanted.sessionExpiryInterval
             connect.properties.receiveMaximum = wanted.receiveMaximum
             connect.properties.topicAliasMaximum = wanted.topicAliasMaximum
+            if wanted.takesSmallOnly { connect.properties.maximumPacketSize = Schedule.maximumPacketSize }
         }
         client.send(.connect(connect))
     }
@@ -127,10 +128,11 @@ final class Link {
         }
         let message = ModelMessage(
             topic: try TopicName(wanted.topic),
-            text: wanted.isEmpty ? "" : "m\(number)",
+            text: wanted.isEmpty ? "" : "m\(number)" + (wanted.isLarge ? String(repeating: ".", count: 300) : ""),
             qos: wanted.qos,
             retain: wanted.retain,
             contentType: isVersion5 && wanted.hasContentType ? "type/\(number)" : nil,
+            isLarge: wanted.isLarge,
             expiresAt: isVersion5 ? wanted.messageExpiryInterval.map { model.now + Int64($0) * 1_000 } : nil,
             publisher: connection.client
         )

@@ -76,6 +76,7 @@ extension ModelBroker {
     private func deliver(_ copy: Copy, to session: ModelSession) {
         guard copy.qos == .atMostOnce else { return enqueue(copy, session) }
         copy.sentAt = now
+        if session.connection?.takesSmallOnly == true, copy.message.isLarge { return copy.lose() }
         session.connection?.atMostOnce.append(copy, batch: batch)
     }
 
@@ -83,10 +84,9 @@ extension ModelBroker {
     private func enqueue(_ copy: Copy, _ session: ModelSession) {
         guard let limit = setting.queue else { return session.queue.append(copy, batch: batch) }
         let isFull = session.queue.count - session.sentAhead >= limit.messages
-        if isFull, limit.whenFull == .dropOldest { session.queue.drop(at: session.sentAhead) }
         session.queue.append(copy, batch: batch)
-        if isFull, limit.whenFull != .dropOldest {
-            session.queue.drop(at: session.queue.count - 1)
+        if isFull {
+            session.queue.drop(at: limit.whenFull == .dropOldest ? session.sentAhead : session.queue.count - 1)
             if limit.whenFull == .disconnect, session.connection != nil { overflowed.append(session) }
         }
         session.sendAhead()

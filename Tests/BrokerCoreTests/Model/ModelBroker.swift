@@ -29,24 +29,14 @@ final class ModelBroker {
         if let old = session(client), old.connection != nil { takeOver(old, wanted) }
         // Clean Start ends what there is [MQTT-3.1.2-4].
         if wanted.cleanStart, let old = session(client) { end(old) }
-        let isVersion5 = wanted.version == .v5
-        let connection = ModelConnection(
-            client: client,
-            version: wanted.version,
-            receiveMaximum: min(
-                isVersion5 ? Int(wanted.receiveMaximum ?? .max) : .max,
-                setting.inflightMessages
-            ),
-            keepAliveTimeout: wanted.keepAlive == 0 ? nil : Int64(wanted.keepAlive) * 1_500,
-            now: now
-        )
+        let connection = ModelConnection(client, wanted, setting, now: now)
         let former = session(client)
         connection.answers.append(.connack(sessionPresent: former != nil))
         let session = former ?? ModelSession(client: client, hasBoundedQueue: setting.queue != nil)
         if former == nil { sessions.append(session) }
         session.connection = connection
         // CleanSession 0 of 3.1.1 is a session that never ends (MQTT 5.0 §3.1.2.11.2).
-        session.expiryInterval = isVersion5 ? wanted.sessionExpiryInterval : wanted.cleanStart ? 0 : .max
+        session.expiryInterval = wanted.version == .v5 ? wanted.sessionExpiryInterval : wanted.cleanStart ? 0 : .max
         session.expiresAt = nil
         // A will that waits is not sent any more [MQTT-3.1.3-9].
         session.will = wanted.will.map { ModelSession.Will(text: text, wanted: $0) }
@@ -165,8 +155,9 @@ final class ModelBroker {
         endTick()
     }
 
-    /// The broker crashes and starts again. Sessions that were to end with their connection are forgotten, wills and all;
-    /// the others lose their connection now.
+    /// The broker crashes and starts again.
+    ///
+    /// Sessions that were to end with their connection are forgotten, wills and all; the others lose their connection now.
     func restart(at time: Int64) {
         now = time
         nextBatch()

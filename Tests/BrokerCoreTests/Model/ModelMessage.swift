@@ -7,6 +7,7 @@ struct ModelMessage {
     let qos: QoS
     let retain: Bool
     let contentType: String?
+    var isLarge = false
     /// Milliseconds; nil is never.
     let expiresAt: Int64?
     /// The client that published it.
@@ -24,6 +25,8 @@ final class Copy {
     let share: Share?
     /// When a copy at QoS 0 was sent, even if the network connection did not take it yet.
     var sentAt: Int64?
+    /// It was too large for a former connection, on which its turn to be sent may have come.
+    var mayBeDropped = false
     private(set) var isGone = false
 
     init(_ message: ModelMessage, qos: QoS, retain: [Bool], identifiers: [UInt32], share: Share? = nil) {
@@ -38,9 +41,15 @@ final class Copy {
     var isVoid: Bool { isGone || (share.map { $0.isTaken && !$0.isTaken(by: self) } ?? false) }
 
     /// It must come in the end.
-    var isSure: Bool { !isVoid && (share?.isSettled ?? true) }
+    var isSure: Bool { !isVoid && !mayBeDropped && (share?.isSettled ?? true) }
 
     func take() { share?.take(self) }
+
+    /// Its turn is over and it was not sent: it is dropped when it is too large [MQTT-3.1.2-25], else this member does not
+    /// have it.
+    func passOver(_ smallOnly: Bool) {
+        if smallOnly, message.isLarge { lose() } else { ruleOut() }
+    }
 
     /// This member does not have it.
     func ruleOut() {

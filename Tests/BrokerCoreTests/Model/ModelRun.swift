@@ -11,7 +11,7 @@ final class ModelRun {
     /// The connection of each client.
     private var links: [Link?]
     /// What happened, in words; kept only when asked for.
-    private(set) var transcript: [String] = []
+    private var transcript: [String] = []
     private let isRecording: Bool
 
     init(_ schedule: Schedule, isRecording: Bool = false) {
@@ -24,6 +24,17 @@ final class ModelRun {
 
     /// - Throws: the first difference.
     static func check(_ schedule: Schedule) throws { try ModelRun(schedule).run() }
+
+    /// What happens, in words, as far as the first difference.
+    static func transcript(of schedule: Schedule) -> [String] {
+        let run = ModelRun(schedule, isRecording: true)
+        do {
+            try run.run()
+            return run.transcript
+        } catch {
+            return run.transcript + ["\(error)"]
+        }
+    }
 
     func run() throws {
         for step in schedule.steps {
@@ -135,7 +146,7 @@ final class ModelRun {
             if link.connection.isClosed { links[client] = nil }
         }
         for share in model.shares where share.isMissing {
-            throw ModelMismatch("no member of \(share.filter) has got \(share.text)")
+            throw ModelMismatch("no member of \(share.filter) has got \(share.text.brief)")
         }
         model.shares.removeAll { $0.isTaken || $0.isMissing }
         try compareRetained()

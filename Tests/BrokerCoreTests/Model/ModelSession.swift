@@ -61,6 +61,16 @@ final class ModelSession {
         return unsentCount <= max(0, quota) && inflight.count + sentAhead < connection.receiveMaximum
     }
 
+    /// What is too large to be sent again on this connection is dropped as its turn comes [MQTT-3.1.2-25].
+    func dropTooLarge() {
+        while connection?.takesSmallOnly == true, quota > 0,
+            let next = inflight.firstIndex(where: { !$0.usesQuota && !$0.isReleased }),
+            inflight[next].copy.message.isLarge
+        {
+            inflight.remove(at: next)
+        }
+    }
+
     /// Counts what leaves a bounded queue at once.
     func sendAhead() {
         guard hasBoundedQueue else { return }
@@ -80,6 +90,7 @@ final class ModelConnection {
     let version: ProtocolVersion
     /// After the broker's own limit.
     let receiveMaximum: Int
+    let takesSmallOnly: Bool
     /// Milliseconds; nil without Keep Alive.
     let keepAliveTimeout: Int64?
     /// Milliseconds.
@@ -94,11 +105,13 @@ final class ModelConnection {
     /// Messages at QoS 0 that are on their way.
     var atMostOnce = DueCopies()
 
-    init(client: Int, version: ProtocolVersion, receiveMaximum: Int, keepAliveTimeout: Int64?, now: Int64) {
+    init(_ client: Int, _ wanted: Schedule.Connecting, _ setting: Schedule.Setting, now: Int64) {
+        let isVersion5 = wanted.version == .v5
         self.client = client
-        self.version = version
-        self.receiveMaximum = receiveMaximum
-        self.keepAliveTimeout = keepAliveTimeout
+        version = wanted.version
+        receiveMaximum = min(isVersion5 ? Int(wanted.receiveMaximum ?? .max) : .max, setting.inflightMessages)
+        takesSmallOnly = isVersion5 && wanted.takesSmallOnly
+        keepAliveTimeout = wanted.keepAlive == 0 ? nil : Int64(wanted.keepAlive) * 1_500
         heardAt = now
     }
 

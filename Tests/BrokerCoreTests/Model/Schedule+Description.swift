@@ -43,6 +43,7 @@ extension Schedule.Connecting: CustomStringConvertible {
         if version == .v5 { words.append("expiry \(sessionExpiryInterval)") }
         if let receiveMaximum { words.append("Receive Maximum \(receiveMaximum)") }
         if let topicAliasMaximum { words.append("Topic Alias Maximum \(topicAliasMaximum)") }
+        if takesSmallOnly { words.append("Maximum Packet Size \(Schedule.maximumPacketSize)") }
         if keepAlive > 0 { words.append("Keep Alive \(keepAlive)") }
         if let will {
             words.append("will QoS \(will.qos.rawValue) delay \(will.delayInterval)\(will.retain ? " RETAIN" : "")")
@@ -57,6 +58,7 @@ extension Schedule.Publishing: CustomStringConvertible {
         var words = [topic, "QoS \(qos.rawValue)"]
         if retain { words.append("RETAIN") }
         if isEmpty { words.append("empty") }
+        if isLarge { words.append("large") }
         if let messageExpiryInterval { words.append("Message Expiry Interval \(messageExpiryInterval)") }
         if hasContentType { words.append("Content Type") }
         return words.joined(separator: " ")

@@ -21,10 +21,11 @@ private struct RandomSchedule {
     init(seed: UInt64) {
         generator = SplitMix64(seed: seed)
         setting.inflightMessages = generator.pick([1, 2, 3, 1_000])
-        // Which member of a shared subscription has which message in its queue can't be seen, so that a bounded queue
-        // comes without shared subscriptions and without messages that expire.
+        // What a queue holds can't be seen, so that one that is bounded comes without what makes that uncertain: shared
+        // subscriptions, messages that expire, messages that may be too large.
         if generator.once(in: 4) {
             setting.queue = (generator.number(1...3), generator.pick(QueueLimits.Policy.allCases))
+            setting.inflightMessages = generator.pick([1, 1, 2])
         }
     }
 
@@ -116,6 +117,7 @@ private struct RandomSchedule {
             wanted.sessionExpiryInterval = generator.pick([0, 1, 3, 100, 100, .max])
             wanted.receiveMaximum = generator.pick([nil, 1, 1, 2, 3])
             wanted.topicAliasMaximum = generator.pick([nil, nil, 1, 3])
+            wanted.takesSmallOnly = setting.queue == nil && generator.once(in: 5)
         }
         guard generator.once(in: 2) else { return .connect(client, wanted) }
         wanted.will = Schedule.WillWanted(
@@ -180,12 +182,14 @@ private struct RandomSchedule {
     private mutating func publishing() -> Schedule.Publishing {
         let topic = generator.pick(Schedule.topics)
         let retain = topic.hasPrefix("r/") ? !generator.once(in: 3) : generator.once(in: 4)
+        // Empty messages are all alike, and so don't go where shared subscriptions are.
+        let isEmpty = topic.hasPrefix("r/") && generator.once(in: 3)
         return Schedule.Publishing(
             topic: topic,
             qos: generator.pick(QoS.allCases),
             retain: retain,
-            // Empty messages are all alike, and so don't go where shared subscriptions are.
-            isEmpty: topic.hasPrefix("r/") && generator.once(in: 3),
+            isEmpty: isEmpty,
+            isLarge: !isEmpty && setting.queue == nil && generator.once(in: 6),
             messageExpiryInterval: expiry(),
             hasContentType: generator.once(in: 5)
         )

@@ -55,6 +55,8 @@ struct Schedule: Sendable {
         var sessionExpiryInterval: UInt32 = 0
         var receiveMaximum: UInt16?
         var topicAliasMaximum: UInt16?
+        /// Maximum Packet Size lies between small messages and large ones.
+        var takesSmallOnly = false
         var keepAlive: UInt16 = 0
         var will: WillWanted?
     }
@@ -71,6 +73,7 @@ struct Schedule: Sendable {
         var qos = QoS.atMostOnce
         var retain = false
         var isEmpty = false
+        var isLarge = false
         var messageExpiryInterval: UInt32?
         var hasContentType = false
     }
@@ -87,6 +90,8 @@ struct Schedule: Sendable {
         "t/a", "t/b", "t/+", "t/#", "#", "+/a", "r/+", "r/a", "w/#", "w/+", "$x/#", "+", "t/deep/er/topic", "+/+/er/#",
     ]
     static let sharedFilters = ["$share/g/t/+", "$share/g/t/a", "$share/h/t/#", "$share/h/t/b"]
+    /// More than any packet with a small message has.
+    static let maximumPacketSize: UInt32 = 200
     /// Where a client's will goes: no two clients' wills meet in one topic, since those that are due at the same moment
     /// come in no order.
     static func willTopic(_ client: Int) -> String { "w/c\(client)" }
