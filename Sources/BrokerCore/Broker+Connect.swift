@@ -147,21 +147,26 @@ extension Broker {
     }
 
     private func makeSession(_ clientID: String) -> Session {
-        lastSessionNumber += 1
-        let session = Session(clientID: clientID, number: SessionNumber(rawValue: lastSessionNumber))
+        let session = newSession(clientID, PublisherID(clientID: clientID))
         sessions[clientID] = session
         return session
     }
 
     /// A session that nobody can find.
     ///
-    /// It publishes as the registered one of the same client, for No Local.
+    /// It publishes under its Client Identifier, unless that is another user's.
     private func makeTransientSession(_ clientID: String, _ userName: String?) -> Session {
-        if let registered = sessions[clientID], registered.userName == userName {
-            return Session(clientID: clientID, number: registered.number)
-        }
+        let isTaken = sessions[clientID].map { $0.userName != userName } ?? false
+        return newSession(clientID, isTaken ? .none : PublisherID(clientID: clientID))
+    }
+
+    func newSession(_ clientID: String, _ publisherID: PublisherID) -> Session {
         lastSessionNumber += 1
-        return Session(clientID: clientID, number: SessionNumber(rawValue: lastSessionNumber))
+        return Session(
+            clientID: clientID,
+            number: SessionNumber(rawValue: lastSessionNumber),
+            publisherID: publisherID
+        )
     }
 
     /// - Returns: the Keep Alive in force, seconds.

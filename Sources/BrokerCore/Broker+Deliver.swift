@@ -144,13 +144,15 @@ extension Broker {
         if session.isPersistent { sessionStore.removeOutbound(outbound.sequence, of: session.clientID) }
     }
 
-    /// Ends the connections of clients whose queue overflowed under the policy `disconnect`.
+    /// Ends the connections of clients whose queue overflowed under the policy `disconnect`, and of those whose queue
+    /// overflows by the wills of the former.
     func disconnectOverflowed() {
-        guard !overflowed.isEmpty else { return }
-        let sessions = overflowed
-        overflowed = []
-        for session in sessions {
-            if let connection = session.connection { end(connection, reason: .quotaExceeded) }
+        while !overflowed.isEmpty {
+            let sessions = overflowed
+            overflowed = []
+            for session in sessions {
+                if let connection = session.connection { end(connection, reason: .quotaExceeded) }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ extension Broker {
     /// - Returns: success, `noMatchingSubscribers`, or why it was refused (not authorized, quota exceeded ...).
     package func publish(_ message: Message, from connection: VirtualConnection) -> ReasonCode {
         guard let session = connection.session else { return .notAuthorized }
-        var publication = Publication(message, publisher: session.number)
+        var publication = Publication(message, publisher: session.publisherID)
         return message.withBytes { topic, payload in
             admit(&publication, topic: topic, payload: payload, from: session)
         }
@@ -33,7 +33,7 @@ extension Broker {
             retain: retain,
             properties: properties.flatMap(MessageProperties.forwarded),
             expiresAt: properties?.messageExpiryInterval.map { now + .seconds(Int64($0)) } ?? .distantFuture,
-            publisher: session.number
+            publisher: session.publisherID
         )
         return admit(&publication, topic: topic, payload: payload, from: session)
     }
@@ -70,7 +70,7 @@ extension Broker {
             retain: will.retain,
             properties: MessageProperties.forwarded(from: will.properties),
             expiresAt: will.properties.messageExpiryInterval.map { now + .seconds(Int64($0)) } ?? .distantFuture,
-            publisher: session.number
+            publisher: session.publisherID
         )
         let topic = will.topic.string
         let payload = will.payload
@@ -95,13 +95,15 @@ extension Broker {
         for place in route.destinations.indices {
             let destination = route.destinations[place]
             var qos = destination.qos
+            var retainAsPublished = destination.retainAsPublished
             var identifiers: [UInt32] = []
             if let details = destination.details {
                 identifiers = details.identifiers
                 // The publisher is among the subscribers: No Local may take it out [MQTT-3.8.3-3].
-                if destination.session.number == publication.publisher {
+                if destination.session.publisherID == publication.publisher {
                     guard let own = details.own else { continue }
                     qos = own.qos
+                    retainAsPublished = own.retainAsPublished
                     identifiers = own.identifiers
                 }
             }
@@ -111,7 +113,7 @@ extension Broker {
                 payload,
                 to: destination.session,
                 qos: min(qos, publication.qos),
-                retain: destination.retainAsPublished && publication.retain,
+                retain: retainAsPublished && publication.retain,
                 identifiers: identifiers
             )
         }

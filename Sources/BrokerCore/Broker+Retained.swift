@@ -68,13 +68,12 @@ extension Broker {
     }
 
     /// Sends the retained messages that match a new subscription [MQTT-3.3.1-9].
-    func deliverRetained(for subscription: Subscription) {
+    func deliverRetained(for subscription: Subscription, _ options: SubscriptionOptions) {
         let session = subscription.session
-        let options = subscription.options
         let tree = subscription.filter.filter.utf8.starts(with: "$SYS/".utf8) ? systemRetained : retained
         tree.matching(subscription.filter) { message in
             guard message.expiresAt > now else { return }
-            if options.noLocal, message.publisher == session.number { return }
+            if options.noLocal, message.publisher == session.publisherID { return }
             deliver(
                 OutboundMessage(
                     message: message,

@@ -22,18 +22,17 @@ extension Broker {
     func recover() {
         retainedStore.forEachRetained { topic, message in
             retained.set(message, topic: topic.string.utf8Span.span.bytes)
-            // The sessions of this start must not pass for the publishers of the last one's messages.
-            lastSessionNumber = max(lastSessionNumber, message.publisher.rawValue)
         }
         sessionStore.forEachSession { stored in restore(stored) }
+        for session in sessions.values { resumeClocks(of: session) }
     }
 
     private func restore(_ stored: StoredSession) {
-        lastSessionNumber += 1
         let record = stored.session
-        let session = Session(clientID: record.clientID, number: SessionNumber(rawValue: lastSessionNumber))
+        let session = newSession(record.clientID, PublisherID(clientID: record.clientID))
         session.userName = record.userName
         session.expiryInterval = record.expiryInterval
+        session.expiresAt = record.expiresAt
         session.will = record.will
         session.willDueAt = record.willDueAt
         session.received = Set(stored.received)
@@ -57,17 +56,19 @@ extension Broker {
                 session.queue.append(outbound.outbound)
             }
         }
-        resumeClocks(of: session, record)
     }
 
-    /// A session that was connected when the broker stopped has lost its connection now.
-    private func resumeClocks(of session: Session, _ record: SessionRecord) {
-        let wasConnected = record.expiresAt == .distantFuture
-        session.expiresAt =
-            wasConnected && record.expiryInterval != .max
-            ? now + .seconds(Int64(record.expiryInterval)) : record.expiresAt
+    /// A session that was connected when the broker stopped has lost its connection now, once and for all: what runs
+    /// from now on is stored, so that it does not begin anew at the next start.
+    private func resumeClocks(of session: Session) {
+        let expires = session.expiresAt == .distantFuture && session.expiryInterval != .max
+        if expires { session.expiresAt = now + .seconds(Int64(session.expiryInterval)) }
         scheduleExpiry(session)
-        guard let will = session.will else { return }
-        scheduleWill(session, at: session.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
+        var isWillDue = false
+        if let will = session.will {
+            isWillDue = session.willDueAt == nil
+            scheduleWill(session, at: session.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
+        }
+        if expires || isWillDue { save(session) }
     }
 }

@@ -16,18 +16,19 @@ extension Broker {
         guard let session = connection.session else {
             return acknowledge(subscriptions.map { _ in .notAuthorized })
         }
-        var withRetained: [Subscription] = []
+        // As they are asked for: a later filter of the same packet may change the subscription again [MQTT-3.8.4-5].
+        var withRetained: [(subscription: Subscription, options: SubscriptionOptions)] = []
         acknowledge(
             subscriptions.map { wanted in
                 switch add(wanted, identifier ?? 0, to: session) {
                 case .failure(let refused): return refused.reasonCode
                 case .success(let added):
-                    if added.wantsRetained { withRetained.append(added.subscription) }
+                    if added.wantsRetained { withRetained.append((added.subscription, added.subscription.options)) }
                     return ReasonCode(rawValue: added.subscription.options.qos.rawValue)
                 }
             }
         )
-        for subscription in withRetained { deliverRetained(for: subscription) }
+        for (subscription, options) in withRetained { deliverRetained(for: subscription, options) }
     }
 
     private func add(

@@ -14,7 +14,7 @@ package struct Message: @unchecked Sendable {
         var payloadLength: Int32
         var qos: QoS
         var retain: Bool
-        var publisher: SessionNumber
+        var publisher: PublisherID
         var expiresAt: NIODeadline
         var properties: MessageProperties?
     }
@@ -28,7 +28,7 @@ package struct Message: @unchecked Sendable {
     ///   - retain: the RETAIN flag it was published with.
     ///   - properties: what MQTT 5 forwards unaltered; nil when there is none.
     ///   - expiresAt: when its Message Expiry Interval ends; `.distantFuture` without one.
-    ///   - publisher: the session that published it, for No Local.
+    ///   - publisher: who published it, for No Local.
     package init(
         topic: RawSpan,
         payload: RawSpan,
@@ -36,7 +36,7 @@ package struct Message: @unchecked Sendable {
         retain: Bool = false,
         properties: MessageProperties? = nil,
         expiresAt: NIODeadline = .distantFuture,
-        publisher: SessionNumber = .none
+        publisher: PublisherID = .none
     ) {
         let topicLength = topic.byteCount
         let payloadLength = payload.byteCount
@@ -72,7 +72,7 @@ package struct Message: @unchecked Sendable {
         retain: Bool = false,
         properties: MessageProperties? = nil,
         expiresAt: NIODeadline = .distantFuture,
-        publisher: SessionNumber = .none
+        publisher: PublisherID = .none
     ) {
         self.init(
             topic: topic.string.utf8Span.span.bytes,
@@ -89,8 +89,8 @@ package struct Message: @unchecked Sendable {
     package var qos: QoS { storage.header.qos }
     /// Whether it was published with RETAIN.
     package var retain: Bool { storage.header.retain }
-    /// The session that published it.
-    package var publisher: SessionNumber { storage.header.publisher }
+    /// Who published it.
+    package var publisher: PublisherID { storage.header.publisher }
     /// When it expires; `.distantFuture` if never.
     package var expiresAt: NIODeadline { storage.header.expiresAt }
     /// The MQTT 5 properties that travel with it.
@@ -158,6 +158,26 @@ package struct SessionNumber: Hashable, Sendable {
 
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// No session: the broker itself published.
+    /// No session: the client was refused.
     package static let none = SessionNumber(rawValue: 0)
+}
+
+/// Stands for the Client Identifier of a publisher, for No Local [MQTT-3.8.3-3]: the same in all sessions of the client,
+/// and for messages that were retained before the broker's start.
+package struct PublisherID: Hashable, Sendable {
+    package let rawValue: UInt64
+
+    package init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// A hash that never changes (FNV-1a, 64 bits), since it is stored.
+    ///
+    /// Nobody gains by a collision: all that one can do with it is to keep messages of one's own from others.
+    package init(clientID: String) {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in clientID.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        rawValue = hash
+    }
+
+    /// No client: the broker itself published.
+    package static let none = PublisherID(rawValue: 0)
 }

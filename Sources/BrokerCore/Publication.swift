@@ -8,7 +8,7 @@ struct Publication {
     let retain: Bool
     let properties: MessageProperties?
     let expiresAt: NIODeadline
-    let publisher: SessionNumber
+    let publisher: PublisherID
     /// The message in memory of its own, once somebody needed that.
     private(set) var message: Message?
 
@@ -17,7 +17,7 @@ struct Publication {
         retain: Bool,
         properties: MessageProperties?,
         expiresAt: NIODeadline,
-        publisher: SessionNumber,
+        publisher: PublisherID,
         message: Message? = nil
     ) {
         self.qos = qos
@@ -29,7 +29,7 @@ struct Publication {
     }
 
     /// A message that an adapter or the broker itself has made.
-    init(_ message: Message, publisher: SessionNumber? = nil) {
+    init(_ message: Message, publisher: PublisherID? = nil) {
         self.init(
             qos: message.qos,
             retain: message.retain,

@@ -1,6 +1,7 @@
 import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
+import NIOCore
 import Testing
 
 @Suite struct QueueTests {
@@ -68,6 +69,34 @@ import Testing
         try publish(["5"], test)
         #expect(test.broker.statistics.dropped == 2)
         #expect(try test.connectPersistent("s", version).texts() == ["1", "2", "3"])
+    }
+
+    @Test("ends the connections of all whose queues overflow, though it be by each other's wills")
+    func overflowsInTurn() throws {
+        let test = TestBroker(
+            queue: {
+                $0.messages = 1
+                $0.whenFull = .disconnect
+            },
+            limits: { $0.inflightMessages = 1 }
+        )
+        let clients = try (0..<4).map { number in
+            let client = try test.connect("c\(number)") {
+                $0.will = try? Will(
+                    topic: TopicName("t/\(number + 1)"),
+                    payload: ByteBuffer(string: "gone"),
+                    qos: .atLeastOnce
+                )
+            }
+            try client.subscribe("t/\(number)", qos: .atLeastOnce)
+            return client
+        }
+        let publisher = try test.connect("p")
+        for number in 0..<4 {
+            for text in ["1", "2"] { try publisher.publish("t/\(number)", text, qos: .atLeastOnce) }
+        }
+        try publisher.publish("t/0", "3", qos: .atLeastOnce)
+        for client in clients { #expect(client.isClosed) }
     }
 
     @Test("bounds the queue in bytes, and takes any one message when it is empty")

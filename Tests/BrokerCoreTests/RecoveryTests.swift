@@ -182,6 +182,20 @@ import Testing
         #expect(try fourth.connect("c") { $0.cleanStart = false }.connack?.sessionPresent == false)
     }
 
+    @Test("a session of a client that was connected goes on ageing over the next restart, and so does its will")
+    func ageingOverRestarts() throws {
+        let watcher = try test.connectPersistent("w")
+        try watcher.subscribe("will", qos: .atLeastOnce)
+        _ = try test.connectPersistent("a") { $0.properties.sessionExpiryInterval = 100 }
+        _ = try test.connectPersistent("b") { $0.will = try? will(delay: 100) }
+        let next = test.restarted()
+        next.advance(seconds: 60)
+        let third = next.restarted()
+        third.advance(seconds: 40)
+        #expect(try third.connect("a") { $0.cleanStart = false }.connack?.sessionPresent == false)
+        #expect(try third.connectPersistent("w").texts() == ["100"])
+    }
+
     @Test("publishes the will of a client that was connected when the broker stopped")
     func willOfConnected() throws {
         let watcher = try test.connectPersistent("w")

@@ -200,4 +200,35 @@ import Testing
         try client.subscribe("#") { $0.noLocal = true }
         #expect(try client.texts() == ["y"])
     }
+
+    @Test("[MQTT-3.8.3-3] knows a client's own retained messages in its next session and after a restart, too")
+    func noLocalLater() throws {
+        let test = TestBroker()
+        try test.connect("a").publish("mine", "x", retain: true)
+        try test.connect("b").publish("other", "y", retain: true)
+        for broker in [test, test.restarted()] {
+            let client = try broker.connect("a")
+            try client.subscribe("#") { $0.noLocal = true }
+            #expect(try client.texts() == ["y"])
+        }
+    }
+
+    @Test("[MQTT-3.8.4-5] a filter that stands twice in one SUBSCRIBE gets its retained messages as each asks")
+    func twice() throws {
+        let test = TestBroker()
+        try test.connect("p").publish("t", "x", qos: .exactlyOnce, retain: true)
+        let client = try test.connect("s")
+        client.send(
+            .subscribe(
+                Subscribe(
+                    packetID: 1,
+                    subscriptions: [
+                        .init(filter: "t", options: SubscriptionOptions(qos: .atMostOnce)),
+                        .init(filter: "t", options: SubscriptionOptions(qos: .atLeastOnce)),
+                    ]
+                )
+            )
+        )
+        #expect(try client.messages().map(\.qos) == [.atMostOnce, .atLeastOnce])
+    }
 }

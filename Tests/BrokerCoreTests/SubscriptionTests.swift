@@ -158,6 +158,20 @@ import Testing
         #expect(own.properties.subscriptionIdentifiers.sorted() == [2, 3, 5])
     }
 
+    @Test("[MQTT-3.3.1-12] Retain As Published counts only where No Local does not take the message out")
+    func noLocalRetainAsPublished() throws {
+        let test = TestBroker()
+        let client = try test.connect("a")
+        try client.subscribe("t") {
+            $0.noLocal = true
+            $0.retainAsPublished = true
+        }
+        try client.subscribe("#")
+        try client.publish("t", "mine", retain: true)
+        try test.connect("b").publish("t", "other", retain: true)
+        #expect(try client.messages().map(\.retain) == [false, true])
+    }
+
     @Test(
         "[MQTT-4.7.2-1] wildcards at the first level don't match topics that begin with $",
         arguments: ProtocolVersion.allCases

@@ -20,7 +20,20 @@ final class Route {
 
         struct Own {
             var qos: QoS
+            var retainAsPublished: Bool
             var identifiers: [UInt32]
+
+            init(_ options: SubscriptionOptions, _ identifiers: [UInt32]) {
+                qos = options.qos
+                retainAsPublished = options.retainAsPublished
+                self.identifiers = identifiers
+            }
+
+            mutating func merge(_ options: SubscriptionOptions, _ identifiers: [UInt32]) {
+                qos = max(qos, options.qos)
+                retainAsPublished = retainAsPublished || options.retainAsPublished
+                self.identifiers += identifiers
+            }
         }
 
         fileprivate init(identifiers: [UInt32], own: Own?) {
@@ -147,7 +160,7 @@ extension Route.Destination {
             let identifiers = subscription.identifierList
             details = Route.Details(
                 identifiers: identifiers,
-                own: options.noLocal ? nil : .init(qos: options.qos, identifiers: identifiers)
+                own: options.noLocal ? nil : .init(options, identifiers)
             )
         }
     }
@@ -155,13 +168,16 @@ extension Route.Destination {
     fileprivate mutating func merge(_ subscription: Subscription) {
         let options = subscription.options
         if details != nil || subscription.identifier != 0 || options.noLocal {
-            let details = details ?? Route.Details(identifiers: [], own: .init(qos: qos, identifiers: []))
-            details.identifiers += subscription.identifierList
+            let former = SubscriptionOptions(qos: qos, retainAsPublished: retainAsPublished)
+            let details = details ?? Route.Details(identifiers: [], own: .init(former, []))
+            let identifiers = subscription.identifierList
+            details.identifiers += identifiers
             if !options.noLocal {
-                var own = details.own ?? .init(qos: options.qos, identifiers: [])
-                own.qos = max(own.qos, options.qos)
-                own.identifiers += subscription.identifierList
-                details.own = own
+                if details.own == nil {
+                    details.own = .init(options, identifiers)
+                } else {
+                    details.own?.merge(options, identifiers)
+                }
             }
             self.details = details
         }

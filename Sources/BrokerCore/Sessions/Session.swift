@@ -5,6 +5,8 @@ import NIOCore
 final class Session {
     let clientID: String
     let number: SessionNumber
+    /// What its messages are published as.
+    let publisherID: PublisherID
     /// Authenticated as; nil when anonymous.
     var userName: String?
 
@@ -42,9 +44,10 @@ final class Session {
     @exclusivity(unchecked) var routeMatching: UInt64 = 0
     @exclusivity(unchecked) var routePosition = 0
 
-    init(clientID: String, number: SessionNumber) {
+    init(clientID: String, number: SessionNumber, publisherID: PublisherID) {
         self.clientID = clientID
         self.number = number
+        self.publisherID = publisherID
     }
 
     /// Whether it outlives its connection, and so goes through the store.

@@ -1,0 +1,128 @@
+import BrokerCore
+import MQTTCodec
+
+extension ModelBroker {
+    // MARK: Publishing
+
+    /// - Returns: whether any subscription matches.
+    @discardableResult
+    func publish(_ message: ModelMessage) -> Bool {
+        // [MQTT-3.3.1-5], [MQTT-3.3.1-6]
+        if message.retain { retained[message.topic.string] = message.text.isEmpty ? nil : message }
+        var hasMatch = false
+        var groups: [(filter: String, members: [(ModelSession, ModelSession.Subscribed)])] = []
+        for session in sessions {
+            var matching: [ModelSession.Subscribed] = []
+            for subscribed in session.subscriptions.values where subscribed.filter.matches(message.topic) {
+                hasMatch = true
+                if subscribed.filter.shareName == nil {
+                    // [MQTT-3.8.3-3]
+                    if subscribed.options.noLocal, message.publisher == session.client { continue }
+                    matching.append(subscribed)
+                } else if let place = groups.firstIndex(where: { $0.filter == subscribed.filter.string }) {
+                    groups[place].members.append((session, subscribed))
+                } else {
+                    groups.append((subscribed.filter.string, [(session, subscribed)]))
+                }
+            }
+            if let copy = copy(message, matching) { deliver(copy, to: session) }
+        }
+        for group in groups { deliver(message, toOneOf: group.members, group.filter) }
+        return hasMatch
+    }
+
+    /// One copy for all subscriptions that match, at the highest QoS, with all Subscription Identifiers
+    /// [MQTT-3.3.4-2], [MQTT-3.3.4-3].
+    private func copy(_ message: ModelMessage, _ matching: [ModelSession.Subscribed]) -> Copy? {
+        guard let qos = matching.map(\.options.qos).max() else { return nil }
+        return Copy(
+            message,
+            qos: min(qos, message.qos),
+            retain: Set(matching.map { $0.options.retainAsPublished && message.retain }).sorted { !$0 && $1 },
+            identifiers: matching.compactMap(\.identifier)
+        )
+    }
+
+    /// One member gets it, one that is connected if there is any.
+    private func deliver(
+        _ message: ModelMessage,
+        toOneOf members: [(session: ModelSession, subscribed: ModelSession.Subscribed)],
+        _ filter: String
+    ) {
+        let present = members.filter { $0.session.connection != nil }
+        let candidates = present.isEmpty ? members : present
+        // QoS 0 does not wait for who is away.
+        let able = candidates.filter {
+            $0.session.connection != nil || min($0.subscribed.options.qos, message.qos) != .atMostOnce
+        }
+        guard !able.isEmpty else { return }
+        let share = Share(filter: filter, text: message.text, members: able.count)
+        share.mayBeLost = able.count < candidates.count
+        shares.append(share)
+        for (session, subscribed) in able {
+            deliver(
+                Copy(
+                    message,
+                    qos: min(subscribed.options.qos, message.qos),
+                    retain: [subscribed.options.retainAsPublished && message.retain],
+                    identifiers: [subscribed.identifier].compactMap { $0 },
+                    share: share
+                ),
+                to: session
+            )
+        }
+    }
+
+    private func deliver(_ copy: Copy, to session: ModelSession) {
+        guard copy.qos == .atMostOnce else { return enqueue(copy, session) }
+        copy.sentAt = now
+        if session.connection?.takesSmallOnly == true, copy.message.isLarge { return copy.lose() }
+        session.connection?.atMostOnce.append(copy, batch: batch)
+    }
+
+    /// A bounded queue follows its policy.
+    private func enqueue(_ copy: Copy, _ session: ModelSession) {
+        guard let limit = setting.queue else { return session.queue.append(copy, batch: batch) }
+        let isFull = session.queue.count - session.sentAhead >= limit.messages
+        session.queue.append(copy, batch: batch)
+        if isFull {
+            session.queue.drop(at: limit.whenFull == .dropOldest ? session.sentAhead : session.queue.count - 1)
+            if limit.whenFull == .disconnect, session.connection != nil { overflowed.append(session) }
+        }
+        session.sendAhead()
+    }
+
+    // MARK: Subscribing
+
+    func subscribe(_ session: ModelSession, _ wanted: [Subscribe.Subscription], identifier: UInt32?) throws {
+        for subscription in wanted {
+            let filter = try TopicFilter(subscription.filter)
+            let options = subscription.options
+            let isNew = session.subscriptions[subscription.filter] == nil
+            // [MQTT-3.8.4-3]
+            session.subscriptions[subscription.filter] = .init(
+                filter: filter,
+                options: options,
+                identifier: identifier
+            )
+            // MQTT 5.0 §4.8.2: no retained messages for shared subscriptions. [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
+            guard filter.shareName == nil,
+                options.retainHandling == .sendAtSubscribe || (options.retainHandling == .sendIfNew && isNew)
+            else { continue }
+            for message in retained.values where filter.matches(message.topic) && !isExpired(message) {
+                if options.noLocal, message.publisher == session.client { continue }
+                let copy = Copy(
+                    message,
+                    qos: min(options.qos, message.qos),
+                    retain: [true],
+                    identifiers: [identifier].compactMap { $0 }
+                )
+                deliver(copy, to: session)
+            }
+        }
+    }
+
+    func isRetained(_ topic: String) -> Bool { retained[topic].map { !isExpired($0) } ?? false }
+
+    private func isExpired(_ message: ModelMessage) -> Bool { message.expiresAt.map { $0 <= now } ?? false }
+}
