@@ -5,7 +5,7 @@ import NIOCore
 import Testing
 
 @Suite struct ConnectTests {
-    @Test("[MQTT-3.2.2-2] [MQTT-3.2.2-6] accepts a new client without a session", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.2.2-2] accepts a new client without a session", arguments: ProtocolVersion.allCases)
     func accepts(_ version: ProtocolVersion) throws {
         let client = try TestBroker().connect("a", version)
         #expect(client.connack?.sessionPresent == false)
@@ -13,7 +13,7 @@ import Testing
         #expect(try client.ping())
     }
 
-    @Test("MQTT 5.0 §3.2.2.3 tells its limits in CONNACK")
+    @Test("[MQTT-3.2.2-9] tells its limits in CONNACK")
     func limits() throws {
         let test = TestBroker {
             $0.receiveMaximum = 7
@@ -41,7 +41,7 @@ import Testing
         #expect(properties.topicAliasMaximum == 10)
     }
 
-    @Test("[MQTT-3.1.3-6] [MQTT-3.2.2-16] assigns a Client Identifier that can be used again")
+    @Test("[MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16] assigns a Client Identifier that can be used again")
     func assigned() throws {
         let test = TestBroker()
         let first = try test.connect("") { $0.properties.sessionExpiryInterval = 100 }
@@ -54,7 +54,7 @@ import Testing
         #expect(again.connack?.sessionPresent == true)
     }
 
-    @Test("[MQTT-3.1.3-7] of 3.1.1 takes an empty Client Identifier with CleanSession 1")
+    @Test("[MQTT-3.1.3-6 of 3.1.1] [MQTT-3.1.3-7 of 3.1.1] takes an empty Client Identifier with CleanSession 1")
     func emptyClean() throws {
         let test = TestBroker()
         let first = try test.connect("", .v3_1_1)
@@ -63,7 +63,7 @@ import Testing
         #expect(try second.ping())
     }
 
-    @Test("[MQTT-3.1.3-8] of 3.1.1 answers an empty Client Identifier with CleanSession 0 by return code 2")
+    @Test("[MQTT-3.1.3-8 of 3.1.1] [MQTT-3.1.3-9 of 3.1.1] answers an empty Client Identifier that is to be kept by 2")
     func emptyPersistent() throws {
         let client = TestBroker().open(.v3_1_1)
         let connack = try client.connect("") { $0.cleanStart = false }
@@ -71,7 +71,10 @@ import Testing
         #expect(client.isClosed)
     }
 
-    @Test("[MQTT-3.1.2-2] answers unknown Protocol Levels by return code 1", arguments: ["03", "06", "00", "7f", "84"])
+    @Test(
+        "[MQTT-3.1.2-2] [MQTT-3.1.2-2 of 3.1.1] answers unknown Protocol Levels by return code 1",
+        arguments: ["03", "06", "00", "7f", "84"]
+    )
     func unsupportedVersion(_ level: String) throws {
         let client = TestBroker().open(.v3_1_1)
         client.send(wire("10 * \"MQTT\" \(level) 02 003c \"id\""))
@@ -81,7 +84,7 @@ import Testing
         #expect(client.isClosed)
     }
 
-    @Test("[MQTT-3.1.2-2] answers MQTT 3.1 by return code 1")
+    @Test("[MQTT-3.1.2-2] [MQTT-3.1.2-2 of 3.1.1] answers MQTT 3.1 by return code 1")
     func version31() throws {
         let client = TestBroker().open(.v3_1_1)
         client.send(wire("10 * \"MQIsdp\" 03 02 003c \"id\""))
@@ -128,7 +131,10 @@ import Testing
         #expect(client.isClosed)
     }
 
-    @Test("[MQTT-3.2.2-7] refuses credentials that are not good", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-3.1.4-2] [MQTT-3.2.2-6] [MQTT-3.2.2-7] [MQTT-4.13.2-1] refuses credentials that are not good",
+        arguments: ProtocolVersion.allCases
+    )
     func credentials(_ version: ProtocolVersion) throws {
         let test = TestBroker(authenticator: OneUser())
         let wrong = test.open(version)
@@ -166,7 +172,7 @@ import Testing
         _ = try test.connect("c", version)
     }
 
-    @Test("[MQTT-3.1.4-3] answers before anything that is sent to the session", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.2.0-1] answers before anything that is sent to the session", arguments: ProtocolVersion.allCases)
     func connackFirst(_ version: ProtocolVersion) throws {
         let test = TestBroker()
         let subscriber = try test.connectPersistent("s", version)

@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-4.4.0-1] [MQTT-3.3.1-1] sends again what was not acknowledged, in order, with DUP and its identifier",
+        "[MQTT-4.4.0-1] [MQTT-4.3.2-3] [MQTT-3.3.1-1] sends again what was not acknowledged, in order, with DUP and its identifier",
         arguments: ProtocolVersion.allCases
     )
     func resends(_ version: ProtocolVersion) throws {
@@ -88,7 +88,10 @@ import Testing
         #expect(resent.prefix(3).map(\.packetID) == [sent[0].packetID, sent[2].packetID, sent[3].packetID])
     }
 
-    @Test("[MQTT-4.4.0-1] sends PUBREL again for what was received", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-4.3.3-3] [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.4.0-1] sends PUBREL again, not PUBLISH, for what was received",
+        arguments: ProtocolVersion.allCases
+    )
     func resendsRelease(_ version: ProtocolVersion) throws {
         let first = try subscriber(version)
         try publish(["1", "2"], qos: .exactlyOnce)
@@ -117,7 +120,7 @@ import Testing
         #expect(try client.packets().isEmpty)
     }
 
-    @Test("[MQTT-3.3.4-9] [MQTT-4.9.0-1] sends no more than the client's Receive Maximum")
+    @Test("[MQTT-3.3.4-9] [MQTT-4.9.0-1] [MQTT-4.9.0-2] sends no more than the client's Receive Maximum")
     func receiveMaximum() throws {
         let client = try subscriber(.v5, 3)
         try publish((1...10).map { "\($0)" })
@@ -135,7 +138,7 @@ import Testing
         }
     }
 
-    @Test("[MQTT-4.9.0-2] gets quota back at PUBACK, PUBCOMP and PUBREC with an error, not at PUBREC")
+    @Test("MQTT 5.0 §4.9 gets quota back at PUBACK, PUBCOMP and PUBREC with an error, not at PUBREC")
     func quota() throws {
         let client = try subscriber(.v5, 1)
         try publish(["1", "2", "3"], qos: .exactlyOnce)
@@ -150,7 +153,7 @@ import Testing
         #expect(try client.takePublishes().isEmpty)
     }
 
-    @Test("[MQTT-3.3.4-9] keeps to a smaller Receive Maximum when it sends again")
+    @Test("[MQTT-3.3.4-9] [MQTT-4.9.0-1] keeps to a smaller Receive Maximum when it sends again")
     func smallerReceiveMaximum() throws {
         try subscriber(.v5).drop()
         let first = try resume(.v5)
@@ -173,7 +176,7 @@ import Testing
         #expect(all.map(\.dup) == [true, true, true, true, true, true, false])
     }
 
-    @Test("[MQTT-4.9.0-3] sends PUBREL again whatever the quota")
+    @Test("[MQTT-3.3.4-10] [MQTT-4.9.0-3] sends PUBREL again whatever the quota")
     func releaseNeedsNoQuota() throws {
         let first = try subscriber(.v5)
         try publish(["1", "2", "3", "4"], qos: .exactlyOnce)
@@ -243,7 +246,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-2.2.1-3] uses Packet Identifiers 1 to 65535 and then from 1 again",
+        "[MQTT-2.2.1-4] uses Packet Identifiers 1 to 65535 and then from 1 again",
         arguments: ProtocolVersion.allCases
     )
     func wrapsAround(_ version: ProtocolVersion) throws {
@@ -264,7 +267,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-2.2.1-3] gives no identifier twice that is in use, in whatever order they are freed",
+        "[MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1] gives no identifier twice that is in use, in whatever order",
         arguments: 0..<10 as Range<UInt64>
     )
     func uniqueIdentifiers(_ seed: UInt64) throws {
@@ -273,7 +276,7 @@ import Testing
         let publisher = try test.connect("p")
         var open: [PacketID: Publish] = [:]
         for number in 0..<2_000 {
-            try publisher.publish("t", "\(number)", qos: .atLeastOnce)
+            try publisher.publish("t", "\(number)", qos: number % 2 == 0 ? .atLeastOnce : .exactlyOnce)
             for message in try client.takePublishes() {
                 let id = try #require(message.packetID)
                 #expect(open.updateValue(message, forKey: id) == nil)

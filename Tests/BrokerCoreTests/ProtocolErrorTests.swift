@@ -7,7 +7,7 @@ import Testing
 /// What MQTT 5.0 §4.13 calls errors: MQTT 5.0 is told why, 3.1.1 is closed on.
 @Suite struct ProtocolErrorTests {
     @Test(
-        "[MQTT-3.1.0-2] ends the connection on a second CONNECT, whatever it says",
+        "[MQTT-3.1.0-2] [MQTT-3.2.0-2] ends the connection on a second CONNECT, whatever it says",
         arguments: ProtocolVersion.allCases
     )
     func secondConnect(_ version: ProtocolVersion) throws {
@@ -20,6 +20,7 @@ import Testing
             let client = try test.connect("a", version)
             client.send(wire(second))
             #expect(try client.wasEnded(.protocolError), "\(second)")
+            #expect(try client.packets().isEmpty)
         }
     }
 
@@ -31,7 +32,7 @@ import Testing
         "00 00", "47455420 2f20", "160301 0200",
     ]
 
-    @Test("[MQTT-3.1.0-1] closes when the first packet is not CONNECT", arguments: notConnect)
+    @Test("[MQTT-3.1.0-1] [MQTT-3.14.0-1] closes when the first packet is not CONNECT", arguments: notConnect)
     func firstPacket(_ bytes: String) throws {
         let client = TestBroker().open()
         client.send(wire(bytes))
@@ -64,7 +65,11 @@ import Testing
         ("c0 01 00", .malformedPacket),
     ]
 
-    @Test("[MQTT-4.13.1-1] ends the connection on malformed packets", arguments: errors, ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-4.13.1-1] [MQTT-4.13.2-1] [MQTT-3.14.4-2] [MQTT-2.2.2-2 of 3.1.1] ends the connection on malformed packets",
+        arguments: errors,
+        ProtocolVersion.allCases
+    )
     func malformed(_ error: (String, ReasonCode), _ version: ProtocolVersion) throws {
         let client = try TestBroker().connect("a", version)
         client.send(wire(error.0))
@@ -107,7 +112,10 @@ import Testing
         #expect(try client.texts().map(\.count) == [1_000 - header])
     }
 
-    @Test("serves what came before the error, and nothing after it", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-3.14.4-1] serves what came before the error, and nothing after it",
+        arguments: ProtocolVersion.allCases
+    )
     func around(_ version: ProtocolVersion) throws {
         let test = TestBroker()
         let watcher = try test.connect("w")

@@ -6,14 +6,14 @@ import Testing
 
 /// Messages sent to the broker.
 @Suite struct PublishFlowTests {
-    @Test("[MQTT-4.3.1-1] takes QoS 0 without an answer", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.3.4-1] [MQTT-4.3.1-1] takes QoS 0 without an answer", arguments: ProtocolVersion.allCases)
     func qos0(_ version: ProtocolVersion) throws {
         let client = try TestBroker().connect("a", version)
         try client.publish("t", "x")
         #expect(client.unreadBytes == 0)
     }
 
-    @Test("[MQTT-4.3.2-4] answers QoS 1 by PUBACK", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.3.4-1] [MQTT-4.3.2-4] answers QoS 1 by PUBACK", arguments: ProtocolVersion.allCases)
     func qos1(_ version: ProtocolVersion) throws {
         let test = TestBroker()
         let client = try test.connect("a", version)
@@ -23,7 +23,10 @@ import Testing
         #expect(try client.publish("t", "x", qos: .atLeastOnce) == .success)
     }
 
-    @Test("[MQTT-4.3.3-8] [MQTT-4.3.3-11] answers QoS 2 by PUBREC and PUBCOMP", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-3.3.4-1] [MQTT-4.3.3-8] [MQTT-4.3.3-11] answers QoS 2 by PUBREC and PUBCOMP",
+        arguments: ProtocolVersion.allCases
+    )
     func qos2(_ version: ProtocolVersion) throws {
         let test = TestBroker()
         let client = try test.connect("a", version)
@@ -34,7 +37,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-4.3.3-10] delivers a QoS 2 message once, however often it comes before PUBREL",
+        "[MQTT-4.3.3-10] [MQTT-4.3.3-12] delivers a QoS 2 message once, however often it comes before PUBREL",
         arguments: ProtocolVersion.allCases
     )
     func once(_ version: ProtocolVersion) throws {
@@ -136,7 +139,8 @@ import Testing
         #expect(try client.wasEnded(.retainNotSupported))
     }
 
-    @Test("[MQTT-3.3.2-4] forwards the properties of a message unaltered")
+    // [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
+    @Test("forwards the properties of a message unaltered")
     func properties() throws {
         let test = TestBroker()
         let subscriber = try test.connect("s")

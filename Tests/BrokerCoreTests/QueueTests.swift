@@ -17,7 +17,7 @@ import Testing
     }
 
     @Test(
-        "MQTT 5.0 §4.1 keeps QoS 1 and 2 for a client that is away, and QoS 0 not",
+        "[MQTT-4.5.0-1] keeps QoS 1 and 2 for a client that is away, and QoS 0 not",
         arguments: ProtocolVersion.allCases
     )
     func offlineQueue(_ version: ProtocolVersion) throws {

@@ -21,7 +21,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-4.1.0-1] brings sessions and subscriptions back with their options",
+        "[MQTT-3.1.2-23] brings sessions and subscriptions back with their options",
         arguments: ProtocolVersion.allCases
     )
     func subscriptions(_ version: ProtocolVersion) throws {
@@ -58,7 +58,7 @@ import Testing
         }
     }
 
-    @Test("[MQTT-4.1.0-1] brings the queue back in order", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.1.2-23] [MQTT-4.5.0-1] brings the queue back in order", arguments: ProtocolVersion.allCases)
     func queue(_ version: ProtocolVersion) throws {
         try away(version)
         try publish("1", "2", to: test)
@@ -196,7 +196,7 @@ import Testing
         #expect(try third.connectPersistent("w").texts() == ["100"])
     }
 
-    @Test("publishes the will of a client that was connected when the broker stopped")
+    @Test("[MQTT-3.1.2-7] publishes the will of a client that was connected when the broker stopped")
     func willOfConnected() throws {
         let watcher = try test.connectPersistent("w")
         try watcher.subscribe("will", qos: .atLeastOnce)

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct RetainedTests {
     @Test(
-        "[MQTT-3.3.1-5] [MQTT-3.3.1-9] sends a retained message at subscribe, with RETAIN",
+        "[MQTT-3.3.1-5] [MQTT-3.3.1-9] [MQTT-3.3.1-8 of 3.1.1] sends a retained message at subscribe, with RETAIN",
         arguments: ProtocolVersion.allCases
     )
     func sentAtSubscribe(_ version: ProtocolVersion) throws {

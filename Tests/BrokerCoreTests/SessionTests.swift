@@ -5,7 +5,10 @@ import NIOCore
 import Testing
 
 @Suite struct SessionTests {
-    @Test("[MQTT-3.1.2-5] [MQTT-3.2.2-3] resumes a session with its subscriptions", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-3.1.2-5] [MQTT-3.1.2-23] [MQTT-3.2.2-3] resumes a session with its subscriptions",
+        arguments: ProtocolVersion.allCases
+    )
     func resumes(_ version: ProtocolVersion) throws {
         let test = TestBroker()
         let first = try test.connectPersistent("a", version)
@@ -17,7 +20,7 @@ import Testing
         #expect(try again.texts() == ["x"])
     }
 
-    @Test("[MQTT-3.1.2-4] starts afresh with Clean Start", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.1.2-4] [MQTT-3.1.4-4] starts afresh with Clean Start", arguments: ProtocolVersion.allCases)
     func cleanStart(_ version: ProtocolVersion) throws {
         let test = TestBroker()
         let first = try test.connectPersistent("a", version)
@@ -49,7 +52,7 @@ import Testing
         #expect(try test.connect("a") { $0.cleanStart = false }.connack?.sessionPresent == false)
     }
 
-    @Test("MQTT 5.0 §3.1.2.11.2 ends a session when its Session Expiry Interval has passed")
+    @Test("[MQTT-4.1.0-1] [MQTT-4.1.0-2] ends a session when its Session Expiry Interval has passed")
     func expires() throws {
         let test = TestBroker()
         let connect = {
@@ -164,7 +167,7 @@ import Testing
         #expect(try test.connectPersistent("a").connack?.sessionPresent == false)
     }
 
-    @Test("[MQTT-1.5.4-1] Client Identifiers are one only when their bytes are")
+    @Test("[MQTT-3.1.3-2] Client Identifiers are one only when their bytes are")
     func noNormalization() throws {
         let test = TestBroker()
         let one = try test.connect("caf\u{E9}")

@@ -97,7 +97,7 @@ import Testing
         #expect(try fast.takePublishes().count == 9)
     }
 
-    @Test("[MQTT-4.8.2-5] keeps a QoS 2 message with the member it was sent to")
+    @Test("[MQTT-4.8.2-4] [MQTT-4.8.2-5] keeps a QoS 2 message with the member it was sent to")
     func staysWithMember() throws {
         let group = try members("a", "b", qos: .exactlyOnce)
         try publish(1, qos: .exactlyOnce)
@@ -131,7 +131,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-3.8.4-3] subscribing anew to a share changes its QoS and keeps its place",
+        "[MQTT-3.8.4-3] [MQTT-4.8.2-3] subscribing anew to a share changes its QoS and keeps its place",
         arguments: ["$share/g/t", "$share/g/+"]
     )
     func replaces(_ filter: String) throws {

@@ -5,7 +5,10 @@ import NIOCore
 import Testing
 
 @Suite struct SubscriptionTests {
-    @Test("[MQTT-3.8.4-6] answers each filter of a SUBSCRIBE in order", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] answers a SUBSCRIBE, each filter in order",
+        arguments: ProtocolVersion.allCases
+    )
     func answers(_ version: ProtocolVersion) throws {
         let client = try TestBroker().connect("a", version)
         client.send(
@@ -29,7 +32,7 @@ import Testing
         )
     }
 
-    @Test("[MQTT-3.8.4-7] grants no more than Maximum QoS", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.2.2-10] [MQTT-3.8.4-7] grants no more than Maximum QoS", arguments: ProtocolVersion.allCases)
     func maximumQoS(_ version: ProtocolVersion) throws {
         let test = TestBroker { $0.maximumQoS = 1 }
         let client = try test.connect("a", version)
@@ -64,7 +67,8 @@ import Testing
         #expect(try client.messages().isEmpty)
     }
 
-    @Test("MQTT 5.0 §3.3.4 sends one message for overlapping subscriptions, at the highest QoS with all identifiers")
+    // [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4]
+    @Test("sends one message for overlapping subscriptions, at the highest QoS with all identifiers")
     func overlapping() throws {
         let test = TestBroker()
         let client = try test.connect("a")
@@ -90,7 +94,7 @@ import Testing
         #expect(try client.messages().map(\.qos) == [.atLeastOnce])
     }
 
-    @Test("[MQTT-3.3.4-4] sends the identifier of each message's own subscription, at every QoS")
+    @Test("MQTT 5.0 §3.8.2.1.2 sends the identifier of each message's own subscription, at every QoS")
     func identifiers() throws {
         let test = TestBroker()
         let client = try test.connect("a")
@@ -188,7 +192,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-3.10.4-1] [MQTT-3.10.4-4] UNSUBSCRIBE takes just that filter away",
+        "[MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] UNSUBSCRIBE takes just that filter away",
         arguments: ProtocolVersion.allCases
     )
     func unsubscribe(_ version: ProtocolVersion) throws {
@@ -236,7 +240,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-4.6.0-5] keeps the order of one publisher's messages, over all QoS",
+        "[MQTT-4.6.0-5] [MQTT-4.6.0-6] keeps the order of one publisher's messages, over all QoS",
         arguments: ProtocolVersion.allCases
     )
     func order(_ version: ProtocolVersion) throws {
@@ -249,7 +253,10 @@ import Testing
         #expect(try client.texts() == sent)
     }
 
-    @Test("asks the authorizer for each topic and filter", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-3.3.5-2 of 3.1.1] asks the authorizer for each topic and filter",
+        arguments: ProtocolVersion.allCases
+    )
     func authorizer(_ version: ProtocolVersion) throws {
         let test = TestBroker(authorizer: OnlyOwn())
         let client = try test.connect("a", version)

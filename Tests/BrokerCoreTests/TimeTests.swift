@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct TimeTests {
     @Test(
-        "[MQTT-3.1.2-22] ends a connection that is silent for one and a half times its Keep Alive",
+        "[MQTT-3.1.2-22] [MQTT-3.2.2-22] ends a connection that is silent for one and a half times its Keep Alive",
         arguments: ProtocolVersion.allCases
     )
     func keepAlive(_ version: ProtocolVersion) throws {
@@ -57,7 +57,7 @@ import Testing
         #expect(!client.isClosed)
     }
 
-    @Test("[MQTT-3.2.2-21] tells the Keep Alive it wants, and goes by it", arguments: [0, 600] as [UInt16])
+    @Test("MQTT 5.0 §3.2.2.3.14 tells the Keep Alive it wants, and goes by it", arguments: [0, 600] as [UInt16])
     func serverKeepAlive(_ requested: UInt16) throws {
         let test = TestBroker { $0.keepAliveMaximum = 60 }
         let client = try test.connect("a") { $0.keepAlive = requested }
@@ -83,7 +83,7 @@ import Testing
     }
 
     @Test(
-        "[MQTT-3.1.4-1] closes a network connection that sends no CONNECT in time",
+        "[MQTT-3.14.0-1] closes a network connection that sends no CONNECT in time",
         arguments: ProtocolVersion.allCases
     )
     func connectTimeout(_ version: ProtocolVersion) throws {

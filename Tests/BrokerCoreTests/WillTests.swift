@@ -37,7 +37,10 @@ import Testing
         }
     }
 
-    @Test("[MQTT-3.1.2-8] publishes the will when the connection is lost", arguments: ProtocolVersion.allCases)
+    @Test(
+        "[MQTT-3.1.2-7] [MQTT-3.1.2-8] publishes the will when the connection is lost",
+        arguments: ProtocolVersion.allCases
+    )
     func lost(_ version: ProtocolVersion) throws {
         let client = try connect(version, will: try will { $0.qos = .exactlyOnce })
         #expect(try watcher.texts().isEmpty)
@@ -77,7 +80,7 @@ import Testing
         #expect(try watcher.texts() == ["gone"])
     }
 
-    @Test("[MQTT-3.1.2-17] retains a will that asks for it", arguments: ProtocolVersion.allCases)
+    @Test("[MQTT-3.1.2-15] retains a will that asks for it", arguments: ProtocolVersion.allCases)
     func retained(_ version: ProtocolVersion) throws {
         try connect(version, will: try will { $0.retain = true }).drop()
         #expect(try watcher.messages().map(\.retain) == [true])

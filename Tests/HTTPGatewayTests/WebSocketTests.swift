@@ -65,7 +65,9 @@ import Testing
         }
     }
 
-    @Test("MQTT goes through: packets may share a frame, or be spread over frames, fragments and single bytes")
+    @Test(
+        "[MQTT-6.0.0-2] MQTT goes through: packets may share a frame, or be spread over frames, fragments and single bytes"
+    )
     func packets() async throws {
         try await TestServer.run { server in
             let socket = try await WebSocketClient.open(server)

@@ -11,7 +11,8 @@ struct MQTTClientTests {
     }
 
     /// Protocol versions as paho-mqtt numbers them: 3.1.1 and 5.0.
-    @Test("[MQTT-4.3.3-1] paho-mqtt to paho-mqtt at QoS 2: none lost, none twice, in order", arguments: [4, 5])
+    // [MQTT-4.2.0-1] [MQTT-4.3.3-10] [MQTT-7.0.0-2 of 3.1.1]
+    @Test("paho-mqtt to paho-mqtt at QoS 2: none lost, none twice, in order", arguments: [4, 5])
     func exactlyOnce(version: Int) async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let client = try Client.python("paho_exactly_once.py", ["\(sluice.mqtt)", "10000", "\(version)"])
@@ -34,7 +35,10 @@ struct MQTTClientTests {
         }
     }
 
-    @Test("[MQTT-4.1.0-1] a persistent session gets what was published while it was away", arguments: ["311", "5"])
+    @Test(
+        "[MQTT-3.1.2-23] [MQTT-4.5.0-1] a persistent session gets what was published while it was away",
+        arguments: ["311", "5"]
+    )
     func persistentSession(version: String) async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let session = ["-p", "\(sluice.mqtt)", "-V", version, "-i", "dashboard", "-c", "-q", "1", "-t", "alarms/#"]

@@ -41,7 +41,8 @@ import Testing
         let byte = Self.types[place].byte
         let wrongFlags = byte == "62" ? "60" : String(byte.dropLast()) + "1"
         for version in ProtocolVersion.allCases {
-            try Vector("[MQTT-2.1.3-1]", version, "\(wrongFlags) 02 0001", .error(.malformedPacket)).check()
+            let statement = byte == "62" ? "[MQTT-3.6.1-1]" : "[MQTT-2.1.3-1]"
+            try Vector(statement, version, "\(wrongFlags) 02 0001", .error(.malformedPacket)).check()
             try Vector("[MQTT-2.2.1-3]", version, "\(byte) 02 0000", .error(.protocolError)).check()
             try Vector("§3.4.2", version, "\(byte) 01 00", .error(.malformedPacket)).check()
             try Vector("§3.4.2", version, "\(byte) 00", .error(.malformedPacket)).check()

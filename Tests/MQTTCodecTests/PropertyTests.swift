@@ -61,7 +61,7 @@ import Testing
         ("28 01", ["CONNACK"]), ("29 01", ["CONNACK"]), ("2a 01", ["CONNACK"]),
     ]
 
-    @Test("[MQTT-2.2.2-2] takes each property in the packets it belongs into, and in no other", arguments: places)
+    @Test("MQTT 5.0 §2.2.2.2 takes each property in the packets it belongs into, and in no other", arguments: places)
     func belongs(_ place: Place) throws {
         #expect(failure(place.bytes(""), by: place.role) == nil)
         for property in Self.properties {

@@ -48,8 +48,8 @@ import Testing
     }
 
     private static let packets = [
-        Vector("MQTT 3.1.1 §3.3", .v3_1_1, "30 08 0003 'a/b' 'hey'", .packet(.publish(publish("a/b", "hey")))),
-        Vector("MQTT 5.0 §3.3", "30 09 0003 'a/b' 00 'hey'", .packet(.publish(publish("a/b", "hey")))),
+        Vector("[MQTT-2.3.1-5] of 3.1.1", .v3_1_1, "30 08 0003 'a/b' 'hey'", .packet(.publish(publish("a/b", "hey")))),
+        Vector("[MQTT-2.2.1-2]", "30 09 0003 'a/b' 00 'hey'", .packet(.publish(publish("a/b", "hey")))),
         Vector("[MQTT-3.3.1-5]", "31 * \"a\" {}", .packet(.publish(publish("a", "") { $0.retain = true }))),
         Vector("[MQTT-2.2.1-3]", "32 * \"a\" 0001 {} 'x'", .packet(.publish(publish("a", "x", .atLeastOnce, 1)))),
         Vector(
@@ -96,7 +96,7 @@ import Testing
             "30 * \"t\" { 0b 01 0b ffffff7f 0b 01 } 'x'",
             .packet(.publish(publish("t", "x") { $0.properties.subscriptionIdentifiers = [1, 268_435_455, 1] }))
         ),
-        Vector("[MQTT-4.7.1-1]", "30 * \"/\" {}", .packet(.publish(publish("/", "")))),
+        Vector("MQTT 5.0 §4.7.3", "30 * \"/\" {}", .packet(.publish(publish("/", "")))),
         Vector("[MQTT-1.5.4-3]", .v3_1_1, "30 * 0004 efbbbf61", .packet(.publish(publish("\u{FEFF}a", "")))),
     ]
 
@@ -104,11 +104,15 @@ import Testing
         Vector("[MQTT-3.3.1-4]", "36 * \"a\" 0001 {}", .error(.malformedPacket)),
         Vector("[MQTT-3.3.1-4]", .v3_1_1, "3f * \"a\" 0001", .error(.malformedPacket)),
         Vector("[MQTT-3.3.1-2]", "38 * \"a\" {}", .error(.malformedPacket)),
+        Vector("[MQTT-3.3.1-2 of 3.1.1]", .v3_1_1, "39 * \"a\"", .error(.malformedPacket)),
         Vector("[MQTT-2.2.1-3]", "32 * \"a\" 0000 {}", .error(.protocolError)),
         Vector("[MQTT-2.2.1-3]", .v3_1_1, "34 * \"a\" 0000", .error(.protocolError)),
         Vector("[MQTT-3.3.2-1]", "30 01 00", .error(.malformedPacket)),
         Vector("[MQTT-3.3.2-1]", "30 00", .error(.malformedPacket)),
         Vector("[MQTT-3.3.2-1]", "30 * 0005 'abcd'", .error(.malformedPacket)),
+        Vector("[MQTT-3.3.2-1 of 3.1.1]", .v3_1_1, "30 * 0005 'abcd'", .error(.malformedPacket)),
+        Vector("[MQTT-3.3.2-1 of 3.1.1]", .v3_1_1, "30 * 0002 c328", .error(.malformedPacket)),
+        Vector("[MQTT-3.3.2-19]", "30 * \"a\" { 03 0002 c328 }", .error(.malformedPacket)),
         Vector("MQTT 5.0 §3.3.2.2", "32 * \"a\" 00", .error(.malformedPacket)),
         Vector("MQTT 5.0 §3.3.2.3", "30 * \"a\"", .error(.malformedPacket)),
         Vector("MQTT 5.0 §3.3.2.3", "30 * \"a\" 03 01 00", .error(.malformedPacket)),

@@ -19,7 +19,7 @@ import Testing
 
     private static let places = [
         Place(
-            name: "CONNACK",
+            name: "[MQTT-3.2.2-8] CONNACK",
             role: .client,
             before: "20 * 00",
             after: "00",
@@ -28,33 +28,33 @@ import Testing
                 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,
             ]
         ),
-        Place(name: "PUBACK", role: .server, before: "40 * 0001", after: "", allowed: publishing),
-        Place(name: "PUBREC", role: .server, before: "50 * 0001", after: "", allowed: publishing),
-        Place(name: "PUBREL", role: .server, before: "62 * 0001", after: "", allowed: [0x00, 0x92]),
-        Place(name: "PUBCOMP", role: .server, before: "70 * 0001", after: "", allowed: [0x00, 0x92]),
+        Place(name: "[MQTT-3.4.2-1] PUBACK", role: .server, before: "40 * 0001", after: "", allowed: publishing),
+        Place(name: "[MQTT-3.5.2-1] PUBREC", role: .server, before: "50 * 0001", after: "", allowed: publishing),
+        Place(name: "[MQTT-3.6.2-1] PUBREL", role: .server, before: "62 * 0001", after: "", allowed: [0x00, 0x92]),
+        Place(name: "[MQTT-3.7.2-1] PUBCOMP", role: .server, before: "70 * 0001", after: "", allowed: [0x00, 0x92]),
         Place(
-            name: "SUBACK",
+            name: "[MQTT-3.9.3-2] SUBACK",
             role: .client,
             before: "90 * 0001 {}",
             after: "",
             allowed: [0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2]
         ),
         Place(
-            name: "UNSUBACK",
+            name: "[MQTT-3.11.3-2] UNSUBACK",
             role: .client,
             before: "b0 * 0001 {}",
             after: "",
             allowed: [0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91]
         ),
         Place(
-            name: "DISCONNECT of a client",
+            name: "[MQTT-3.14.2-1] DISCONNECT of a client",
             role: .server,
             before: "e0 *",
             after: "",
             allowed: [0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99]
         ),
         Place(
-            name: "DISCONNECT of a server",
+            name: "[MQTT-3.14.2-1] DISCONNECT of a server",
             role: .client,
             before: "e0 *",
             after: "",
@@ -63,10 +63,10 @@ import Testing
                 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
             ]
         ),
-        Place(name: "AUTH", role: .server, before: "f0 *", after: "", allowed: [0x00, 0x18, 0x19]),
+        Place(name: "[MQTT-3.15.2-1] AUTH", role: .server, before: "f0 *", after: "", allowed: [0x00, 0x18, 0x19]),
     ]
 
-    @Test("[MQTT-2.4.0-1] takes just the Reason Codes that a packet may carry", arguments: places)
+    @Test("MQTT 5.0 §2.4 takes just the Reason Codes that a packet may carry", arguments: places)
     func allowed(_ place: Place) throws {
         for code in UInt8.min...UInt8.max {
             let hex = (code < 16 ? "0" : "") + String(code, radix: 16)

@@ -31,11 +31,13 @@ import Testing
     func wellFormed(_ statement: String, _ words: String) throws {
         let text = wire(words)
         let length = "000" + String(text.readableBytes, radix: 16)
-        for packet in Self.packets(length, words) {
-            let decoded = try decode(packet)
-            var encoded = ByteBuffer()
-            if let decoded { PacketEncoder.encode(decoded, version: .v5, into: &encoded) }
-            #expect(encoded == packet, "\(statement)")
+        for version in ProtocolVersion.allCases {
+            for packet in Self.packets(length, words, version) {
+                let decoded = try decode(packet, version)
+                var encoded = ByteBuffer()
+                if let decoded { PacketEncoder.encode(decoded, version: version, into: &encoded) }
+                #expect(encoded == packet, "\(statement)")
+            }
         }
         let isName = TopicName.validate(text.readableBytesSpan)
         #expect(isName)
@@ -45,15 +47,34 @@ import Testing
     func illFormed(_ statement: String, _ words: String) throws {
         let text = wire(words)
         let length = "000" + String(text.readableBytes, radix: 16)
-        for packet in Self.packets(length, words) {
-            #expect(failure(packet) == .malformedPacket, "\(statement)")
+        for version in ProtocolVersion.allCases {
+            for packet in Self.packets(length, words, version) {
+                #expect(failure(packet, version) == .malformedPacket, "\(statement)")
+            }
         }
         let isName = TopicName.validate(text.readableBytesSpan)
         #expect(!isName)
     }
 
-    private static func packets(_ length: String, _ bytes: String) -> [ByteBuffer] {
-        [
+    @Test("[MQTT-1.5.7-1] refuses a String Pair of which either string is not well-formed UTF-8")
+    func pairs() {
+        for packet in ["30 * \"t\" { 26 \"a\" \"b\" }", "10 * \"MQTT\" 05 02 0000 { 26 \"a\" \"b\" } \"\""] {
+            #expect(failure(wire(packet)) == nil)
+            #expect(failure(wire(packet.replacing("\"a\"", with: "0001 ff"))) == .malformedPacket)
+            #expect(failure(wire(packet.replacing("\"b\"", with: "0001 ff"))) == .malformedPacket)
+            #expect(failure(wire(packet.replacing("\"a\"", with: "0001 00"))) == .malformedPacket)
+            #expect(failure(wire(packet.replacing("\"b\"", with: "0001 00"))) == .malformedPacket)
+        }
+    }
+
+    private static func packets(_ length: String, _ bytes: String, _ version: ProtocolVersion) -> [ByteBuffer] {
+        guard version == .v5 else {
+            return [
+                wire("10 * \"MQTT\" 04 02 0000 \(length) \(bytes)"), wire("30 * \(length) \(bytes)"),
+                wire("82 * 0001 \(length) \(bytes) 00"), wire("a2 * 0001 \(length) \(bytes)"),
+            ]
+        }
+        return [
             wire("10 * \"MQTT\" 05 02 0000 {} \(length) \(bytes)"),
             wire("30 * \(length) \(bytes) {}"),
             wire("40 * 0001 80 { 1f \(length) \(bytes) }"),
