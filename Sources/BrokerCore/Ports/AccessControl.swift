@@ -32,6 +32,20 @@ package struct Credentials: Sendable {
     /// Who the transport says it is: a certificate's name, a DTLS PSK identity.
     package let transportIdentity: String?
     package let remoteAddress: String
+
+    package init(
+        clientID: String,
+        userName: String?,
+        password: ByteBuffer? = nil,
+        transportIdentity: String? = nil,
+        remoteAddress: String = ""
+    ) {
+        self.clientID = clientID
+        self.userName = userName
+        self.password = password
+        self.transportIdentity = transportIdentity
+        self.remoteAddress = remoteAddress
+    }
 }
 
 /// The answer to credentials.
@@ -52,6 +66,11 @@ package enum Authentication: Sendable {
 package struct ClientIdentity: Sendable {
     package let clientID: String
     package let userName: String?
+
+    package init(clientID: String, userName: String?) {
+        self.clientID = clientID
+        self.userName = userName
+    }
 }
 
 /// Lets everybody in, under the name they give or the transport gives them.

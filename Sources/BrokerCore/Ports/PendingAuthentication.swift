@@ -25,7 +25,7 @@ package final class PendingAuthentication: Sendable {
     }
 
     /// Calls `body` once, on the thread that answers, or at once when the answer is there.
-    func whenAnswered(_ body: @escaping @Sendable (Authentication) -> Void) {
+    package func whenAnswered(_ body: @escaping @Sendable (Authentication) -> Void) {
         let answered = state.withLock { state -> Authentication? in
             switch state {
             case .answered(let authentication): return authentication
