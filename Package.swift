@@ -36,6 +36,7 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1", traits: []),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     ],
     targets: [
         .target(name: "MQTTCodec", dependencies: [nioCore], swiftSettings: settings),
@@ -85,11 +86,24 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // Who may connect and what they may do: password files, access control files, SCRAM.
+        .target(
+            name: "Auth",
+            dependencies: [
+                "MQTTCodec",
+                "BrokerCore",
+                nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "Sluice",
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
+                "Auth",
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
@@ -139,6 +153,14 @@ let package = Package(
             name: "CoAPGatewayTests",
             dependencies: [
                 "MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore, nioPosix, logging,
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "AuthTests",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "Auth", "BrokerTestSupport", nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings
         ),

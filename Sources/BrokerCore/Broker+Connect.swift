@@ -5,39 +5,84 @@ extension Broker {
     /// CONNECT: authenticates, takes over or makes the session, attaches the connection.
     ///
     /// What the session still owes the client is sent by `resume`, after the adapter has answered.
-    package func connect(_ request: ConnectRequest, on connection: VirtualConnection) -> ConnectResult {
-        // Server shutting down is a DISCONNECT's reason; CONNACK has no such code [MQTT-3.2.2-8].
-        guard !isShuttingDown else { return refuse(connection, .serverUnavailable, request) }
-        guard connection.session == nil else { return refuse(connection, .protocolError, request) }
-        if case .packets = connection.outlet, connectionRate?.take(at: now) == false {
-            return refuse(connection, .connectionRateExceeded, request)
-        }
-        let isAssigned = request.clientID.isEmpty
-        let clientID = isAssigned ? assignedClientID() : request.clientID
-        let userName: String?
-        switch authenticate(request, clientID, connection) {
-        case .accepted(let name): userName = name
-        case .badCredentials: return refuse(connection, .badUserNameOrPassword, request)
-        case .notAuthorized: return refuse(connection, .notAuthorized, request)
-        }
-        guard connectedCount < limits.connections || sessions[clientID]?.connection != nil else {
-            return refuse(connection, .serverBusy, request)
-        }
-        guard request.isTransient || sessions[clientID] != nil || sessions.count < limits.sessions else {
-            return refuse(connection, .quotaExceeded, request)
-        }
-        if let will = request.will {
-            guard Int(will.qos.rawValue) <= limits.maximumQoS else {
-                return refuse(connection, .qosNotSupported, request)
-            }
-            guard !will.retain || limits.retainAvailable else {
-                return refuse(connection, .retainNotSupported, request)
-            }
-        }
+    ///
+    /// - Parameter completion: called once, at once or when the authenticator has its answer; not at all when the
+    ///   connection ends before.
+    package func connect(
+        _ request: ConnectRequest,
+        on connection: VirtualConnection,
+        completion: @escaping (ConnectResult) -> Void
+    ) {
+        if let reason = reasonToRefuse(connection) { return completion(refuse(connection, reason, request)) }
+        let pending = PendingConnect(request, clientID: clientID(for: request), completion)
+        let credentials = credentials(of: request, clientID: pending.clientID, connection)
+        settle(pending, authenticator.authenticate(credentials), on: connection)
+    }
 
+    /// CONNECT of a client that an exchange has authenticated; see `beginAuthentication`.
+    package func connect(
+        _ request: ConnectRequest,
+        authenticatedAs userName: String?,
+        on connection: VirtualConnection
+    ) -> ConnectResult {
+        establish(request, clientID: clientID(for: request), userName, on: connection)
+    }
+
+    /// What is wrong with any CONNECT now; nil when nothing is.
+    func reasonToRefuse(_ connection: VirtualConnection) -> ReasonCode? {
+        // Server shutting down is a DISCONNECT's reason; CONNACK has no such code [MQTT-3.2.2-8].
+        guard !isShuttingDown else { return .serverUnavailable }
+        guard connection.session == nil, connection.pendingConnect == nil else { return .protocolError }
+        if case .packets = connection.outlet, connectionRate?.take(at: now) == false { return .connectionRateExceeded }
+        return nil
+    }
+
+    func credentials(of request: ConnectRequest, clientID: String, _ connection: VirtualConnection) -> Credentials {
+        Credentials(
+            clientID: clientID,
+            userName: request.userName,
+            password: request.password,
+            transportIdentity: connection.transportIdentity,
+            remoteAddress: connection.remoteAddress
+        )
+    }
+
+    /// Goes on with a CONNECT as the authenticator says.
+    private func settle(_ pending: PendingConnect, _ answer: Authentication, on connection: VirtualConnection) {
+        let request = pending.request
+        switch answer {
+        case .accepted(let userName):
+            pending.completion(establish(request, clientID: pending.clientID, userName, on: connection))
+        case .badCredentials: pending.completion(refuse(connection, .badUserNameOrPassword, request))
+        case .notAuthorized: pending.completion(refuse(connection, .notAuthorized, request))
+        case .busy: pending.completion(refuse(connection, .serverBusy, request))
+        case .pending(let later):
+            connection.pendingConnect = pending
+            later.whenAnswered { [mailbox] answer in
+                mailbox? { $0.answered(pending, answer, on: connection) }
+            }
+        }
+    }
+
+    private func answered(_ pending: PendingConnect, _ answer: Authentication, on connection: VirtualConnection) {
+        // The connection may have ended meanwhile.
+        guard connection.pendingConnect === pending else { return }
+        connection.pendingConnect = nil
+        settle(pending, answer, on: connection)
+    }
+
+    /// The client is who it says it is: takes over or makes the session, attaches the connection.
+    private func establish(
+        _ request: ConnectRequest,
+        clientID: String,
+        _ userName: String?,
+        on connection: VirtualConnection
+    ) -> ConnectResult {
+        if let reason = reasonToRefuse(request, clientID) { return refuse(connection, reason, request) }
         let former = request.isTransient ? nil : takeOver(clientID, cleanStart: request.cleanStart)
         let session =
             request.isTransient ? makeTransientSession(clientID, userName) : former ?? makeSession(clientID)
+        if former != nil, authorizer != nil, !session.userName.isSame(as: userName) { permissionsChanged() }
         session.userName = userName
         let keepAlive = attach(connection, to: session, request)
         observer?.client(connection, .connected(clientID: clientID, userName: userName))
@@ -46,10 +91,22 @@ extension Broker {
             sessionPresent: former != nil,
             clientID: clientID,
             sessionNumber: session.number,
-            isAssigned: isAssigned,
+            isAssigned: request.clientID.isEmpty,
             sessionExpiryInterval: session.expiryInterval,
             keepAlive: keepAlive
         )
+    }
+
+    /// What an authenticated client can't have; nil when it can have it all.
+    private func reasonToRefuse(_ request: ConnectRequest, _ clientID: String) -> ReasonCode? {
+        guard !isShuttingDown else { return .serverUnavailable }
+        guard connectedCount < limits.connections || sessions[clientID]?.connection != nil else { return .serverBusy }
+        guard request.isTransient || sessions[clientID] != nil || sessions.count < limits.sessions else {
+            return .quotaExceeded
+        }
+        guard let will = request.will else { return nil }
+        guard Int(will.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
+        return will.retain && !limits.retainAvailable ? .retainNotSupported : nil
     }
 
     /// Sends what a resumed session owes its client: unacknowledged messages first, then the queue [MQTT-4.4.0-1].
@@ -82,7 +139,7 @@ extension Broker {
         }
     }
 
-    private func refuse(
+    func refuse(
         _ connection: VirtualConnection,
         _ reason: ReasonCode,
         _ request: ConnectRequest
@@ -99,20 +156,8 @@ extension Broker {
         )
     }
 
-    private func authenticate(
-        _ request: ConnectRequest,
-        _ clientID: String,
-        _ connection: VirtualConnection
-    ) -> Authentication {
-        authenticator.authenticate(
-            Credentials(
-                clientID: clientID,
-                userName: request.userName,
-                password: request.password,
-                transportIdentity: connection.transportIdentity,
-                remoteAddress: connection.remoteAddress
-            )
-        )
+    private func clientID(for request: ConnectRequest) -> String {
+        request.clientID.isEmpty ? assignedClientID() : request.clientID
     }
 
     /// Unguessable, so that nobody can take the session over by name.
@@ -198,5 +243,13 @@ extension Broker {
             sessionStore.removeSession(session.clientID)
         }
         return watchKeepAlive(connection, request)
+    }
+}
+
+extension String? {
+    /// Byte for byte: `String` would take canonically equivalent characters for the same.
+    func isSame(as other: String?) -> Bool {
+        guard let self, let other else { return self == nil && other == nil }
+        return self.utf8.elementsEqual(other.utf8)
     }
 }

@@ -129,7 +129,11 @@ extension Broker {
         _ payload: RawSpan,
         toOneOf group: SubscriberList
     ) {
-        guard let member = group.nextMember() else { return }
+        let name = authorizer == nil ? "" : TopicName(validated: topic).string
+        let next = group.nextMember { [authorizer] in
+            authorizer?.mayReceive(name, client: $0.session.identity) ?? true
+        }
+        guard let member = next else { return }
         deliver(
             &publication,
             topic,
@@ -204,20 +208,25 @@ extension Session {
 
 extension SubscriberList {
     /// Whose turn it is: the next one that is connected and has room, else the next connected, else simply the next.
-    fileprivate func nextMember() -> Subscription? {
+    fileprivate func nextMember(_ mayReceive: (Subscription) -> Bool) -> Subscription? {
         guard !subscriptions.isEmpty else { return nil }
         turn = (turn + 1) % subscriptions.count
         var connected: Subscription?
+        var away: Subscription?
         for step in 0..<subscriptions.count {
             let candidate = subscriptions[(turn + step) % subscriptions.count]
-            if candidate.session.connection == nil { continue }
+            guard mayReceive(candidate) else { continue }
+            guard candidate.session.connection != nil else {
+                away = away ?? candidate
+                continue
+            }
             if candidate.session.queue.isEmpty, candidate.session.canSend {
                 turn = candidate.slot
                 return candidate
             }
             connected = connected ?? candidate
         }
-        return connected ?? subscriptions[turn]
+        return connected ?? away
     }
 }
 

@@ -47,7 +47,7 @@ extension Broker {
         for connection: VirtualConnection
     ) -> Result<Message?, RequestRefused> {
         guard let session = connection.session else { return .failure(RequestRefused(reasonCode: .notAuthorized)) }
-        if let authorizer, !authorizer.maySubscribe(topic.string, client: session.identity) {
+        if let authorizer, !authorizer.mayReceive(topic.string, client: session.identity) {
             return .failure(RequestRefused(reasonCode: .notAuthorized))
         }
         return .success(currentRetained(topic.string.utf8Span.span.bytes))
@@ -74,6 +74,7 @@ extension Broker {
         tree.matching(subscription.filter) { message in
             guard message.expiresAt > now else { return }
             if options.noLocal, message.publisher == session.publisherID { return }
+            if let authorizer, !authorizer.mayReceive(message.topic.string, client: session.identity) { return }
             deliver(
                 OutboundMessage(
                     message: message,

@@ -117,7 +117,7 @@ extension Broker {
         switch event {
         case .connectTimeout(let reference):
             guard let connection = reference.connection, connection.session == nil else { return }
-            refuse(connection, reason: .maximumConnectTime, detail: "no CONNECT came")
+            refuse(connection, reason: .maximumConnectTime, detail: "not connected in time")
         case .keepAlive(let reference):
             if let connection = reference.connection { checkKeepAlive(connection) }
         case .sessionExpiry(let clientID, let number):

@@ -6,12 +6,13 @@ package import NIOCore
 /// It has one owner, the core loop (`CoreLoop`), and no lock, clock or I/O of its own: time comes in through
 /// `advance(to:)`, bytes leave through each connection's outlet. A test drives it by calling it.
 ///
-/// What adapters ask of it stands in one extension a subject: `Broker+Connect`, `+Publish`, `+Subscribe`,
-/// `+Acknowledge`, `+Disconnect`, `+Timers`.
+/// What adapters ask of it stands in one extension a subject: `Broker+Connect`, `+Authenticate`, `+Publish`,
+/// `+Subscribe`, `+Acknowledge`, `+Disconnect`, `+Timers`.
 package final class Broker {
     package let limits: Limits
     package let queueLimits: QueueLimits
     let authenticator: any Authenticator
+    let enhancedAuthenticator: (any EnhancedAuthenticator)?
     let authorizer: (any Authorizer)?
     let observer: (any ClientObserver)?
     let sessionStore: any SessionStore
@@ -23,6 +24,8 @@ package final class Broker {
     @exclusivity(unchecked) package internal(set) var statistics = Statistics()
     /// Called when the first connection of a tick has something to flush; the owner calls `flush()` at the tick's end.
     @exclusivity(unchecked) package var onDirty: (() -> Void)?
+    /// Brings work from any thread onto the core; set by the owner.
+    package var mailbox: (@Sendable (@escaping @Sendable (Broker) -> Void) -> Void)?
 
     var sessions = ByteKeyed<Session>()
     var connectedCount = 0
@@ -45,6 +48,7 @@ package final class Broker {
     /// Makes a broker and reads back what its stores hold.
     ///
     /// - Parameters:
+    ///   - enhancedAuthenticator: nil offers no Authentication Method.
     ///   - authorizer: nil lets every client use every topic.
     ///   - observer: nil when nobody wants to know.
     ///   - now: the time it starts at.
@@ -52,6 +56,7 @@ package final class Broker {
         limits: Limits = Limits(),
         queue: QueueLimits = QueueLimits(),
         authenticator: any Authenticator = AnonymousAccess(),
+        enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
         observer: (any ClientObserver)? = nil,
         store: any SessionStore & RetainedStore = MemoryStore(),
@@ -61,13 +66,14 @@ package final class Broker {
         self.limits = limits
         self.queueLimits = queue
         self.authenticator = authenticator
+        self.enhancedAuthenticator = enhancedAuthenticator
         self.authorizer = authorizer
         self.observer = observer
         self.sessionStore = store
         self.retainedStore = store
         self.now = now
         if limits.connectionRate > 0 { connectionRate = TokenBucket(rate: limits.connectionRate, now: now) }
-        router = Router(hash: hash)
+        router = Router(hash: hash, authorizer: authorizer)
         retained = RetainedMessages(hash: hash)
         systemRetained = RetainedMessages(hash: hash)
         recover()

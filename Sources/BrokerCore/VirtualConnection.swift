@@ -40,6 +40,8 @@ package final class VirtualConnection: @unchecked Sendable {
     @exclusivity(unchecked) var lastActivity = NIODeadline.distantPast
     /// Keep Alive times one and a half; nil when switched off.
     var keepAliveTimeout: TimeAmount?
+    /// Its CONNECT, while the answer to its credentials is waited for.
+    var pendingConnect: PendingConnect?
 
     private var ownReference: ConnectionReference?
 
@@ -69,10 +71,12 @@ package final class VirtualConnection: @unchecked Sendable {
         return made
     }
 
-    /// The connection is over: whoever still holds its reference holds nothing.
+    /// The connection is over: whoever still holds its reference holds nothing, and an answer to its CONNECT that is
+    /// still to come finds nobody.
     func forgetReference() {
         ownReference?.connection = nil
         ownReference = nil
+        pendingConnect = nil
     }
 }
 

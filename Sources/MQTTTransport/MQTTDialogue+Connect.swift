@@ -9,23 +9,41 @@ extension MQTTDialogue {
         stream.useTopicAliases(
             maximum: min(Int(connect.properties.topicAliasMaximum ?? 0), limits.topicAliasMaximum)
         )
-        guard connect.properties.authenticationMethod == nil else {
-            return fail(.badAuthenticationMethod, "no Authentication Method is available", broker)
-        }
         // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8].
         guard connect.version == .v5 || !connect.clientID.isEmpty || connect.cleanStart else {
             return refuse(.clientIdentifierNotValid, broker)
         }
-        let result = broker.connect(ConnectRequest(connect), on: connection)
+        if let method = connect.properties.authenticationMethod {
+            return beginAuthentication(method, connect, broker)
+        }
+        state = .awaitingAnswer
+        var isLate = false
+        broker.connect(ConnectRequest(connect), on: connection) { [self] result in
+            connectAnswered(connect, result, broker)
+            if isLate { readOn(broker) }
+        }
+        isLate = true
+    }
+
+    /// - Parameter lastWords: Authentication Data for a client that an exchange has authenticated.
+    func connectAnswered(
+        _ connect: Connect,
+        _ result: ConnectResult,
+        lastWords: ByteBuffer? = nil,
+        _ broker: Broker
+    ) {
         guard !result.reasonCode.isError else { return refuse(result.reasonCode, broker) }
         state = .connected
-        topicAliases = TopicAliases(maximum: limits.topicAliasMaximum)
-        send(.connack(Connack(connect, result, limits)), broker)
+        topicAliases = TopicAliases(maximum: broker.limits.topicAliasMaximum)
+        var connack = Connack(connect, result, broker.limits)
+        connack.properties.authenticationMethod = connect.properties.authenticationMethod
+        connack.properties.authenticationData = lastWords
+        send(.connack(connack), broker)
         broker.resume(connection)
     }
 
     /// The broker has said no, and has told the observer so.
-    private func refuse(_ reason: ReasonCode, _ broker: Broker) {
+    func refuse(_ reason: ReasonCode, _ broker: Broker) {
         state = .closed
         PacketEncoder.encode(
             .connack(Connack(sessionPresent: false, reasonCode: reason)),
@@ -36,6 +54,11 @@ extension MQTTDialogue {
     }
 
     func disconnectReceived(_ disconnect: Disconnect, _ broker: Broker) throws(MalformedPacket) {
+        guard state == .connected else {
+            // It has thought better of it while it was being authenticated.
+            state = .closed
+            return broker.close(connection)
+        }
         // A session that was to end with its connection can't be made to last now (MQTT 5.0 §3.14.2.2.2).
         if let interval = disconnect.sessionExpiryInterval, interval > 0, !broker.isSessionPersistent(connection) {
             throw MalformedPacket(.protocolError, "Session Expiry Interval was 0 in CONNECT")

@@ -15,6 +15,10 @@ package final class MQTTDialogue: @unchecked Sendable {
     enum State {
         /// CONNECT must be the first packet [MQTT-3.1.0-1].
         case awaitingConnect
+        /// The answer to CONNECT takes its time; what the client sends meanwhile waits.
+        case awaitingAnswer
+        /// Enhanced authentication goes on (MQTT 5.0 §4.12).
+        case authenticating
         case connected
         /// Nothing is read any more.
         case closed
@@ -25,6 +29,8 @@ package final class MQTTDialogue: @unchecked Sendable {
     @exclusivity(unchecked) var state = State.awaitingConnect
     @exclusivity(unchecked) var decoder: PacketDecoder
     @exclusivity(unchecked) var topicAliases = TopicAliases(maximum: 0)
+    /// nil without an Authentication Method in CONNECT.
+    var authentication: EnhancedAuthentication?
     /// Bytes of a packet that has not wholly arrived.
     private var partial: ByteBuffer?
 
@@ -59,15 +65,25 @@ package final class MQTTDialogue: @unchecked Sendable {
         // The broker may have closed the connection meanwhile: timeout, takeover, shutdown.
         guard state != .closed, !stream.isClosed else { return }
         broker.heard(from: connection, bytes: bytes.readableBytes)
-        var buffer: ByteBuffer
-        if var joined = partial.take() {
-            joined.writeImmutableBuffer(bytes)
-            buffer = joined
-        } else {
-            buffer = bytes
-        }
+        guard var joined = partial.take() else { return read(bytes, broker) }
+        joined.writeImmutableBuffer(bytes)
+        read(joined, broker)
+    }
+
+    /// The answer to CONNECT has come at last: reads what has waited for it.
+    func readOn(_ broker: Broker) {
+        guard state != .closed, !stream.isClosed, let waiting = partial.take() else { return }
+        read(waiting, broker)
+    }
+
+    private func read(_ bytes: ByteBuffer, _ broker: Broker) {
+        var buffer = bytes
         do throws(MalformedPacket) {
             try readPackets(&buffer, broker)
+            // A client may go on without waiting for CONNACK; no more is kept for it than for a packet in parts.
+            if state == .awaitingAnswer, buffer.readableBytes > decoder.maximumPacketSize {
+                throw MalformedPacket(.quotaExceeded, "too much was sent before CONNACK")
+            }
             if stream.isOverfull(maximumPacketSize: decoder.maximumPacketSize) {
                 throw MalformedPacket(.quotaExceeded, "answers pile up that the client does not read")
             }
@@ -84,6 +100,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     package func ended(_ broker: Broker) {
         state = .closed
         partial = nil
+        authentication = nil
         stream.detach()
         broker.disconnect(connection, reason: .unspecifiedError)
     }
@@ -96,7 +113,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     private func readPackets(_ buffer: inout ByteBuffer, _ broker: Broker) throws(MalformedPacket) {
         var packets = 0
         defer { broker.received(packets: packets) }
-        while state != .closed {
+        while state != .closed, state != .awaitingAnswer {
             guard
                 let header = try FixedHeader.parse(
                     buffer.readableBytesSpan,
@@ -104,6 +121,9 @@ package final class MQTTDialogue: @unchecked Sendable {
                 )
             else { return }
             if (header.type == .connect) != (state == .awaitingConnect) { throw connectMisplaced }
+            if state == .authenticating, header.type != .auth, header.type != .disconnect {
+                throw MalformedPacket(.protocolError, "only AUTH and DISCONNECT come before CONNACK [MQTT-3.1.2-30]")
+            }
             guard header.packetLength <= buffer.readableBytes else { return }
             packets &+= 1
             if header.type == .publish, state == .connected {
@@ -133,9 +153,8 @@ package final class MQTTDialogue: @unchecked Sendable {
         case (.connected, .subscribe(let subscribe)): subscribeReceived(subscribe, broker)
         case (.connected, .unsubscribe(let unsubscribe)): unsubscribeReceived(unsubscribe, broker)
         case (.connected, .pingreq): send(.pingresp, broker)
-        case (.connected, .disconnect(let disconnect)): try disconnectReceived(disconnect, broker)
-        case (.connected, .auth):
-            throw MalformedPacket(.protocolError, "AUTH without an Authentication Method in CONNECT")
+        case (_, .disconnect(let disconnect)): try disconnectReceived(disconnect, broker)
+        case (_, .auth(let auth)): try authReceived(auth, broker)
         default:
             throw MalformedPacket(.protocolError, "a packet that only a server sends")
         }
@@ -164,6 +183,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         let wasConnected = state == .connected
         state = .closed
         partial = nil
+        authentication = nil
         guard !wasConnected else { return broker.end(connection, reason: reason, detail: detail) }
         stream.version = decoder.version
         // 3.1.1 has no code for a protocol error: the connection is closed [MQTT-4.8.0-1 of 3.1.1].

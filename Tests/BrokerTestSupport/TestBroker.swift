@@ -1,6 +1,7 @@
 package import BrokerCore
 package import MQTTCodec
 package import NIOCore
+import Synchronization
 
 /// A broker with virtual time and no sockets: it does what a test says, when the test says it.
 package final class TestBroker {
@@ -12,6 +13,7 @@ package final class TestBroker {
     /// What outlives it.
     package let store: any SessionStore & RetainedStore
     private var isDirty = false
+    private let mailbox = Mailbox()
 
     /// Starts a broker.
     ///
@@ -22,6 +24,7 @@ package final class TestBroker {
     ///   - limits: changes the other limits.
     package init(
         authenticator: any Authenticator = AnonymousAccess(),
+        enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
         store: any SessionStore & RetainedStore = MemoryStore(),
         time: NIODeadline = TestBroker.start,
@@ -37,16 +40,19 @@ package final class TestBroker {
             limits: wantedLimits,
             queue: wantedQueue,
             authenticator: authenticator,
+            enhancedAuthenticator: enhancedAuthenticator,
             authorizer: authorizer,
             store: store,
             now: time
         )
         broker.onDirty = { [unowned self] in isDirty = true }
+        broker.mailbox = { [mailbox] work in mailbox.items.withLock { $0.append(work) } }
     }
 
     /// Starts a broker with queues as usual.
     package convenience init(
         authenticator: any Authenticator = AnonymousAccess(),
+        enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
         store: any SessionStore & RetainedStore = MemoryStore(),
         time: NIODeadline = TestBroker.start,
@@ -54,6 +60,7 @@ package final class TestBroker {
     ) {
         self.init(
             authenticator: authenticator,
+            enhancedAuthenticator: enhancedAuthenticator,
             authorizer: authorizer,
             store: store,
             time: time,
@@ -65,8 +72,9 @@ package final class TestBroker {
     /// A broker that starts from this one's store, as after a crash at the present time.
     package func restarted() -> TestBroker { TestBroker(store: store, time: broker.now) }
 
-    /// Ends ticks until nothing is left to send.
+    /// Does what other threads have brought, and ends ticks until nothing is left to send.
     package func flush() {
+        for work in mailbox.take() { work(broker) }
         while isDirty {
             isDirty = false
             broker.flush()
@@ -115,6 +123,28 @@ package final class TestBroker {
             if version == .v5 { $0.properties.sessionExpiryInterval = 3_600 }
             configure(&$0)
         }
+    }
+}
+
+/// What other threads want done on the core.
+private final class Mailbox: Sendable {
+    let items = Mutex<[@Sendable (Broker) -> Void]>([])
+
+    func take() -> [@Sendable (Broker) -> Void] {
+        items.withLock { items in
+            defer { items = [] }
+            return items
+        }
+    }
+}
+
+extension Broker {
+    /// CONNECT where the authenticator decides at once.
+    package func connect(_ request: ConnectRequest, on connection: VirtualConnection) -> ConnectResult {
+        var result: ConnectResult?
+        connect(request, on: connection) { result = $0 }
+        guard let result else { preconditionFailure("the authenticator takes its time") }
+        return result
     }
 }
 

@@ -62,7 +62,7 @@ import Testing
             )
         )
         core.submit { broker in
-            _ = broker.connect(ConnectRequest(clientID: "a"), on: connection)
+            broker.connect(ConnectRequest(clientID: "a"), on: connection) { _ in }
             broker.subscribe([.init(filter: "t")], identifier: nil, on: connection) { _ in }
         }
         for _ in 0..<5 {

@@ -17,6 +17,7 @@ package final class CoreLoop: @unchecked Sendable {
         self.eventLoop = eventLoop
         self.broker = broker
         broker.onDirty = { [unowned self] in scheduleFlush() }
+        broker.mailbox = { [weak self] work in self?.submit(work) }
         // What recovery left to be done at some time.
         submit { _ in }
     }
@@ -34,6 +35,23 @@ package final class CoreLoop: @unchecked Sendable {
     package func perform<Value: Sendable>(_ work: @escaping @Sendable (Broker) -> Value) async -> Value {
         await withCheckedContinuation { continuation in
             submit { continuation.resume(returning: work($0)) }
+        }
+    }
+
+    /// Connects a client, does work with the answer to its CONNECT, and waits for the work's value.
+    ///
+    /// The connection must not be ended by anybody else meanwhile.
+    package func perform<Value: Sendable>(
+        connecting request: ConnectRequest,
+        on connection: VirtualConnection,
+        _ work: @escaping @Sendable (Broker, ConnectResult) -> Value
+    ) async -> Value {
+        await withCheckedContinuation { continuation in
+            submit { broker in
+                broker.connect(request, on: connection) { result in
+                    continuation.resume(returning: work(broker, result))
+                }
+            }
         }
     }
 

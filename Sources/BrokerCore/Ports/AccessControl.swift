@@ -3,6 +3,8 @@ package import NIOCore
 /// Decides who may connect.
 package protocol Authenticator: AnyObject {
     /// Whether these credentials are good. Called on the core loop: it must not block.
+    ///
+    /// What takes its time answers `.pending` and goes on elsewhere.
     func authenticate(_ credentials: Credentials) -> Authentication
 }
 
@@ -10,8 +12,16 @@ package protocol Authenticator: AnyObject {
 package protocol Authorizer: AnyObject {
     /// Whether the client may publish to the topic. Called on the core loop: it must not block.
     func mayPublish(_ topic: String, client: ClientIdentity) -> Bool
-    /// Whether the client may subscribe to the filter, or read its retained messages.
+    /// Whether the client may subscribe to the filter.
     func maySubscribe(_ filter: String, client: ClientIdentity) -> Bool
+    /// Whether the client may get messages of the topic, whichever of its subscriptions matches.
+    ///
+    /// The core remembers the answer with the route of a topic, until `Broker.permissionsChanged`.
+    func mayReceive(_ topic: String, client: ClientIdentity) -> Bool
+}
+
+extension Authorizer {
+    package func mayReceive(_ topic: String, client: ClientIdentity) -> Bool { maySubscribe(topic, client: client) }
 }
 
 /// What a client shows of itself when it connects.
@@ -22,6 +32,20 @@ package struct Credentials: Sendable {
     /// Who the transport says it is: a certificate's name, a DTLS PSK identity.
     package let transportIdentity: String?
     package let remoteAddress: String
+
+    package init(
+        clientID: String,
+        userName: String?,
+        password: ByteBuffer? = nil,
+        transportIdentity: String? = nil,
+        remoteAddress: String = ""
+    ) {
+        self.clientID = clientID
+        self.userName = userName
+        self.password = password
+        self.transportIdentity = transportIdentity
+        self.remoteAddress = remoteAddress
+    }
 }
 
 /// The answer to credentials.
@@ -32,12 +56,21 @@ package enum Authentication: Sendable {
     case badCredentials
     /// Known, and not allowed, 0x87.
     case notAuthorized
+    /// Too many others are waiting for an answer, 0x89.
+    case busy
+    /// The answer comes later.
+    case pending(PendingAuthentication)
 }
 
 /// Who a connected client is.
 package struct ClientIdentity: Sendable {
     package let clientID: String
     package let userName: String?
+
+    package init(clientID: String, userName: String?) {
+        self.clientID = clientID
+        self.userName = userName
+    }
 }
 
 /// Lets everybody in, under the name they give or the transport gives them.

@@ -53,6 +53,7 @@ final class Route {
 
 /// The subscription index with a cache of routes in front.
 ///
+/// A route has only sessions that may receive its topic, so what the authorizer says is remembered as long as the route.
 /// A topic is admitted to the cache the second time it is seen, so that a stream of topics used once does not push the
 /// hot ones out. A change to a filter without wildcards drops one entry; a change to one with wildcards outdates all.
 struct Router {
@@ -60,14 +61,16 @@ struct Router {
 
     private(set) var index: SubscriptionIndex
     private let hash: TopicHash
+    private let authorizer: (any Authorizer)?
     private var cache: ContiguousArray<Route?>
     private var seenOnce: ContiguousArray<UInt64>
     private var scratch = Route()
     /// Numbers the matchings, to notice that a session is already in the route being made.
     private var matching: UInt64 = 0
 
-    init(hash: TopicHash = TopicHash()) {
+    init(hash: TopicHash = TopicHash(), authorizer: (any Authorizer)? = nil) {
         self.hash = hash
+        self.authorizer = authorizer
         index = SubscriptionIndex(hash: hash)
         cache = ContiguousArray(repeating: nil, count: Self.cacheSize)
         seenOnce = ContiguousArray(repeating: 0, count: Self.cacheSize)
@@ -88,6 +91,9 @@ struct Router {
         index.remove(subscription)
         insert(subscription)
     }
+
+    /// Forgets all routes, because somebody may receive other topics than before.
+    mutating func outdate() { index.outdate() }
 
     /// The route of a Topic Name; valid until the next change of subscriptions or the next call.
     @inline(__always)
@@ -123,8 +129,19 @@ struct Router {
         route.sharedGroups.removeAll(keepingCapacity: true)
         matching &+= 1
         let current = matching
+        guard let authorizer else {
+            index.match(topic, hash: topicHash) { node in
+                for subscription in node.plain.subscriptions { route.merge(subscription, matching: current) }
+                for group in node.shared { route.sharedGroups.append(group.members) }
+            }
+            return
+        }
+        let name = TopicName(validated: topic).string
         index.match(topic, hash: topicHash) { node in
-            for subscription in node.plain.subscriptions { route.merge(subscription, matching: current) }
+            for subscription in node.plain.subscriptions
+            where authorizer.mayReceive(name, client: subscription.session.identity) {
+                route.merge(subscription, matching: current)
+            }
             for group in node.shared { route.sharedGroups.append(group.members) }
         }
     }

@@ -14,7 +14,7 @@ struct SubscriptionIndex {
     private(set) var count = 0
     /// Those of them that are members of a shared subscription.
     private(set) var sharedCount = 0
-    /// Raised by each change to a filter with wildcards: any topic's route may be different now.
+    /// Raised by each change to a filter with wildcards, and by `outdate`: any topic's route may be different now.
     private(set) var generation: UInt64 = 0
 
     init(hash: TopicHash) {
@@ -54,6 +54,9 @@ struct SubscriptionIndex {
             wildcards.removeIfUnused(node)
         }
     }
+
+    /// Any topic's route may be different now, for a reason that is not in the index.
+    mutating func outdate() { generation &+= 1 }
 
     /// Calls `visit` with each Topic Filter that matches, in no order.
     @inline(__always)

@@ -76,5 +76,9 @@ final class CoAPClient: @unchecked Sendable {
 /// Touched on the core loop only.
 final class CoreLink {
     var connection: VirtualConnection?
+    /// The connection whose CONNECT is being looked at.
+    var connecting: VirtualConnection?
+    /// To be told the answer to it.
+    var waiting: [(VirtualConnection, ReasonCode) -> Void] = []
     var generation: UInt32 = 0
 }

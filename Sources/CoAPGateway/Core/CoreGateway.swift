@@ -6,6 +6,9 @@ import NIOCore
 package final class CoreGateway: @unchecked Sendable {
     // Sendable: its state is touched on the core loop only.
 
+    /// Requests of one client that may wait until it is connected.
+    private static let waitingRequests = 64
+
     private let inbox: CoreInbox
     private let receiveMaximum: UInt16
     private let capacity: Int
@@ -38,11 +41,11 @@ package final class CoreGateway: @unchecked Sendable {
     private func perform(_ request: CoreRequest, _ broker: Broker) {
         switch request {
         case .publish(let exchange, let operation):
-            withConnection(exchange, broker) { publish(operation, $0, broker) }
+            withConnection(exchange, broker) { [self] in publish(operation, $0, broker) }
         case .read(let exchange, let topic):
-            withConnection(exchange, broker) { read(topic, $0, broker) }
+            withConnection(exchange, broker) { [self] in read(topic, $0, broker) }
         case .observe(let exchange, let operation, let identifier, let isRefresh):
-            withConnection(exchange, broker) { connection in
+            withConnection(exchange, broker) { [self] connection in
                 observe(operation, identifier, isRefresh, exchange.client?.link.generation ?? 0, connection, broker)
             }
         case .unsubscribe(let client, let generation, let filter):
@@ -54,8 +57,10 @@ package final class CoreGateway: @unchecked Sendable {
             broker.consumed(1, on: connection)
             if let packetID { broker.acknowledge(packetID, on: connection) }
         case .disconnect(let client):
-            guard let connection = client.link.connection else { return }
+            guard let connection = client.link.connection ?? client.link.connecting else { return }
             client.link.connection = nil
+            client.link.connecting = nil
+            client.link.waiting = []
             broker.disconnect(connection, reason: .normalDisconnection)
         }
     }
@@ -69,23 +74,31 @@ package final class CoreGateway: @unchecked Sendable {
     private func withConnection(
         _ exchange: Exchange,
         _ broker: Broker,
-        _ body: (VirtualConnection) -> CoreAnswer
+        _ body: @escaping (VirtualConnection) -> CoreAnswer
     ) {
         guard let client = exchange.client else { return }
         if let connection = client.link.connection {
             broker.heard(from: connection)
             return emit(.answer(exchange, body(connection)))
         }
-        let connection = makeConnection(client)
-        let result = broker.connect(
-            ConnectRequest(client.credentials, receiveMaximum: receiveMaximum),
-            on: connection
-        )
-        guard !result.reasonCode.isError else {
-            return emit(.answer(exchange, .refused(result.reasonCode, whileAnonymous: client.credentials.isAnonymous)))
+        let link = client.link
+        guard link.waiting.count < Self.waitingRequests else { return emit(.answer(exchange, .refused(.serverBusy))) }
+        link.waiting.append { [self] connection, reason in
+            guard reason.isError else { return emit(.answer(exchange, body(connection))) }
+            emit(.answer(exchange, .refused(reason, whileAnonymous: client.credentials.isAnonymous)))
         }
-        client.link.connection = connection
-        emit(.answer(exchange, body(connection)))
+        // What a client asks while its CONNECT is looked at waits for the same answer.
+        guard link.connecting == nil else { return }
+        let connection = makeConnection(client)
+        link.connecting = connection
+        let request = ConnectRequest(client.credentials, receiveMaximum: receiveMaximum)
+        broker.connect(request, on: connection) { result in
+            let waiting = link.waiting
+            link.waiting = []
+            link.connecting = nil
+            if !result.reasonCode.isError { link.connection = connection }
+            for answer in waiting { answer(connection, result.reasonCode) }
+        }
     }
 
     private func makeConnection(_ client: CoAPClient) -> VirtualConnection {

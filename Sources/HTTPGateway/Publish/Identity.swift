@@ -34,14 +34,15 @@ extension CoreLoop {
         as identity: Identity,
         _ work: @escaping @Sendable (Broker, VirtualConnection) -> Value
     ) async throws(Problem) -> Value {
-        let result = await perform { broker -> Result<Value, Problem> in
-            let connection = VirtualConnection(
-                transportProtocol: .http,
-                remoteAddress: identity.remoteAddress,
-                // It subscribes to nothing, and is never told anything.
-                outlet: .messages(MessageSink(capacity: 0, receive: { _ in }, closed: { _ in }))
-            )
-            let connected = broker.connect(identity.transientConnect, on: connection)
+        let connection = VirtualConnection(
+            transportProtocol: .http,
+            remoteAddress: identity.remoteAddress,
+            // It subscribes to nothing, and is never told anything.
+            outlet: .messages(MessageSink(capacity: 0, receive: { _ in }, closed: { _ in }))
+        )
+        let result = await perform(connecting: identity.transientConnect, on: connection) {
+            broker,
+            connected -> Result<Value, Problem> in
             guard !connected.reasonCode.isError else { return .failure(identity.refused(connected.reasonCode)) }
             let value = work(broker, connection)
             broker.disconnect(connection, reason: .normalDisconnection)

@@ -51,8 +51,15 @@ final class Subscriber: Sendable {
                 )
             )
         )
-        let opened = try await gateway.core.perform { broker in
-            Self.open(request, identity, receiveMaximum: UInt16(clamping: granted), connection, broker)
+        var connect = ConnectRequest(
+            clientID: identity.clientID,
+            cleanStart: !request.isPersistent,
+            sessionExpiryInterval: request.sessionExpiryInterval,
+            receiveMaximum: UInt16(clamping: max(granted, 1))
+        )
+        connect.identify(identity.credentials)
+        let opened = try await gateway.core.perform(connecting: connect, on: connection) { broker, connected in
+            Self.open(request, identity, connected, connection, broker)
         }
         .get()
         self.inbox = inbox
@@ -112,18 +119,10 @@ final class Subscriber: Sendable {
     private static func open(
         _ request: SubscribeRequest,
         _ identity: Identity,
-        receiveMaximum: UInt16,
+        _ connected: ConnectResult,
         _ connection: VirtualConnection,
         _ broker: Broker
     ) -> Result<Opened, Problem> {
-        var connect = ConnectRequest(
-            clientID: identity.clientID,
-            cleanStart: !request.isPersistent,
-            sessionExpiryInterval: request.sessionExpiryInterval,
-            receiveMaximum: max(receiveMaximum, 1)
-        )
-        connect.identify(identity.credentials)
-        let connected = broker.connect(connect, on: connection)
         guard !connected.reasonCode.isError else { return .failure(identity.refused(connected.reasonCode)) }
         func leave(_ problem: Problem) -> Result<Opened, Problem> {
             broker.disconnect(

@@ -1,4 +1,5 @@
 import BrokerCore
+import BrokerTestSupport
 import CoAPGateway
 import MQTTCodec
 import NIOCore

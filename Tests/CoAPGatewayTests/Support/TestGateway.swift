@@ -1,4 +1,5 @@
 import BrokerCore
+import BrokerTestSupport
 import CoAPGateway
 import Logging
 import MQTTCodec

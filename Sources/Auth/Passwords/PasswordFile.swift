@@ -1,0 +1,59 @@
+import Foundation
+
+/// Users and what is kept of their passwords, in the format of mosquitto: one line `user:hash` each.
+package struct PasswordFile: Sendable {
+    /// By the user name's UTF-8: `String` would take canonically equivalent names for the same.
+    private var hashes: [[UInt8]: PasswordHash] = [:]
+    /// Stands in for users that are not there, so that they can't be told by the time a look takes; nil without users.
+    let decoy: PasswordHash?
+    /// The SCRAM users, with the like for those that are not there.
+    let scram: ScramDirectory
+
+    /// Reads a file's text.
+    ///
+    /// - Throws: everything that is wrong with it.
+    package init(_ text: String) throws(AccessFileRefused) {
+        var hashes: [[UInt8]: PasswordHash] = [:]
+        var first: PasswordHash?
+        try text.forEachAccessLine { _, line in
+            guard let colon = line.firstIndex(of: ":") else { return "must be a user name, a colon and a hash" }
+            let name = Array(line[..<colon].utf8)
+            guard !name.isEmpty else { return "the user name is missing" }
+            guard let hash = PasswordHash(String(line[line.index(after: colon)...])) else {
+                return "the hash must begin with $7$, $6$ or SCRAM-SHA-256$; mosquitto_passwd -U hashes plain passwords"
+            }
+            guard hashes.updateValue(hash, forKey: name) == nil else { return "the user stands in a line above, too" }
+            first = first ?? hash
+            return nil
+        }
+        self.hashes = hashes
+        decoy = hashes.values.max { $0.cost < $1.cost }?.decoy
+        scram = ScramDirectory(hashes, seed: first)
+    }
+
+    /// Number of users.
+    package var count: Int { hashes.count }
+
+    /// What is kept of the user's password; nil when there is no such user.
+    package subscript(user: String) -> PasswordHash? { hashes[Array(user.utf8)] }
+
+    // MARK: Editing
+
+    /// The text of a file with a user added, or with another hash for one that is there; other lines stay as they are.
+    ///
+    /// - Returns: nil when the file's format can't have such a user name.
+    package static func text(_ text: String, setting user: String, to hash: PasswordHash) -> String? {
+        let isClean = !user.unicodeScalars.contains { $0 == ":" || $0.properties.generalCategory == .control }
+        let isTrimmed = user.unicodeScalars.last.map { !$0.properties.isWhitespace } ?? false
+        guard isClean, isTrimmed, !user.hasPrefix("#"), user.utf8.count <= 65_535 else { return nil }
+        let entry = "\(user):\(hash)"
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        if let place = lines.firstIndex(where: { $0.utf8.starts(with: "\(user):".utf8) }) {
+            lines[place] = entry
+        } else {
+            lines.append(entry)
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

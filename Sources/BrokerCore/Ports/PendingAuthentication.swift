@@ -1,0 +1,40 @@
+import Synchronization
+
+/// The answer to credentials that takes its time, such as a password's that is slow to check on purpose.
+///
+/// An authenticator makes it, returns it as `.pending`, and answers from whatever thread it likes. Several clients may
+/// wait for the same answer.
+package final class PendingAuthentication: Sendable {
+    private enum State {
+        case waiting([@Sendable (Authentication) -> Void])
+        case answered(Authentication)
+    }
+
+    private let state = Mutex(State.waiting([]))
+
+    package init() {}
+
+    /// Gives the answer; only the first one counts.
+    package func answer(_ authentication: Authentication) {
+        let waiting = state.withLock { state -> [@Sendable (Authentication) -> Void] in
+            guard case .waiting(let waiting) = state else { return [] }
+            state = .answered(authentication)
+            return waiting
+        }
+        for body in waiting { body(authentication) }
+    }
+
+    /// Calls `body` once, on the thread that answers, or at once when the answer is there.
+    package func whenAnswered(_ body: @escaping @Sendable (Authentication) -> Void) {
+        let answered = state.withLock { state -> Authentication? in
+            switch state {
+            case .answered(let authentication): return authentication
+            case .waiting(var waiting):
+                waiting.append(body)
+                state = .waiting(waiting)
+                return nil
+            }
+        }
+        if let answered { body(answered) }
+    }
+}

@@ -1,0 +1,95 @@
+import BrokerCore
+import MQTTCodec
+import NIOCore
+
+/// Enhanced authentication on one network connection (MQTT 5.0 §4.12).
+struct EnhancedAuthentication {
+    /// All AUTH packets of the connection have it [MQTT-4.12.0-5].
+    let method: String
+    /// Bytes of the largest packet the client takes.
+    let maximumPacketSize: Int
+    /// To be answered in the end; nil once it is.
+    var connect: Connect?
+    /// nil between exchanges.
+    var exchange: (any AuthenticationExchange)?
+}
+
+extension MQTTDialogue {
+    /// CONNECT asks for an Authentication Method.
+    func beginAuthentication(_ method: String, _ connect: Connect, _ broker: Broker) {
+        switch broker.beginAuthentication(method, ConnectRequest(connect), on: connection) {
+        case .failure(let refused): refuse(refused.reasonCode, broker)
+        case .success(let exchange):
+            state = .authenticating
+            authentication = EnhancedAuthentication(
+                method: method,
+                maximumPacketSize: connect.properties.maximumPacketSize.map(Int.init) ?? .max,
+                connect: connect,
+                exchange: exchange
+            )
+            step(exchange, connect.properties.authenticationData, broker)
+        }
+    }
+
+    func authReceived(_ auth: Auth, _ broker: Broker) throws(MalformedPacket) {
+        guard let authentication else {
+            throw MalformedPacket(.protocolError, "AUTH without Authentication Method in CONNECT [MQTT-4.12.0-7]")
+        }
+        guard let method = auth.authenticationMethod, method.utf8.elementsEqual(authentication.method.utf8) else {
+            throw MalformedPacket(
+                .protocolError,
+                "AUTH with another Authentication Method than CONNECT [MQTT-4.12.0-5]"
+            )
+        }
+        switch (auth.reasonCode, authentication.exchange) {
+        case (.continueAuthentication, let exchange?): step(exchange, auth.authenticationData, broker)
+        case (.reauthenticate, nil):
+            guard let exchange = broker.beginReauthentication(method, on: connection) else {
+                return fail(.notAuthorized, "the Authentication Method is no longer offered", broker)
+            }
+            self.authentication?.exchange = exchange
+            step(exchange, auth.authenticationData, broker)
+        default: throw MalformedPacket(.protocolError, "AUTH with \(auth.reasonCode) out of turn")
+        }
+    }
+
+    /// Takes the client's message, and answers as the exchange says.
+    private func step(_ exchange: any AuthenticationExchange, _ message: ByteBuffer?, _ broker: Broker) {
+        switch exchange.step(message) {
+        case .continue(let data): sendAuth(.continueAuthentication, data, broker)
+        case .accepted(let userName, let data): accepted(userName, lastWords: data, broker)
+        case .refused(let reason, let detail):
+            // DISCONNECT has no code for a bad user name or password [MQTT-4.12.1-2].
+            fail(state == .connected ? .notAuthorized : reason, detail, broker)
+        }
+    }
+
+    private func accepted(_ userName: String?, lastWords: ByteBuffer?, _ broker: Broker) {
+        authentication?.exchange = nil
+        guard let connect = authentication?.connect.take() else {
+            guard broker.isSameUser(userName, on: connection) else {
+                return fail(.notAuthorized, "authenticated anew as another user", broker)
+            }
+            return sendAuth(.success, lastWords, broker)
+        }
+        let result = broker.connect(ConnectRequest(connect), authenticatedAs: userName, on: connection)
+        connectAnswered(connect, result, lastWords: lastWords, broker)
+    }
+
+    /// AUTH has neither Reason String nor User Properties, so there is nothing to leave out when it is too large
+    /// [MQTT-3.15.2-2], [MQTT-3.15.2-3].
+    private func sendAuth(_ reason: ReasonCode, _ data: ByteBuffer?, _ broker: Broker) {
+        guard let authentication else { return }
+        let auth = Auth(
+            reasonCode: reason,
+            authenticationMethod: authentication.method,
+            authenticationData: data
+        )
+        let start = stream.output.writerIndex
+        send(.auth(auth), broker)
+        guard stream.output.writerIndex - start > authentication.maximumPacketSize else { return }
+        // [MQTT-3.1.2-24]
+        stream.output.moveWriterIndex(to: start)
+        fail(.packetTooLarge, "AUTH is larger than the client's Maximum Packet Size", broker)
+    }
+}
