@@ -12,7 +12,7 @@ extension MQTTDialogue {
         guard connect.properties.authenticationMethod == nil else {
             return fail(.badAuthenticationMethod, "no Authentication Method is available", broker)
         }
-        // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8].
+        // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8 of 3.1.1].
         guard connect.version == .v5 || !connect.clientID.isEmpty || connect.cleanStart else {
             return refuse(.clientIdentifierNotValid, broker)
         }
@@ -27,11 +27,14 @@ extension MQTTDialogue {
     /// The broker has said no, and has told the observer so.
     private func refuse(_ reason: ReasonCode, _ broker: Broker) {
         state = .closed
-        PacketEncoder.encode(
-            .connack(Connack(sessionPresent: false, reasonCode: reason)),
-            version: stream.version,
-            into: &stream.output
-        )
+        // Where no return code of 3.1.1 fits, closing is the answer [MQTT-3.2.2-6 of 3.1.1].
+        if stream.version == .v5 || reason.connectReturnCode != nil {
+            PacketEncoder.encode(
+                .connack(Connack(sessionPresent: false, reasonCode: reason)),
+                version: stream.version,
+                into: &stream.output
+            )
+        }
         broker.close(connection)
     }
 
