@@ -6,6 +6,7 @@ extension MQTTDialogue {
     func connectReceived(_ connect: Connect, _ broker: Broker) {
         let limits = broker.limits
         stream.version = connect.version
+        stream.maximumPacketSize = connect.properties.maximumPacketSize.map(Int.init) ?? .max
         stream.useTopicAliases(
             maximum: min(Int(connect.properties.topicAliasMaximum ?? 0), limits.topicAliasMaximum)
         )
@@ -20,8 +21,16 @@ extension MQTTDialogue {
         guard !result.reasonCode.isError else { return refuse(result.reasonCode, broker) }
         state = .connected
         topicAliases = TopicAliases(maximum: limits.topicAliasMaximum)
-        send(.connack(Connack(connect, result, limits)), broker)
+        guard stream.append(.connack(Connack(connect, result, limits))) else { return refuseUntold(broker) }
+        broker.sentPacket(on: connection)
         broker.resume(connection)
+    }
+
+    /// The client takes no packet as large as the CONNACK that says what it has to keep to [MQTT-3.1.2-24]: it never was
+    /// let in, and has no will.
+    private func refuseUntold(_ broker: Broker) {
+        broker.disconnect(connection, reason: .normalDisconnection)
+        refuse(.implementationSpecificError, broker)
     }
 
     /// The broker has said no, and has told the observer so.
@@ -29,11 +38,7 @@ extension MQTTDialogue {
         state = .closed
         // Where no return code of 3.1.1 fits, closing is the answer [MQTT-3.2.2-6 of 3.1.1].
         if stream.version == .v5 || reason.connectReturnCode != nil {
-            PacketEncoder.encode(
-                .connack(Connack(sessionPresent: false, reasonCode: reason)),
-                version: stream.version,
-                into: &stream.output
-            )
+            stream.append(.connack(Connack(sessionPresent: false, reasonCode: reason)))
         }
         broker.close(connection)
     }

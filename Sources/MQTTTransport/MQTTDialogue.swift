@@ -144,7 +144,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     // MARK: Out
 
     func send(_ packet: Packet, _ broker: Broker) {
-        PacketEncoder.encode(packet, version: stream.version, into: &stream.output)
+        stream.append(packet)
         broker.sentPacket(on: connection)
     }
 

@@ -38,6 +38,31 @@ import Testing
         }
     }
 
+    @Test("MQTT 5.0 §3.1.2.11.4 refuses a client that can't be sent a CONNACK with the server's limits")
+    func noRoomForLimits() throws {
+        let test = TestBroker()
+        let watcher = try test.connect("w")
+        try watcher.subscribe("will")
+        let client = test.open()
+        client.send(
+            .connect(
+                Connect(clientID: "a") {
+                    $0.properties.maximumPacketSize = 10
+                    $0.will = try? Will(topic: TopicName("will"), payload: ByteBuffer())
+                }
+            )
+        )
+        // [MQTT-3.1.2-24]
+        #expect(client.unreadBytes <= 10)
+        #expect(try client.packets().map(\.type) == [.connack])
+        #expect(client.connack?.reasonCode == .implementationSpecificError)
+        #expect(client.isClosed)
+        // It never was a client.
+        client.drop()
+        #expect(try watcher.messages().isEmpty)
+        #expect(test.broker.connectedClients == 1)
+    }
+
     @Test("lets in no more clients a second than the limit", arguments: ProtocolVersion.allCases)
     func connectionRate(_ version: ProtocolVersion) throws {
         let test = TestBroker { $0.connectionRate = 3 }
@@ -67,5 +92,12 @@ import Testing
             let gateway = SinkClient(test)
             #expect(gateway.connect(ConnectRequest(clientID: "g\(number)")).reasonCode == .success)
         }
+    }
+}
+
+extension Connect {
+    fileprivate init(clientID: String, _ configure: (inout Connect) -> Void) {
+        self.init(clientID: clientID)
+        configure(&self)
     }
 }
