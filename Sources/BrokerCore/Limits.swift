@@ -33,6 +33,9 @@ package struct Limits: Equatable, Sendable {
     /// CONNECT packets a second that are let in, all MQTT clients together; 0 is any number.
     package var connectionRate = 0
     /// Messages a second one client may publish; 0 is any number.
+    ///
+    /// One that sends more is disconnected (MQTT), or what it sends is refused (gateways). A transient connection counts by
+    /// itself.
     package var publishRate = 0
     /// Whether a payload that is said to be UTF-8 text must be (MQTT 5.0 §3.3.2.3.2).
     package var validatesPayloadFormat = false

@@ -17,21 +17,18 @@ extension PacketStream {
     ) -> Bool {
         let start = output.writerIndex
         let properties = version == .v5 ? properties() : nil
-        if topicAliases != nil {
-            appendAliased(topic, payload, properties, dup, qos, retain, packetID)
-        } else {
-            _ = PacketEncoder.writePublish(
-                topic: topic,
-                payload: payload,
-                properties: properties,
-                dup: dup,
-                qos: qos,
-                retain: retain,
-                packetID: packetID,
-                version: version,
-                into: &output
-            )
-        }
+        if topicAliases != nil, appendAliased(topic, payload, properties, dup, qos, retain, packetID) { return true }
+        _ = PacketEncoder.writePublish(
+            topic: topic,
+            payload: payload,
+            properties: properties,
+            dup: dup,
+            qos: qos,
+            retain: retain,
+            packetID: packetID,
+            version: version,
+            into: &output
+        )
         guard output.writerIndex - start <= maximumPacketSize else {
             output.moveWriterIndex(to: start)
             return false
@@ -39,6 +36,8 @@ extension PacketStream {
         return true
     }
 
+    /// - Returns: false when the topic gets no alias, or the packet would be larger than the client takes; without an
+    ///   alias it may be small enough.
     private func appendAliased(
         _ topic: RawSpan,
         _ payload: RawSpan,
@@ -47,15 +46,12 @@ extension PacketStream {
         _ qos: QoS,
         _ retain: Bool,
         _ packetID: PacketID
-    ) {
+    ) -> Bool {
         let start = output.writerIndex
         let known = topicAliases?.known(topic)
-        let alias = known ?? topicAliases?.next(for: topic)
-        var wire = properties
-        if let alias {
-            wire = properties ?? PublishProperties()
-            wire?.topicAlias = alias
-        }
+        guard let alias = known ?? topicAliases?.next(for: topic) else { return false }
+        var wire = properties ?? PublishProperties()
+        wire.topicAlias = alias
         _ = PacketEncoder.writePublish(
             topic: known == nil ? topic : topic.extracting(first: 0),
             payload: payload,
@@ -67,7 +63,12 @@ extension PacketStream {
             version: version,
             into: &output
         )
-        // A packet that is not sent sets no alias.
-        if known == nil, alias != nil, output.writerIndex - start <= maximumPacketSize { topicAliases?.set(topic) }
+        guard output.writerIndex - start <= maximumPacketSize else {
+            // A packet that is not sent sets no alias.
+            output.moveWriterIndex(to: start)
+            return false
+        }
+        if known == nil { topicAliases?.set(topic) }
+        return true
     }
 }

@@ -55,20 +55,21 @@ package final class PacketStream {
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
 
     /// Appends a packet, unless it is larger than the client takes: it is discarded then [MQTT-3.1.2-25].
-    package func append(_ packet: Packet) {
+    ///
+    /// - Returns: whether it was appended.
+    @discardableResult
+    package func append(_ packet: Packet) -> Bool {
         let start = output.writerIndex
         PacketEncoder.encode(packet, version: version, into: &output)
-        if output.writerIndex - start > maximumPacketSize { output.moveWriterIndex(to: start) }
+        guard output.writerIndex - start > maximumPacketSize else { return true }
+        output.moveWriterIndex(to: start)
+        return false
     }
 
     /// Appends a packet, or a shorter one where the client takes none as large: Reason String and User Properties are
     /// left out then [MQTT-3.2.2-19], [MQTT-3.14.2-3].
     package func append(_ packet: Packet, otherwise shorter: @autoclosure () -> Packet) {
-        let start = output.writerIndex
-        PacketEncoder.encode(packet, version: version, into: &output)
-        guard output.writerIndex - start > maximumPacketSize else { return }
-        output.moveWriterIndex(to: start)
-        append(shorter())
+        if !append(packet) { append(shorter()) }
     }
 
     /// Hands the output over, unless the network connection is full.

@@ -76,15 +76,20 @@ package struct ReasonCode: RawRepresentable, Hashable, Sendable, CustomStringCon
         0xa2: "Wildcard Subscriptions not supported",
     ]
 
-    /// The CONNACK return code of MQTT 3.1.1 nearest to it (MQTT 3.1.1 §3.2.2.3): 0 accepted, 1 to 5 refused.
-    package var connectReturnCode: UInt8 {
+    /// The CONNACK return code of MQTT 3.1.1 that says the same (MQTT 3.1.1 §3.2.2.3): 0 accepted, 1 to 5 refused.
+    ///
+    /// nil when there is none: a 3.1.1 server closes without CONNACK then [MQTT-3.2.2-6 of 3.1.1].
+    package var connectReturnCode: UInt8? {
         switch self {
         case .success: 0
         case .unsupportedProtocolVersion: 1
         case .clientIdentifierNotValid: 2
         case .badUserNameOrPassword: 4
         case .notAuthorized, .banned, .badAuthenticationMethod: 5
-        default: isError ? 3 : 0
+        case .serverUnavailable, .serverBusy, .connectionRateExceeded, .quotaExceeded, .useAnotherServer, .serverMoved,
+            .unspecifiedError:
+            3
+        default: nil
         }
     }
 

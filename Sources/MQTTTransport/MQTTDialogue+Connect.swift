@@ -6,10 +6,11 @@ extension MQTTDialogue {
     func connectReceived(_ connect: Connect, _ broker: Broker) {
         let limits = broker.limits
         stream.version = connect.version
+        stream.maximumPacketSize = connect.properties.maximumPacketSize.map(Int.init) ?? .max
         stream.useTopicAliases(
             maximum: min(Int(connect.properties.topicAliasMaximum ?? 0), limits.topicAliasMaximum)
         )
-        // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8].
+        // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8 of 3.1.1].
         guard connect.version == .v5 || !connect.clientID.isEmpty || connect.cleanStart else {
             return refuse(.clientIdentifierNotValid, broker)
         }
@@ -38,18 +39,25 @@ extension MQTTDialogue {
         var connack = Connack(connect, result, broker.limits)
         connack.properties.authenticationMethod = connect.properties.authenticationMethod
         connack.properties.authenticationData = lastWords
-        send(.connack(connack), broker)
+        guard stream.append(.connack(connack)) else { return refuseUntold(broker) }
+        broker.sentPacket(on: connection)
         broker.resume(connection)
+    }
+
+    /// The client takes no packet as large as the CONNACK that says what it has to keep to [MQTT-3.1.2-24]: it never was
+    /// let in, and has no will.
+    private func refuseUntold(_ broker: Broker) {
+        broker.disconnect(connection, reason: .normalDisconnection)
+        refuse(.implementationSpecificError, broker)
     }
 
     /// The broker has said no, and has told the observer so.
     func refuse(_ reason: ReasonCode, _ broker: Broker) {
         state = .closed
-        PacketEncoder.encode(
-            .connack(Connack(sessionPresent: false, reasonCode: reason)),
-            version: stream.version,
-            into: &stream.output
-        )
+        // Where no return code of 3.1.1 fits, closing is the answer [MQTT-3.2.2-6 of 3.1.1].
+        if stream.version == .v5 || reason.connectReturnCode != nil {
+            stream.append(.connack(Connack(sessionPresent: false, reasonCode: reason)))
+        }
         broker.close(connection)
     }
 

@@ -85,10 +85,14 @@ extension MQTTDialogue {
     }
 
     /// The broker refused a message: MQTT 5.0 has a Reason Code for QoS 1 and 2; elsewhere it is acknowledged as usual,
-    /// since closing would only make the client send it again [MQTT-3.3.5-2].
+    /// since closing would only make the client send it again [MQTT-3.3.5-2 of 3.1.1].
     private func refused(_ reason: ReasonCode, _ layout: PublishLayout, _ broker: Broker) throws(MalformedPacket) {
         if reason == .retainNotSupported {
             throw MalformedPacket(reason, "RETAIN, which this server does not offer [MQTT-3.2.2-14]")
+        }
+        if reason == .messageRateTooHigh {
+            // Only DISCONNECT has this reason, and what is not acknowledged is not lost: it may be sent again.
+            throw MalformedPacket(reason, "more messages a second than this server takes from one client")
         }
         guard layout.qos != .atMostOnce else { return }
         acknowledge(layout.qos == .atLeastOnce ? .puback : .pubrec, layout.packetID, reason, broker)

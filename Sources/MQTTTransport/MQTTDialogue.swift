@@ -186,8 +186,8 @@ package final class MQTTDialogue: @unchecked Sendable {
         authentication = nil
         guard !wasConnected else { return broker.end(connection, reason: reason, detail: detail) }
         stream.version = decoder.version
-        // 3.1.1 has no code for a protocol error: the connection is closed [MQTT-4.8.0-1 of 3.1.1].
-        if stream.version == .v5 || reason == .unsupportedProtocolVersion || reason == .clientIdentifierNotValid {
+        // 3.1.1 has no return code for a protocol error: the connection is closed [MQTT-4.8.0-1 of 3.1.1].
+        if stream.version == .v5 || reason.connectReturnCode != nil {
             var connack = Connack(sessionPresent: false, reasonCode: reason)
             let shorter = connack
             connack.properties.reasonString = detail

@@ -189,6 +189,24 @@ import Testing
         #expect(types == [.connack, .publish])
     }
 
+    @Test("[MQTT-3.1.3-5] takes Client Identifiers of 1 to 23 letters and digits", arguments: ProtocolVersion.allCases)
+    func clientIDs(_ version: ProtocolVersion) throws {
+        let allowed = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        let test = TestBroker()
+        for character in allowed { #expect(try test.connect("\(character)", version).ping()) }
+        for length in 1...23 {
+            #expect(try test.connect(String(allowed.prefix(length)), version).ping())
+            #expect(try test.connect(String(allowed.suffix(length)), version).ping())
+        }
+    }
+
+    @Test("[MQTT-3.12.4-1] answers each PINGREQ by a PINGRESP", arguments: ProtocolVersion.allCases)
+    func ping(_ version: ProtocolVersion) throws {
+        let client = try TestBroker().connect("a", version)
+        client.send(wire("c000 c000"))
+        #expect(try client.packets() == [.pingresp, .pingresp])
+    }
+
     @Test("[MQTT-3.1.4-5] serves what comes together with CONNECT", arguments: ProtocolVersion.allCases)
     func pipelined(_ version: ProtocolVersion) throws {
         let client = TestBroker().open(version)

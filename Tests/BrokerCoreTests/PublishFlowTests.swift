@@ -156,6 +156,30 @@ import Testing
         #expect(try subscriber.messages().map(\.properties) == [properties, properties, properties])
     }
 
+    @Test("MQTT 5.0 §3.3.2.3.2 refuses text that is not UTF-8 where that is checked", arguments: [true, false])
+    func payloadFormat(_ isChecked: Bool) throws {
+        let test = TestBroker { $0.validatesPayloadFormat = isChecked }
+        let subscriber = try test.connect("s")
+        try subscriber.subscribe("t", qos: .exactlyOnce)
+        let publisher = try test.connect("p")
+        for qos in QoS.allCases {
+            let publish = { (bytes: [UInt8], indicator: Bool?) throws -> ReasonCode? in
+                try publisher.publish("t", qos: qos) {
+                    $0.payload = ByteBuffer(bytes: bytes)
+                    $0.properties.payloadFormatIndicator = indicator
+                }
+            }
+            let accepted: ReasonCode? = qos == .atMostOnce ? nil : .success
+            let refused: ReasonCode? = qos == .atMostOnce ? nil : .payloadFormatInvalid
+            #expect(try publish([0xc3, 0xa9], true) == accepted)
+            #expect(try publish([0xc3, 0x28], true) == (isChecked ? refused : accepted))
+            #expect(try publish([0xc3, 0x28], false) == accepted)
+            #expect(try publish([0xc3, 0x28], nil) == accepted)
+        }
+        #expect(try subscriber.messages().count == (isChecked ? 9 : 12))
+        #expect(!publisher.isClosed)
+    }
+
     @Test("MQTT 5.0 §3.3.2.3 leaves the properties out for a 3.1.1 client")
     func withoutProperties() throws {
         let test = TestBroker()

@@ -179,6 +179,46 @@ import Testing
         #expect(try publisher.publish("c", "1", qos: .atLeastOnce, retain: true)?.isError == false)
     }
 
+    @Test(
+        "[MQTT-3.1.2-7 of 3.1.1] keeps a retained message when its publisher's session ends",
+        arguments: ProtocolVersion.allCases
+    )
+    func outlivesSession(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        let publisher = try test.connect("p", version)
+        try publisher.publish("t", "kept", retain: true)
+        publisher.disconnect()
+        _ = try test.connect("p", version)
+        let subscriber = try test.connect("s", version)
+        try subscriber.subscribe("t")
+        #expect(try subscriber.texts() == ["kept"])
+    }
+
+    @Test("refuses a retained message beyond the limit of bytes, and counts topics and payloads as they change")
+    func bytes() throws {
+        let test = TestBroker { $0.retainedBytes = 100 }
+        let publisher = try test.connect("p")
+        let retain = { (topic: String, count: Int) throws -> ReasonCode? in
+            let payload = String(repeating: "x", count: count)
+            return try publisher.publish(topic, payload, qos: .atLeastOnce, retain: true)
+        }
+        #expect(try retain("a", 49) == .noMatchingSubscribers)
+        #expect(try retain("b", 50) == .quotaExceeded)
+        #expect(try retain("b", 49) == .noMatchingSubscribers)
+        #expect(try retain("c", 1) == .quotaExceeded)
+        // A message that replaces another counts in its place.
+        #expect(try retain("b", 50) == .quotaExceeded)
+        #expect(try retain("b", 40) == .noMatchingSubscribers)
+        #expect(try retain("c", 8) == .noMatchingSubscribers)
+        #expect(try retain("a", 0) == .noMatchingSubscribers)
+        #expect(try retain("d", 49) == .noMatchingSubscribers)
+        #expect(try retain("d", 50) == .quotaExceeded)
+        // What was refused has not touched what was there.
+        let subscriber = try test.connect("s")
+        try subscriber.subscribe("#")
+        #expect(try Set(subscriber.texts().map(\.count)) == [40, 8, 49])
+    }
+
     @Test("expired retained messages make room for new ones")
     func expiredMakeRoom() throws {
         let test = TestBroker { $0.retainedMessages = 2 }

@@ -20,6 +20,19 @@ import Testing
         #expect(try again.texts() == ["x"])
     }
 
+    @Test("[MQTT-3.1.2-6] [MQTT-3.2.2-3] makes a session where there is none", arguments: ProtocolVersion.allCases)
+    func makesSession(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        let first = try test.connectPersistent("a", version)
+        #expect(first.connack?.sessionPresent == false)
+        try first.subscribe("t")
+        try first.publish("t", "x")
+        #expect(try first.texts() == ["x"])
+        first.drop()
+        #expect(try test.connectPersistent("b", version).connack?.sessionPresent == false)
+        #expect(try test.connectPersistent("a", version).connack?.sessionPresent == true)
+    }
+
     @Test("[MQTT-3.1.2-4] [MQTT-3.1.4-4] starts afresh with Clean Start", arguments: ProtocolVersion.allCases)
     func cleanStart(_ version: ProtocolVersion) throws {
         let test = TestBroker()

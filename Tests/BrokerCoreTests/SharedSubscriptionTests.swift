@@ -107,6 +107,25 @@ import Testing
         #expect(try test.connectPersistent(["a", "b"][who]).messages().map(\.dup) == [true])
     }
 
+    @Test(
+        "[MQTT-4.8.2-6] a message that a member refuses goes to no other",
+        arguments: [QoS.atLeastOnce, .exactlyOnce]
+    )
+    func refused(_ qos: QoS) throws {
+        let group = try members("a", "b", qos: .exactlyOnce)
+        try publish(1, qos: qos)
+        let sent = try group.map { try $0.takePublish()?.packetID }
+        let who = try #require(sent.firstIndex { $0 != nil })
+        let id = try #require(sent[who])
+        let refusal = Acknowledgement(packetID: id, reasonCode: .implementationSpecificError)
+        group[who].send(qos == .atLeastOnce ? .puback(refusal) : .pubrec(refusal))
+        for member in group {
+            #expect(try member.packets().isEmpty)
+            member.drop()
+        }
+        for name in ["a", "b"] { #expect(try test.connectPersistent(name).messages().isEmpty) }
+    }
+
     @Test("members that leave or end are no longer served", arguments: 0..<10 as Range<UInt64>)
     func leaving(_ seed: UInt64) throws {
         var generator = SplitMix64(seed: seed)

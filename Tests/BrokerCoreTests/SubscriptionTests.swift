@@ -206,6 +206,26 @@ import Testing
         #expect(try client.texts() == ["x"])
     }
 
+    // [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6]
+    @Test("answers an UNSUBSCRIBE by one UNSUBACK, each filter in order", arguments: ProtocolVersion.allCases)
+    func unsuback(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        let client = try test.connect("a", version)
+        try client.subscribe("a", "b", "c")
+        client.send(.unsubscribe(Unsubscribe(packetID: 11, filters: ["c", "nothing", "a"])))
+        client.send(.unsubscribe(Unsubscribe(packetID: 12, filters: ["nothing"])))
+        let none = ReasonCode.noSubscriptionExisted
+        let codes: [[ReasonCode]] = version == .v5 ? [[.success, none, .success], [none]] : [[], []]
+        #expect(
+            try client.packets() == [
+                .unsuback(Unsuback(packetID: 11, reasonCodes: codes[0])),
+                .unsuback(Unsuback(packetID: 12, reasonCodes: codes[1])),
+            ]
+        )
+        for topic in ["a", "b", "c"] { try client.publish(topic, topic) }
+        #expect(try client.texts() == ["b"])
+    }
+
     @Test("[MQTT-4.7.3-4] filters are one only when their bytes are", arguments: ProtocolVersion.allCases)
     func noNormalization(_ version: ProtocolVersion) throws {
         let client = try TestBroker().connect("a", version)

@@ -27,6 +27,16 @@ import Testing
         #expect(messages.allSatisfy { $0.properties.topicAlias == nil })
     }
 
+    @Test("[MQTT-3.3.2-12] takes every alias up to its Topic Alias Maximum")
+    func everyAlias() throws {
+        let client = try test.connect("a")
+        let maximum = try #require(client.connack?.properties.topicAliasMaximum)
+        for alias in 1...maximum { try client.publish("topic/\(alias)") { $0.properties.topicAlias = alias } }
+        for alias in 1...maximum { try client.publish("", "\(alias)") { $0.properties.topicAlias = alias } }
+        let topics = (1...maximum).map { "topic/\($0)" }
+        #expect(try subscriber.messages().map { $0.topic?.string } == topics + topics)
+    }
+
     @Test("[MQTT-3.3.2-7] an alias is one connection's own")
     func perConnection() throws {
         let first = try test.connectPersistent("a")

@@ -89,19 +89,39 @@ import Testing
         #expect(try late.texts() == ["gone"])
     }
 
-    @Test("MQTT 5.0 §3.1.3.2 forwards the will's properties")
+    @Test("[MQTT-3.1.2-14] does not retain a will that does not ask for it", arguments: ProtocolVersion.allCases)
+    func unretained(_ version: ProtocolVersion) throws {
+        try connect(version, will: try will()).drop()
+        #expect(try watcher.messages().map(\.retain) == [false])
+        let late = try test.connect("late")
+        try late.subscribe("will/a")
+        #expect(try late.messages().isEmpty)
+    }
+
+    @Test("[MQTT-3.1.2-12 of 3.1.1] publishes nothing for a client without a will", arguments: ProtocolVersion.allCases)
+    func noWill(_ version: ProtocolVersion) throws {
+        try watcher.subscribe("#")
+        try connect(version, will: nil).drop()
+        // The will of an earlier connection is no longer there.
+        try connect(version, will: try will()).disconnect()
+        try connect(version, will: nil).drop()
+        #expect(try watcher.messages().isEmpty)
+    }
+
+    @Test("[MQTT-3.1.3-10] forwards the will's properties, User Properties in order")
     func properties() throws {
+        let users = [UserProperty("b", "1"), UserProperty("a", "2"), UserProperty("b", "1"), UserProperty("a", "1")]
         let client = try connect(
             will: try will {
                 $0.properties.contentType = "text/plain"
-                $0.properties.userProperties = [UserProperty("k", "v")]
+                $0.properties.userProperties = users
                 $0.properties.messageExpiryInterval = 30
             }
         )
         client.drop()
         let properties = try #require(try watcher.messages().first).properties
         #expect(properties.contentType == "text/plain")
-        #expect(properties.userProperties == [UserProperty("k", "v")])
+        #expect(properties.userProperties == users)
         #expect(properties.messageExpiryInterval == 30)
     }
 

@@ -36,7 +36,7 @@ import Testing
 
     @Test("an answer that takes longer follows the empty acknowledgement, in its turn")
     func separate() throws {
-        let scene = ServerScene()
+        let scene = ServerScene { $0.separateResponseAfter = 500 }
         scene.receive(.put, "/ps/a", payload: "x")
         #expect(scene.server.nextDeadline == scene.now + .milliseconds(500))
         scene.now = scene.now + .milliseconds(500)

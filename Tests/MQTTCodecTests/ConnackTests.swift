@@ -11,7 +11,7 @@ import Testing
     func refuses(_ vector: Vector) throws { try vector.check() }
 
     @Test(
-        "tells a 3.1.1 client the return code nearest to the Reason Code",
+        "tells a 3.1.1 client the return code that says what the Reason Code says",
         arguments: [
             (ReasonCode.success, 0), (.unsupportedProtocolVersion, 1), (.clientIdentifierNotValid, 2),
             (.serverUnavailable, 3), (.serverBusy, 3), (.badUserNameOrPassword, 4), (.notAuthorized, 5), (.banned, 5),

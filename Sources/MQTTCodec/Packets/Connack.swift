@@ -69,7 +69,8 @@ extension Connack {
             buffer.writeInteger(reasonCode.rawValue)
             buffer.writeProperties(properties.writer)
         } else {
-            buffer.writeInteger(reasonCode.connectReturnCode)
+            // Server unavailable is the most general refusal 3.1.1 has.
+            buffer.writeInteger(reasonCode.connectReturnCode ?? (reasonCode.isError ? 3 : 0))
         }
     }
 }
