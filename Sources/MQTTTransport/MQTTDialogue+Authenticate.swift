@@ -6,8 +6,6 @@ import NIOCore
 struct EnhancedAuthentication {
     /// All AUTH packets of the connection have it [MQTT-4.12.0-5].
     let method: String
-    /// Bytes of the largest packet the client takes.
-    let maximumPacketSize: Int
     /// To be answered in the end; nil once it is.
     var connect: Connect?
     /// nil between exchanges.
@@ -23,7 +21,6 @@ extension MQTTDialogue {
             state = .authenticating
             authentication = EnhancedAuthentication(
                 method: method,
-                maximumPacketSize: connect.properties.maximumPacketSize.map(Int.init) ?? .max,
                 connect: connect,
                 exchange: exchange
             )
@@ -85,11 +82,10 @@ extension MQTTDialogue {
             authenticationMethod: authentication.method,
             authenticationData: data
         )
-        let start = stream.output.writerIndex
-        send(.auth(auth), broker)
-        guard stream.output.writerIndex - start > authentication.maximumPacketSize else { return }
         // [MQTT-3.1.2-24]
-        stream.output.moveWriterIndex(to: start)
-        fail(.packetTooLarge, "AUTH is larger than the client's Maximum Packet Size", broker)
+        guard stream.append(.auth(auth)) else {
+            return fail(.packetTooLarge, "AUTH is larger than the client's Maximum Packet Size", broker)
+        }
+        broker.sentPacket(on: connection)
     }
 }
