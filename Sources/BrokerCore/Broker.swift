@@ -74,8 +74,13 @@ package final class Broker {
     }
 
     deinit {
-        // Sessions and their subscriptions hold each other.
-        for session in sessions.values { session.subscriptions = ByteKeyed() }
+        // Sessions hold their subscriptions and connections, and the other way round.
+        for session in sessions.values {
+            for subscription in session.subscriptions.values { router.remove(subscription) }
+            session.subscriptions = ByteKeyed()
+            session.connection?.forgetReference()
+            session.connection?.session = nil
+        }
     }
 
     /// Marks a connection as having something to flush at the end of the tick.
