@@ -46,6 +46,7 @@ final class ModelRun {
             model.endTick()
             try compare()
         }
+        try compareRetained()
     }
 
     private static func broker(
@@ -149,7 +150,6 @@ final class ModelRun {
             throw ModelMismatch("no member of \(share.filter) has got \(share.text.brief)")
         }
         model.shares.removeAll { $0.isTaken || $0.isMissing }
-        try compareRetained()
     }
 
     private func compare(_ link: Link, _ client: Int) throws {
