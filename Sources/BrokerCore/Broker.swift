@@ -83,10 +83,12 @@ package final class Broker {
     package var connectedClients: Int { connectedCount }
 
     deinit {
-        // Subscriptions, their sessions and the lists they are in hold each other.
+        // Sessions hold their subscriptions and connections, and the other way round.
         for session in sessions.values {
             for subscription in session.subscriptions.values { subscription.list = nil }
             session.subscriptions = ByteKeyed()
+            session.connection?.forgetReference()
+            session.connection?.session = nil
         }
     }
 

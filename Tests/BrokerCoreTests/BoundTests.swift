@@ -8,6 +8,19 @@ import Testing
 @Suite struct BoundTests {
     private let test = TestBroker()
 
+    @Test("lets go of its clients when it ends")
+    func letsGo() throws {
+        weak var held: VirtualConnection?
+        do {
+            let test = TestBroker()
+            let client = SinkClient(test)
+            client.connect(ConnectRequest(clientID: "a"))
+            client.subscribe("t")
+            held = client.connection
+        }
+        #expect(held == nil)
+    }
+
     @Test(
         "drops QoS 0 for a client whose connection is full, counts it, and bounds what is held",
         arguments: ProtocolVersion.allCases

@@ -104,6 +104,8 @@ extension Link {
 
     private func topic(_ publish: Publish) throws -> TopicName {
         let alias = publish.properties.topicAlias
+        // [MQTT-3.1.2-26]
+        if let alias, alias > connection.topicAliasMaximum { throw ModelMismatch("above Topic Alias Maximum") }
         if let alias, let topic = publish.topic { topicAliases[alias] = topic }
         guard let topic = publish.topic ?? alias.flatMap({ topicAliases[$0] }) else {
             throw ModelMismatch("its Topic Alias is unknown")

@@ -77,6 +77,7 @@ extension ModelBroker {
         guard copy.qos == .atMostOnce else { return enqueue(copy, session) }
         copy.sentAt = now
         if session.connection?.takesSmallOnly == true, copy.message.isLarge { return copy.lose() }
+        copy.mayBeDropped = ending.contains { $0 === session }
         session.connection?.atMostOnce.append(copy, batch: batch)
     }
 

@@ -14,6 +14,8 @@ final class ModelBroker {
     var shares: [Share] = []
     /// Sessions whose queue overflowed in this tick, under the policy `disconnect`.
     var overflowed: [ModelSession] = []
+    /// Those of them that are being disconnected, in no order: which of them get each other's wills is open.
+    private(set) var ending: [ModelSession] = []
     /// What comes about in one moment, for one reason, is one batch.
     private(set) var batch = 0
 
@@ -118,9 +120,14 @@ final class ModelBroker {
     /// The tick ends: clients whose queue overflowed are disconnected; their wills may make others overflow.
     func endTick() {
         while !overflowed.isEmpty {
-            let sessions = overflowed
+            ending = overflowed
             overflowed = []
-            for session in sessions { close(session, .quotaExceeded) }
+            for session in ending where session.connection != nil {
+                guard let will = session.will else { continue }
+                if will.wanted.delayInterval == 0 || session.expiryInterval == 0 { publishWill(session) }
+            }
+            for session in ending { close(session, .quotaExceeded) }
+            ending = []
         }
     }
 

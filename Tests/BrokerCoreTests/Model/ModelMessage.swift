@@ -25,7 +25,7 @@ final class Copy {
     let share: Share?
     /// When a copy at QoS 0 was sent, even if the network connection did not take it yet.
     var sentAt: Int64?
-    /// It was too large for a former connection, on which its turn to be sent may have come.
+    /// Its turn may have come on a connection that it was too large for, or that was about to end.
     var mayBeDropped = false
     private(set) var isGone = false
 

@@ -91,6 +91,7 @@ final class ModelConnection {
     /// After the broker's own limit.
     let receiveMaximum: Int
     let takesSmallOnly: Bool
+    let topicAliasMaximum: UInt16
     /// Milliseconds; nil without Keep Alive.
     let keepAliveTimeout: Int64?
     /// Milliseconds.
@@ -111,6 +112,7 @@ final class ModelConnection {
         version = wanted.version
         receiveMaximum = min(isVersion5 ? Int(wanted.receiveMaximum ?? .max) : .max, setting.inflightMessages)
         takesSmallOnly = isVersion5 && wanted.takesSmallOnly
+        topicAliasMaximum = wanted.topicAliasMaximum ?? 0
         keepAliveTimeout = wanted.keepAlive == 0 ? nil : Int64(wanted.keepAlive) * 1_500
         heardAt = now
     }

@@ -17,6 +17,8 @@ private struct RandomSchedule {
     private var generator: SplitMix64
     private(set) var setting = Schedule.Setting()
     private var isConnected = [Bool](repeating: false, count: Schedule.clients)
+    /// What each client has once subscribed to, and may again, or unsubscribe from.
+    private var known = [[String]](repeating: [], count: Schedule.clients)
 
     init(seed: UInt64) {
         generator = SplitMix64(seed: seed)
@@ -152,10 +154,17 @@ private struct RandomSchedule {
                 var options = options()
                 options.noLocal = generator.once(in: 4)
                 options.retainHandling = generator.pick([.sendAtSubscribe, .sendAtSubscribe, .sendIfNew, .doNotSend])
-                return .init(filter: generator.pick(Schedule.filters), options: options)
+                return .init(filter: filter(client), options: options)
             },
             identifier: generator.maybe { $0.number(1...9) }
         )
+    }
+
+    private mutating func filter(_ client: Int) -> String {
+        if !known[client].isEmpty, generator.once(in: 3) { return generator.pick(known[client]) }
+        let filter = generator.pick(Schedule.filters)
+        known[client].append(filter)
+        return filter
     }
 
     private mutating func options() -> SubscriptionOptions {
@@ -173,8 +182,8 @@ private struct RandomSchedule {
     }
 
     private mutating func unsubscribe(_ client: Int) -> Schedule.Action {
-        guard generator.once(in: 3) else { return .unsubscribe(client, [generator.pick(Schedule.filters)]) }
-        return .unsubscribe(client, [sharedFilter(client).filter, generator.pick(Schedule.filters)])
+        let filter = known[client].isEmpty ? generator.pick(Schedule.filters) : generator.pick(known[client])
+        return .unsubscribe(client, generator.once(in: 3) ? [sharedFilter(client).filter, filter] : [filter])
     }
 
     // MARK: Messages
