@@ -166,7 +166,7 @@ let package = Package(
         ),
         .testTarget(
             name: "SluiceTests",
-            dependencies: ["Sluice", "BrokerCore", logging],
+            dependencies: ["Sluice", "Auth", "BrokerCore", logging],
             swiftSettings: settings
         ),
         // They start the built executable and use the clients that people use.

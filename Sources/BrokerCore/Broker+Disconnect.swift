@@ -47,6 +47,18 @@ extension Broker {
         connection.close(reason, detail: detail)
     }
 
+    /// Ends the connections of clients that would not be let in any more.
+    package func endConnections(
+        reason: ReasonCode,
+        where isUnwanted: (_ connection: VirtualConnection, _ userName: String?) -> Bool
+    ) {
+        for session in sessions.values {
+            if let connection = session.connection, isUnwanted(connection, session.userName) {
+                end(connection, reason: reason)
+            }
+        }
+    }
+
     /// Closes a connection that has no session (any more), after what its outlet still holds.
     package func close(_ connection: VirtualConnection) {
         connection.forgetReference()

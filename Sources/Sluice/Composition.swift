@@ -33,9 +33,13 @@ struct Composition {
         announce()
         let configuration = loaded.configuration
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        let gate = AccessGate(loaded.accessFiles, allowsAnonymous: configuration.access.allowsAnonymous)
         let broker = Broker(
             limits: configuration.limits,
             queue: configuration.queue,
+            authenticator: gate.authenticator,
+            enhancedAuthenticator: gate.enhancedAuthenticator,
+            authorizer: gate.authorizer,
             observer: ClientLog(logger),
             now: .now()
         )
@@ -44,14 +48,21 @@ struct Composition {
         }
         let core = CoreLoop(eventLoop: eventLoopGroup.next(), broker: broker)
         let channels = MQTTChannels(core: core, eventLoopGroup: eventLoopGroup, limits: configuration.limits)
-        let services = configuration.listeners.map { listener in
+        let reload = await AccessReload(
+            configuration.access,
+            files: loaded.accessFiles,
+            gate: gate,
+            core: core,
+            logger: logger
+        )
+        let listeners = configuration.listeners.map { listener in
             ServiceGroupConfiguration.ServiceConfiguration(
                 service: service(for: listener, core, eventLoopGroup, channels),
                 serviceName: "\(listener.protocolName.rawValue) \(listener.bind)"
             )
         }
         var group = ServiceGroupConfiguration(
-            services: services,
+            services: [.init(service: reload, serviceName: "access files")] + listeners,
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: quiet(logger)
         )

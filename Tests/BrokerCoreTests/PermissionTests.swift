@@ -81,6 +81,18 @@ import Testing
         try trusted.publish("a/open", "o")
         #expect(try second.texts() == ["o"])
     }
+
+    @Test func `clients that would not be let in any more are disconnected, others stay`() throws {
+        let test = TestBroker(authorizer: secrets)
+        let clients = try ["alice", "bob"].map { name in try test.connect(name) { $0.userName = name } }
+        let anonymous = try test.connect("c")
+        test.broker.endConnections(reason: .notAuthorized) { connection, userName in
+            connection.transportProtocol == .mqtt && userName == "bob"
+        }
+        #expect(try clients[0].ping())
+        #expect(try clients[1].wasEnded(.notAuthorized))
+        #expect(try anonymous.ping())
+    }
 }
 
 /// Shows topics that end in `secret` to the client `trusted` and the user `root` only.

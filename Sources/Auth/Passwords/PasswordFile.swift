@@ -39,13 +39,14 @@ package struct PasswordFile: Sendable {
 
     // MARK: Editing
 
+    /// Whether the file's format can have such a user name, and MQTT, too.
+    package static func canName(_ user: String) -> Bool {
+        !user.isEmpty && !user.hasPrefix("#") && user.utf8.count <= 65_535
+            && !user.unicodeScalars.contains { $0 == ":" || $0.properties.generalCategory == .control }
+    }
+
     /// The text of a file with a user added, or with another hash for one that is there; other lines stay as they are.
-    ///
-    /// - Returns: nil when the file's format can't have such a user name.
-    package static func text(_ text: String, setting user: String, to hash: PasswordHash) -> String? {
-        let isClean = !user.unicodeScalars.contains { $0 == ":" || $0.properties.generalCategory == .control }
-        let isTrimmed = user.unicodeScalars.last.map { !$0.properties.isWhitespace } ?? false
-        guard isClean, isTrimmed, !user.hasPrefix("#"), user.utf8.count <= 65_535 else { return nil }
+    package static func text(_ text: String, setting user: String, to hash: PasswordHash) -> String {
         let entry = "\(user):\(hash)"
         var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         if lines.last?.isEmpty == true { lines.removeLast() }

@@ -6,6 +6,8 @@ import Yams
 /// A configuration with where it came from.
 package struct LoadedConfiguration: Sendable {
     package let configuration: SluiceConfiguration
+    /// What the files of its section `access` say.
+    package let accessFiles: AccessFiles
     /// The file; nil when there was none.
     package let file: String?
     /// What is odd and does no harm.
@@ -55,9 +57,25 @@ package struct LoadedConfiguration: Sendable {
         }
         let isDefault = file == nil
         configuration = SluiceConfiguration(root, isDefault: isDefault, reading)
-        guard reading.problems.isEmpty else { throw ConfigurationRefused(problems: reading.problems) }
+        var problems = reading.problems
+        do throws(ConfigurationRefused) {
+            accessFiles = try AccessFiles(configuration.access)
+        } catch {
+            problems += error.problems
+            accessFiles = AccessFiles()
+        }
+        guard problems.isEmpty else { throw ConfigurationRefused(problems: problems) }
         self.file = file
-        warnings = reading.unusedVariables.map { "\($0) overrides no key of the configuration" }
+        warnings =
+            reading.unusedVariables.map { "\($0) overrides no key of the configuration" }
+            + configuration.access.warnings
+    }
+}
+
+extension AccessConfiguration {
+    fileprivate var warnings: [String] {
+        guard aclFile != nil, passwordFile == nil else { return [] }
+        return ["access.acl_file: without a password_file, any client can take any user's name"]
     }
 }
 

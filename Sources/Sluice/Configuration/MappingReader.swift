@@ -25,6 +25,12 @@ final class ConfigurationReading {
         return (variable, value)
     }
 
+    /// A path that a configuration file has, as seen from the working directory.
+    func resolve(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return path }
+        return file[...slash] + path
+    }
+
     /// Variables that no key has asked for: a typing error, or another program's.
     var unusedVariables: [String] { environment.keys.filter { !usedVariables.contains($0) }.sorted() }
 }
@@ -115,6 +121,12 @@ struct MappingReader {
             return nil
         }
         return value
+    }
+
+    /// The path of a file, which is relative to the configuration file's folder.
+    mutating func file(_ name: String) -> String? {
+        let path = converted(name, expected: "must be a file's path") { $0.isEmpty ? nil : $0 }
+        return path.map(reading.resolve)
     }
 
     // MARK: Structure

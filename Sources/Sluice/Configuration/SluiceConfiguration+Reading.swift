@@ -27,7 +27,7 @@ extension SluiceConfiguration {
             )
         }
         var accessReader = file.mapping("access")
-        access = AccessConfiguration(&accessReader)
+        access = AccessConfiguration(&accessReader, reading)
         var limitsReader = file.mapping("limits")
         limits.read(&limitsReader)
         var sessions = file.mapping("sessions")
@@ -60,10 +60,11 @@ extension SluiceConfiguration {
             if listener.bind.port != 0, !taken.insert("\(transport) \(listener.bind)").inserted {
                 reading.report("\(listener.bind) is taken by a listener above", key: key, line: line)
             }
-            if !listener.bind.isLoopback, access.anonymous == nil {
+            if !listener.bind.isLoopback, access.anonymous == nil, access.passwordFile == nil {
                 reading.report(
                     "\(listener.bind) can be reached from other machines, and no credentials are asked for; "
-                        + "if that is meant, set access: { anonymous: true }",
+                        + "name a password file in access: { password_file: passwd }, "
+                        + "or if that is meant, set access: { anonymous: true }",
                     key: key,
                     line: line
                 )
@@ -101,11 +102,19 @@ extension ListenerConfiguration {
 }
 
 extension AccessConfiguration {
-    fileprivate init(_ reader: inout MappingReader) {
-        anonymous = reader.converted(
-            "anonymous",
-            expected: "must be true: clients can't be told apart by credentials yet"
-        ) { $0 == "true" ? true : nil }
+    fileprivate init(_ reader: inout MappingReader, _ reading: ConfigurationReading) {
+        anonymous = reader.converted("anonymous", expected: "must be true or false") {
+            ["true": true, "false": false][$0]
+        }
+        passwordFile = reader.file("password_file")
+        aclFile = reader.file("acl_file")
+        if anonymous == false, passwordFile == nil {
+            reading.report(
+                "nobody could connect: false needs a password_file",
+                key: "access.anonymous",
+                line: reader.line(of: "anonymous")
+            )
+        }
         reader.finish()
     }
 }

@@ -38,8 +38,17 @@ package struct ListenerConfiguration: Equatable, Sendable {
 
 /// Who may connect.
 package struct AccessConfiguration: Equatable, Sendable {
-    /// Whether clients without credentials are let in; nil when the file does not say, which is enough on loopback.
+    /// Whether clients without credentials are let in; nil when the file does not say.
     package var anonymous: Bool?
+    /// Users and their passwords; nil asks nobody for any.
+    package var passwordFile: String?
+    /// Who may use which topics; nil lets everybody use all.
+    package var aclFile: String?
+
+    /// Whether clients without credentials are let in: when nothing else is said, those of a broker without passwords.
+    package var allowsAnonymous: Bool { anonymous ?? (passwordFile == nil) }
+    /// Whether there is something to read again.
+    package var hasFiles: Bool { passwordFile != nil || aclFile != nil }
 }
 
 /// Where what outlives a connection is kept.

@@ -85,6 +85,9 @@ final class ClientProcess: @unchecked Sendable {
         throw Missing(words: "its end", seen: seen.withLock { $0 })
     }
 
+    /// Sends SIGHUP.
+    func hangUp() { Foundation.kill(process.processIdentifier, SIGHUP) }
+
     /// Sends SIGTERM.
     func terminate() { process.terminate() }
 

@@ -32,6 +32,15 @@ struct SluiceProcess {
         let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
+        return try await running(configuration, in: folder, body)
+    }
+
+    /// Starts the broker with its configuration in a folder that has other files, too.
+    static func running<Value>(
+        _ configuration: String,
+        in folder: URL,
+        _ body: (SluiceProcess) async throws -> Value
+    ) async throws -> Value {
         let file = folder.appending(path: "sluice.yaml")
         try configuration.write(to: file, atomically: true, encoding: .utf8)
         let process = try ClientProcess(
