@@ -79,10 +79,10 @@ extension Broker {
         on connection: VirtualConnection
     ) -> ConnectResult {
         if let reason = reasonToRefuse(request, clientID) { return refuse(connection, reason, request) }
-        let former = request.isTransient ? nil : takeOver(clientID, cleanStart: request.cleanStart)
+        let cleanStart = request.cleanStart || isForeign(clientID, to: userName)
+        let former = request.isTransient ? nil : takeOver(clientID, cleanStart: cleanStart)
         let session =
             request.isTransient ? makeTransientSession(clientID, userName) : former ?? makeSession(clientID)
-        if former != nil, authorizer != nil, !session.userName.isSame(as: userName) { permissionsChanged() }
         session.userName = userName
         let keepAlive = attach(connection, to: session, request)
         observer?.client(connection, .connected(clientID: clientID, userName: userName))
@@ -95,6 +95,13 @@ extension Broker {
             sessionExpiryInterval: session.expiryInterval,
             keepAlive: keepAlive
         )
+    }
+
+    /// Whether the session of that name is another user's: where users may read different topics, what is queued in it
+    /// is not for this one.
+    private func isForeign(_ clientID: String, to userName: String?) -> Bool {
+        guard authorizer != nil, let session = sessions[clientID] else { return false }
+        return !session.userName.isSame(as: userName)
     }
 
     /// What an authenticated client can't have; nil when it can have it all.

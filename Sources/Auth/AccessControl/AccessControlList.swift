@@ -16,8 +16,7 @@ package struct AccessControlList: Sendable {
     }
 
     private var anonymous = Rules()
-    /// By the user name's UTF-8.
-    private var users: [[UInt8]: Rules] = [:]
+    private var users: [UserName: Rules] = [:]
     private var patterns = Rules()
 
     /// Reads a file's text.
@@ -25,14 +24,13 @@ package struct AccessControlList: Sendable {
     /// - Throws: everything that is wrong with it.
     package init(_ text: String) throws(AccessFileRefused) {
         var list = Self()
-        var user: [UInt8]?
+        var user: UserName?
         try text.forEachAccessLine { _, line in
             let (keyword, rest) = line.firstWord
             switch keyword {
             case "user":
                 guard !rest.isEmpty else { return "the user name is missing" }
-                user = Array(rest.utf8)
-                list.users[Array(rest.utf8), default: Rules()] = list.users[Array(rest.utf8)] ?? Rules()
+                user = UserName(rest)
             case "topic", "pattern": return list.add(rest, to: keyword == "pattern" ? .patterns : .user(user))
             default: return "must begin with user, topic or pattern, not '\(keyword)'"
             }
@@ -46,7 +44,7 @@ package struct AccessControlList: Sendable {
     // MARK: Reading
 
     private enum Section {
-        case user([UInt8]?)
+        case user(UserName?)
         case patterns
     }
 
@@ -98,7 +96,7 @@ package struct AccessControlList: Sendable {
 
     private func rules(of client: ClientIdentity) -> Rules? {
         guard let userName = client.userName else { return anonymous }
-        return users[Array(userName.utf8)]
+        return users[UserName(userName)]
     }
 }
 

@@ -20,6 +20,8 @@ struct TopicRule: Sendable {
     let access: Access
     private let parts: [Part]
     private let needsUserName: Bool
+    /// Topics that a pattern matches begin with it; so most patterns need not be filled in to see that they don't.
+    private let start: [UInt8]
 
     /// - Parameters:
     ///   - filter: a valid Topic Filter.
@@ -47,6 +49,12 @@ struct TopicRule: Sendable {
         }
         if !text.isEmpty || parts.isEmpty { parts.append(.text(text)) }
         self.parts = parts
+        start =
+            if parts.count > 1, case .text(let text) = parts[0] {
+                Array(text.prefix { $0 != UInt8(ascii: "+") })
+            } else {
+                []
+            }
         needsUserName = parts.contains { if case .userName = $0 { true } else { false } }
     }
 
@@ -76,6 +84,7 @@ struct TopicRule: Sendable {
     /// Whether it is about that topic.
     func matches(_ topic: RawSpan, _ client: ClientIdentity) -> Bool {
         if topic.first == UInt8(ascii: "$"), !isReserved { return false }
+        guard topic.starts(with: start) else { return false }
         return withFilter(for: client) { $0.matchesAsFilter(topic) } ?? false
     }
 
@@ -88,6 +97,12 @@ struct TopicRule: Sendable {
 
 extension RawSpan {
     fileprivate var first: UInt8? { isEmpty ? nil : self[0] }
+
+    fileprivate func starts(with bytes: [UInt8]) -> Bool {
+        guard byteCount >= bytes.count else { return false }
+        for place in bytes.indices where self[place] != bytes[place] { return false }
+        return true
+    }
 
     fileprivate subscript(place: Int) -> UInt8 { unsafeLoad(fromByteOffset: place, as: UInt8.self) }
 

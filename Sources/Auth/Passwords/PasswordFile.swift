@@ -2,8 +2,7 @@ import Foundation
 
 /// Users and what is kept of their passwords, in the format of mosquitto: one line `user:hash` each.
 package struct PasswordFile: Sendable {
-    /// By the user name's UTF-8: `String` would take canonically equivalent names for the same.
-    private var hashes: [[UInt8]: PasswordHash] = [:]
+    private var hashes: [UserName: PasswordHash] = [:]
     /// Stands in for users that are not there, so that they can't be told by the time a look takes; nil without users.
     let decoy: PasswordHash?
     /// The SCRAM users, with the like for those that are not there.
@@ -13,16 +12,17 @@ package struct PasswordFile: Sendable {
     ///
     /// - Throws: everything that is wrong with it.
     package init(_ text: String) throws(AccessFileRefused) {
-        var hashes: [[UInt8]: PasswordHash] = [:]
+        var hashes: [UserName: PasswordHash] = [:]
         var first: PasswordHash?
         try text.forEachAccessLine { _, line in
             guard let colon = line.firstIndex(of: ":") else { return "must be a user name, a colon and a hash" }
-            let name = Array(line[..<colon].utf8)
-            guard !name.isEmpty else { return "the user name is missing" }
+            guard colon != line.startIndex else { return "the user name is missing" }
             guard let hash = PasswordHash(String(line[line.index(after: colon)...])) else {
                 return "the hash must begin with $7$, $6$ or SCRAM-SHA-256$; mosquitto_passwd -U hashes plain passwords"
             }
-            guard hashes.updateValue(hash, forKey: name) == nil else { return "the user stands in a line above, too" }
+            guard hashes.updateValue(hash, forKey: UserName(line[..<colon])) == nil else {
+                return "the user stands in a line above, too"
+            }
             first = first ?? hash
             return nil
         }
@@ -35,7 +35,7 @@ package struct PasswordFile: Sendable {
     package var count: Int { hashes.count }
 
     /// What is kept of the user's password; nil when there is no such user.
-    package subscript(user: String) -> PasswordHash? { hashes[Array(user.utf8)] }
+    package subscript(user: String) -> PasswordHash? { hashes[UserName(user)] }
 
     // MARK: Editing
 

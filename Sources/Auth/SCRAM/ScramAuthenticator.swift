@@ -39,6 +39,7 @@ package final class ScramAuthenticator: EnhancedAuthenticator, @unchecked Sendab
 final class ScramExchange: AuthenticationExchange {
     private struct Challenge {
         let first: ClientFirst
+        let userName: String
         let keys: ScramKeys
         let isKnown: Bool
         let nonce: String
@@ -71,10 +72,18 @@ final class ScramExchange: AuthenticationExchange {
     /// - Returns: `r=nonce,s=salt,i=iterations`.
     private func begin(_ text: String) throws(ScramProblem) -> String {
         let first = try ClientFirst(text)
-        let (keys, isKnown) = directory[first.userName]
+        let userName = directory.name(of: first.userName)
+        let (keys, isKnown) = directory[userName]
         let nonce = first.nonce + serverNonce
         let answer = "r=\(nonce),s=\(keys.salt.base64),i=\(keys.iterations)"
-        challenge = Challenge(first: first, keys: keys, isKnown: isKnown, nonce: nonce, serverFirst: answer)
+        challenge = Challenge(
+            first: first,
+            userName: userName,
+            keys: keys,
+            isKnown: isKnown,
+            nonce: nonce,
+            serverFirst: answer
+        )
         return answer
     }
 
@@ -89,7 +98,7 @@ final class ScramExchange: AuthenticationExchange {
             return .refused(.badUserNameOrPassword, detail: "user name or password is wrong")
         }
         let signature = challenge.keys.serverSignature(authMessage)
-        return .accepted(userName: challenge.first.userName, ByteBuffer(string: "v=\(signature.base64)"))
+        return .accepted(userName: challenge.userName, ByteBuffer(string: "v=\(signature.base64)"))
     }
 
     private func refuse(_ problem: ScramProblem) -> AuthenticationStep {

@@ -6,7 +6,7 @@ struct ClientFirst {
     let header: String
     /// All after the header.
     let bare: String
-    /// Decoded and prepared.
+    /// Decoded, not prepared yet.
     let userName: String
     let nonce: String
 
@@ -54,8 +54,7 @@ struct ClientFirst {
             rest = rest[escape.endIndex...]
         }
         decoded += rest
-        guard !decoded.isEmpty else { return nil }
-        return SASLprep.prepare(decoded) ?? decoded
+        return decoded.isEmpty ? nil : decoded
     }
 }
 
