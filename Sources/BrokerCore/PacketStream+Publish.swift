@@ -15,9 +15,44 @@ extension PacketStream {
         retain: Bool,
         packetID: PacketID
     ) -> Bool {
-        let start = output.writerIndex
         let properties = version == .v5 ? properties() : nil
         if topicAliases != nil, appendAliased(topic, payload, properties, dup, qos, retain, packetID) { return true }
+        return write(topic, payload, properties, dup, qos, retain, packetID)
+    }
+
+    /// - Returns: false when the topic gets no alias, or the packet would be larger than the client takes; without an
+    ///   alias it may be small enough.
+    private func appendAliased(
+        _ topic: RawSpan,
+        _ payload: RawSpan,
+        _ properties: PublishProperties?,
+        _ dup: Bool,
+        _ qos: QoS,
+        _ retain: Bool,
+        _ packetID: PacketID
+    ) -> Bool {
+        let known = topicAliases?.known(topic)
+        guard let alias = known ?? topicAliases?.next(for: topic) else { return false }
+        var aliased = properties ?? PublishProperties()
+        aliased.topicAlias = alias
+        let name = known == nil ? topic : topic.extracting(first: 0)
+        // A packet that is not sent sets no alias.
+        guard write(name, payload, aliased, dup, qos, retain, packetID) else { return false }
+        if known == nil { topicAliases?.set(topic) }
+        return true
+    }
+
+    @inline(__always)
+    private func write(
+        _ topic: RawSpan,
+        _ payload: RawSpan,
+        _ properties: PublishProperties?,
+        _ dup: Bool,
+        _ qos: QoS,
+        _ retain: Bool,
+        _ packetID: PacketID
+    ) -> Bool {
+        let start = output.writerIndex
         _ = PacketEncoder.writePublish(
             topic: topic,
             payload: payload,
@@ -33,42 +68,6 @@ extension PacketStream {
             output.moveWriterIndex(to: start)
             return false
         }
-        return true
-    }
-
-    /// - Returns: false when the topic gets no alias, or the packet would be larger than the client takes; without an
-    ///   alias it may be small enough.
-    private func appendAliased(
-        _ topic: RawSpan,
-        _ payload: RawSpan,
-        _ properties: PublishProperties?,
-        _ dup: Bool,
-        _ qos: QoS,
-        _ retain: Bool,
-        _ packetID: PacketID
-    ) -> Bool {
-        let start = output.writerIndex
-        let known = topicAliases?.known(topic)
-        guard let alias = known ?? topicAliases?.next(for: topic) else { return false }
-        var wire = properties ?? PublishProperties()
-        wire.topicAlias = alias
-        _ = PacketEncoder.writePublish(
-            topic: known == nil ? topic : topic.extracting(first: 0),
-            payload: payload,
-            properties: wire,
-            dup: dup,
-            qos: qos,
-            retain: retain,
-            packetID: packetID,
-            version: version,
-            into: &output
-        )
-        guard output.writerIndex - start <= maximumPacketSize else {
-            // A packet that is not sent sets no alias.
-            output.moveWriterIndex(to: start)
-            return false
-        }
-        if known == nil { topicAliases?.set(topic) }
         return true
     }
 }
