@@ -174,7 +174,8 @@ import Testing
             #expect(try await socket.frames(.max).first?.payload == [0x03, 0xe9])
             let last = try await connected.packets(.max).last
             #expect(last == .disconnect(.init(reasonCode: .serverShuttingDown)))
-            #expect(NIODeadline.now() - began < .seconds(2))
+            // Long before the poll has waited its time.
+            #expect(NIODeadline.now() - began < .seconds(30))
         }
     }
 }
