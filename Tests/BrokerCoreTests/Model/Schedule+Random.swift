@@ -26,7 +26,7 @@ private struct RandomSchedule {
         // What a queue holds can't be seen, so that one that is bounded comes without what makes that uncertain: shared
         // subscriptions, messages that expire, messages that may be too large.
         if generator.once(in: 4) {
-            setting.queue = (generator.number(1...3), generator.pick(QueueLimits.Policy.allCases))
+            setting.queue = (generator.pick([1, 1, 2]), generator.pick(QueueLimits.Policy.allCases))
             setting.inflightMessages = generator.pick([1, 1, 2])
         }
     }
@@ -118,7 +118,7 @@ private struct RandomSchedule {
         if isVersion5 {
             wanted.sessionExpiryInterval = generator.pick([0, 1, 3, 100, 100, .max])
             wanted.receiveMaximum = generator.pick([nil, 1, 1, 2, 3])
-            wanted.topicAliasMaximum = generator.pick([nil, nil, 1, 3])
+            wanted.topicAliasMaximum = generator.pick([nil, nil, 1, 2])
             wanted.takesSmallOnly = setting.queue == nil && generator.once(in: 5)
         }
         guard generator.once(in: 2) else { return .connect(client, wanted) }

@@ -85,7 +85,7 @@ struct Schedule: Sendable {
     /// Clients that do things; one more looks at the retained messages in the end.
     static let clients = 4
     static let auditor = 4
-    static let topics = ["t/a", "t/b", "t", "t/deep/er/topic", "r/a", "r/b", "$x/a"]
+    static let topics = ["t/a", "t/b", "t", "t/deep/er/topic", "t/deep/er/other", "r/a", "r/b", "$x/a"]
     static let filters = [
         "t/a", "t/b", "t/+", "t/#", "#", "+/a", "r/+", "r/a", "w/#", "w/+", "$x/#", "+", "t/deep/er/topic", "+/+/er/#",
     ]
