@@ -49,9 +49,11 @@ fuzz:
 	Tests/Fuzz/run $(SECONDS)
 
 conformance:
+	$(call install,python3)
 	python3 docs/conformance/generate.py
 
 lint:
+	$(call install,python3)
 	python3 docs/conformance/generate.py --check
 	swift format lint --strict --recursive --parallel $(SOURCES)
 
