@@ -18,10 +18,10 @@ extension CoAPContext {
             coap_shim_defer(response)
             CoAPContext.of(session)?.requestCame(pdu, session)
         }
+        // libcoap copies the path while it makes the resource; until then the text must live.
+        let wellKnownCore = ".well-known/core".withCString { coap_resource_init(coap_make_str_const($0), 0) }
         // One resource for all that is not known, which is everything, and one for the path libcoap answers by itself.
-        for resource in [
-            coap_resource_unknown_init(handler), coap_resource_init(coap_make_str_const(".well-known/core"), 0),
-        ] {
+        for resource in [coap_resource_unknown_init(handler), wellKnownCore] {
             for method in [
                 COAP_REQUEST_GET, COAP_REQUEST_POST, COAP_REQUEST_PUT, COAP_REQUEST_DELETE, COAP_REQUEST_FETCH,
                 COAP_REQUEST_PATCH, COAP_REQUEST_IPATCH,
