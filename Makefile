@@ -37,9 +37,11 @@ test: deps test-deps
 # IntegrationTests start the plain executable and would test nothing more.
 SANITIZED := --disable-xctest --skip IntegrationTests
 
+# Leaks are the fuzz harnesses' subject: many a test ends with clients that are still connected, which its broker and
+# they hold in cycles that only a disconnect would cut.
 test-asan: deps
 	swift build --build-tests --sanitize address --scratch-path .build-asan
-	swift test --skip-build --sanitize address --scratch-path .build-asan $(SANITIZED)
+	ASAN_OPTIONS=detect_leaks=0 swift test --skip-build --sanitize address --scratch-path .build-asan $(SANITIZED)
 
 test-tsan: deps
 	swift build --build-tests --sanitize thread --scratch-path .build-tsan
