@@ -28,7 +28,7 @@ extension Broker {
             return false
         }
         session.window.release(packetID)
-        if session.isPersistent { store(entry.outbound, id: packetID, state: .released, of: session) }
+        recordingWrites(of: session) { journal?.set(.released(packetID), of: entry.outbound.place) }
         return true
     }
 
@@ -52,19 +52,22 @@ extension Broker {
     /// The client of a message sink has taken every QoS 1 and 2 delivery up to that place in its session's order.
     package func acknowledge(through sequence: UInt64, on connection: VirtualConnection) {
         guard let session = connection.session else { return }
-        completeInflight(through: sequence, session)
+        complete(through: sequence, session)
         if !session.queue.isEmpty { sendQueued(session) }
     }
 
-    /// Ends the deliveries up to that place in the session's order; the queue stays as it is.
-    func completeInflight(through sequence: UInt64, _ session: Session) {
+    /// Ends the deliveries up to that place in the session's order.
+    ///
+    /// What waits in the queue is among them when the broker has restarted and does not know any more that it was sent.
+    func complete(through sequence: UInt64, _ session: Session) {
         var done: [PacketID] = []
         session.window.forEach { id, entry in
             if entry.outbound.sequence <= sequence { done.append(id) }
         }
         for id in done {
-            if let entry = session.window.complete(id) { forget(entry.outbound, of: session) }
+            if let entry = session.window.complete(id) { finish(entry.outbound) }
         }
+        for place in session.queue.drop(through: sequence) { journal?.finish(place) }
     }
 
     /// The adapter of a message sink has passed on its oldest deliveries (of any QoS), so many; it may get more.
@@ -76,7 +79,7 @@ extension Broker {
 
     private func complete(_ packetID: PacketID, _ session: Session) {
         guard let entry = session.window.complete(packetID) else { return }
-        forget(entry.outbound, of: session)
+        finish(entry.outbound)
         if session.isWaiting { sendQueued(session) }
     }
 
@@ -92,7 +95,9 @@ extension Broker {
         if session.received.contains(packetID) { return false }
         guard session.received.count < receiveMaximum else { return nil }
         session.received.insert(packetID)
-        if session.isPersistent { sessionStore.saveReceived(packetID, of: session.clientID) }
+        if session.isStored {
+            recordingWrites(of: session) { journal?.append(.received(packetID, of: session.number)) }
+        }
         return true
     }
 
@@ -102,7 +107,9 @@ extension Broker {
     @discardableResult
     package func release(_ packetID: PacketID, on connection: VirtualConnection) -> Bool {
         guard let session = connection.session, session.received.remove(packetID) != nil else { return false }
-        if session.isPersistent { sessionStore.removeReceived(packetID, of: session.clientID) }
+        if session.isStored {
+            recordingWrites(of: session) { journal?.append(.removeReceived(packetID, of: session.number)) }
+        }
         return true
     }
 }

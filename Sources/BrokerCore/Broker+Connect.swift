@@ -111,6 +111,9 @@ extension Broker {
         guard request.isTransient || sessions[clientID] != nil || sessions.count < limits.sessions else {
             return .quotaExceeded
         }
+        if isStoreRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[clientID] == nil {
+            return .quotaExceeded
+        }
         guard let will = request.will else { return nil }
         guard Int(will.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         return will.retain && !limits.retainAvailable ? .retainNotSupported : nil
@@ -124,7 +127,9 @@ extension Broker {
     ///   to there counts as acknowledged.
     package func resume(_ connection: VirtualConnection, after sequence: UInt64? = nil) {
         guard let session = connection.session else { return }
-        if let sequence { completeInflight(through: sequence, session) }
+        holdOutput(of: connection)
+        guard session.storedInflight.isEmpty else { return loadInflight(session, after: sequence) }
+        if let sequence { complete(through: sequence, session) }
         resumeReleased(session)
         sendQueued(session)
     }
@@ -132,14 +137,14 @@ extension Broker {
     /// PUBREL is sent again at once: it needs no send quota [MQTT-4.9.0-3].
     ///
     /// The client of a message sink has no use for it: it owns such a message already.
-    private func resumeReleased(_ session: Session) {
+    func resumeReleased(_ session: Session) {
         var released: [PacketID] = []
         session.window.forEach { id, entry in
             if entry.state == .released { released.append(id) }
         }
         for id in released {
             if session.sink != nil, let entry = session.window.complete(id) {
-                forget(entry.outbound, of: session)
+                finish(entry.outbound)
             } else {
                 writeRelease(id, to: session)
             }
@@ -223,7 +228,6 @@ extension Broker {
 
     /// - Returns: the Keep Alive in force, seconds.
     private func attach(_ connection: VirtualConnection, to session: Session, _ request: ConnectRequest) -> UInt16 {
-        let wasPersistent = session.isPersistent
         session.expiryInterval =
             request.isTransient ? 0 : min(request.sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
         session.expiresAt = .distantFuture
@@ -243,12 +247,7 @@ extension Broker {
         connectedCount += 1
         statistics.connections &+= 1
         statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)
-        if session.isPersistent {
-            // A session that was not persistent is new, and holds nothing yet.
-            save(session)
-        } else if wasPersistent {
-            sessionStore.removeSession(session.clientID)
-        }
+        if journal != nil { store(session) }
         return watchKeepAlive(connection, request)
     }
 }

@@ -4,7 +4,33 @@ import NIOCore
 // Delivery of messages that are kept: QoS 1 and 2, queued, retained, and all of them to message sinks.
 extension Broker {
     /// Sends a message now if the client can take it, else puts it into its queue; at QoS 0 it is dropped instead.
-    func deliver(_ outbound: OutboundMessage, to session: Session) {
+    ///
+    /// - Parameter number: what it is stored under; `.none` as long as it is not.
+    func deliver(
+        _ message: Message,
+        qos: QoS,
+        retain: Bool,
+        identifiers: [UInt32],
+        share: ShareNumber = .none,
+        storedAs number: inout MessageNumber,
+        to session: Session
+    ) {
+        var outbound = OutboundMessage(
+            message: message,
+            qos: qos,
+            retain: retain,
+            identifiers: identifiers,
+            share: share,
+            sequence: session.takeSequence()
+        )
+        if session.isStored, qos != .atMostOnce, let journal {
+            if number == .none { number = journal.add(message) }
+            outbound.place = journal.add(StoredDestination(outbound, session), to: number)
+        }
+        deliver(outbound, to: session)
+    }
+
+    private func deliver(_ outbound: OutboundMessage, to session: Session) {
         guard outbound.qos != .atMostOnce else { return deliverAtMostOnce(outbound, to: session) }
         guard session.queue.isEmpty, session.canSend, session.connection != nil else {
             return enqueue(outbound, for: session)
@@ -14,15 +40,17 @@ extension Broker {
 
     /// Sends what waits in the queue, as far as the client's window and connection take it.
     func sendQueued(_ session: Session) {
+        guard !session.isLoading else { return }
         if session.window.hasUnsent { resendInflight(session) }
         while session.connection != nil, session.canSend, let outbound = session.queue.popFirst() {
             guard outbound.message.expiresAt > now else {
-                forget(outbound, of: session)
+                finish(outbound)
                 statistics.dropped &+= 1
                 continue
             }
             send(outbound, to: session)
         }
+        if session.queue.wantsPage, session.connection != nil, session.canSend { loadPage(session) }
     }
 
     /// Sends again what was not acknowledged on the former connection, in order, with DUP [MQTT-4.4.0-1], as far as the
@@ -49,19 +77,23 @@ extension Broker {
 
     private func send(_ outbound: OutboundMessage, to session: Session) {
         let id = session.window.admit(outbound)
-        if session.isPersistent { store(outbound, id: id, state: .published, of: session) }
+        journal?.set(.published(id), of: outbound.place)
         write(outbound, id: id, dup: false, to: session)
     }
 
     private func write(_ outbound: OutboundMessage, id: PacketID, dup: Bool, to session: Session) {
         guard let connection = session.connection else { return }
         if let stream = session.stream {
-            guard writePublish(outbound, id: id, dup: dup, to: stream) else {
+            // A client drops a QoS 2 message whose Packet Identifier it has not released yet [MQTT-4.3.3-10]. So nobody may
+            // have seen an identifier that the broker can forget.
+            let batch = outbound.qos == .exactlyOnce && session.isStored ? unwrittenBatch : 0
+            guard writePublish(outbound, id: id, dup: dup, to: stream, after: batch) else {
                 // Too large for this client: treated as if it had been sent [MQTT-3.1.2-25].
                 statistics.dropped &+= 1
-                if id != 0, let entry = session.window.complete(id) { forget(entry.outbound, of: session) }
+                if id != 0, let entry = session.window.complete(id) { finish(entry.outbound) }
                 return
             }
+            if batch > durableBatch { noteHeld(connection) }
         } else if let sink = session.sink {
             sink.append(
                 Delivery(
@@ -83,10 +115,23 @@ extension Broker {
         _ outbound: OutboundMessage,
         id: PacketID,
         dup: Bool,
-        to stream: PacketStream
+        to stream: PacketStream,
+        after batch: UInt64
     ) -> Bool {
         outbound.message.withBytes { topic, payload in
-            stream.appendPublish(
+            if batch > durableBatch {
+                return stream.holdPublish(
+                    topic: topic,
+                    payload: payload,
+                    properties: outbound.wireProperties(at: now),
+                    dup: dup,
+                    qos: outbound.qos,
+                    retain: outbound.retain,
+                    packetID: id,
+                    until: batch
+                )
+            }
+            return stream.appendPublish(
                 topic: topic,
                 payload: payload,
                 properties: outbound.wireProperties(at: now),
@@ -100,24 +145,18 @@ extension Broker {
 
     func writeRelease(_ id: PacketID, to session: Session) {
         guard let stream = session.stream, let connection = session.connection else { return }
-        PacketEncoder.writeAcknowledgement(
-            .pubrel,
-            packetID: id,
-            reasonCode: .success,
-            version: stream.version,
-            into: &stream.output
-        )
-        statistics.packetsSent &+= 1
-        markDirty(connection)
+        acknowledge(.pubrel, id, .success, on: connection, stream)
     }
 
     /// Puts a message into a session's queue; when that is full, its policy decides.
     private func enqueue(_ outbound: OutboundMessage, for session: Session) {
+        if !session.queue.hasRoom(for: outbound.message.size, limits: queueLimits) { dropExpired(session) }
         guard session.queue.hasRoom(for: outbound.message.size, limits: queueLimits) else {
             statistics.dropped &+= 1
             switch queueLimits.whenFull {
-            case .dropNewest: return
+            case .dropNewest: return finish(outbound)
             case .disconnect:
+                finish(outbound)
                 if let connection = session.connection {
                     overflowed.append(session)
                     // So that the tick has an end, at which it is disconnected.
@@ -125,27 +164,24 @@ extension Broker {
                 }
                 return
             case .dropOldest:
-                if let oldest = session.queue.popFirst() { forget(oldest, of: session) }
+                if let oldest = session.queue.dropFirst() { journal?.finish(oldest) }
                 return enqueue(outbound, for: session)
             }
         }
-        session.queue.append(outbound)
-        if session.isPersistent {
-            store(outbound, nil, of: session)
+        session.queue.append(outbound, isAway: session.connection == nil)
+    }
+
+    private func dropExpired(_ session: Session) {
+        for place in session.queue.dropExpired(at: now) {
+            journal?.finish(place)
+            statistics.dropped &+= 1
         }
     }
 
-    func store(_ outbound: OutboundMessage, id: PacketID, state: InflightWindow.State, of session: Session) {
-        store(outbound, OutboundRecord.Delivery(packetID: id, state: state), of: session)
-    }
-
-    private func store(_ outbound: OutboundMessage, _ delivery: OutboundRecord.Delivery?, of session: Session) {
-        let share = session.shares[outbound.share]?.string
-        sessionStore.save(OutboundRecord(outbound: outbound, share: share, delivery: delivery), of: session.clientID)
-    }
-
-    func forget(_ outbound: OutboundMessage, of session: Session) {
-        if session.isPersistent { sessionStore.removeOutbound(outbound.sequence, of: session.clientID) }
+    /// A delivery is done: acknowledged, dropped or expired.
+    @inline(__always)
+    func finish(_ outbound: OutboundMessage) {
+        if outbound.place != .none { journal?.finish(outbound.place) }
     }
 
     /// Ends the connections of clients whose queue overflowed under the policy `disconnect`, and of those whose queue

@@ -19,7 +19,6 @@ extension Broker {
         observer?.client(connection, .left(clientID: session.clientID, reason))
         if let sessionExpiryInterval, session.isPersistent {
             session.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
-            if !session.isPersistent { sessionStore.removeSession(session.clientID) }
         }
         // [MQTT-3.1.2-10], [MQTT-3.14.4-3]
         if reason == .normalDisconnection { session.will = nil }
@@ -86,6 +85,7 @@ extension Broker {
 
     private func detach(_ connection: VirtualConnection, from session: Session) {
         connection.session = nil
+        connection.lastBatch = session.lastBatch
         session.connection = nil
         session.stream = nil
         session.sink = nil
@@ -96,6 +96,7 @@ extension Broker {
         scheduleExpiry(session)
         scheduleWill(session)
         save(session)
+        session.queue.unload()
     }
 
     /// The end of the connection publishes the will, at once or after its delay [MQTT-3.1.2-8].
@@ -117,12 +118,14 @@ extension Broker {
         for subscription in session.subscriptions.values { router.remove(subscription) }
         session.subscriptions = ByteKeyed()
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
-        if session.isPersistent { sessionStore.removeSession(session.clientID) }
         let left = session.messagesOfShares
+        let leftStored = session.storedMessagesOfShares
+        forgetStored(session, except: leftStored)
         // Remembered routes may hold the session itself for a while.
         session.queue = OutboundQueue()
         session.window = InflightWindow()
         passOn(left, of: session)
+        if !leftStored.isEmpty { loadAndPassOn(leftStored, of: session) }
         if let will { publishWill(will, of: session) }
     }
 }

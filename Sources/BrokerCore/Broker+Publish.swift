@@ -48,18 +48,20 @@ extension Broker {
     ) -> ReasonCode {
         guard Int(publication.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         if topic.isSystemTopic { return .notAuthorized }
+        if isStoreRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
         if limits.publishRate > 0, !session.mayPublish(at: now, rate: limits.publishRate) { return .messageRateTooHigh }
         if limits.validatesPayloadFormat, publication.isMislabelled(payload) { return .payloadFormatInvalid }
         if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
             return .notAuthorized
         }
-        if publication.retain {
+        if publication.retain, !isStoreRefusing {
             let reason = retain(&publication, topic: topic, payload: payload)
             if reason.isError { return reason }
         }
         statistics.published &+= 1
         statistics.publishedBytes &+= UInt64(truncatingIfNeeded: payload.byteCount)
-        return route(&publication, topic: topic, payload: payload) ? .success : .noMatchingSubscribers
+        let isMatched = recordingWrites(of: session) { route(&publication, topic: topic, payload: payload) }
+        return isMatched ? .success : .noMatchingSubscribers
     }
 
     /// Publishes on the broker's own account: wills.
@@ -169,15 +171,15 @@ extension Broker {
         guard let connection = session.connection, qos == .atMostOnce, identifiers.isEmpty, let stream = session.stream
         else {
             guard session.connection != nil || qos != .atMostOnce else { return }
-            let outbound = OutboundMessage(
-                message: publication.stored(topic, payload),
+            return deliver(
+                publication.stored(topic, payload),
                 qos: qos,
                 retain: retain,
                 identifiers: identifiers,
                 share: share,
-                sequence: session.takeSequence()
+                storedAs: &publication.number,
+                to: session
             )
-            return deliver(outbound, to: session)
         }
         guard stream.output.readableBytes < stream.dropMark else {
             statistics.dropped &+= 1

@@ -6,14 +6,14 @@ extension Broker {
     func retain(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> ReasonCode {
         guard limits.retainAvailable else { return .retainNotSupported }
         guard !payload.isEmpty else {
-            if retained.remove(topic) { retainedStore.removeRetained(TopicName(validated: topic)) }
+            if retained.remove(topic) { journal?.append(.removeRetained(TopicName(validated: topic))) }
             return .success
         }
         guard topic.levelCount <= limits.topicLevels else { return .topicNameInvalid }
         guard makeRoomForRetained(topic, payload) else { return .quotaExceeded }
         let message = publication.stored(topic, payload)
         retained.set(message, topic: topic)
-        retainedStore.saveRetained(message, topic: TopicName(validated: topic))
+        journal?.append(.retained(message))
         return .success
     }
 
@@ -36,7 +36,7 @@ extension Broker {
 
     private func removeRetained(_ message: Message) {
         message.withBytes { topic, _ in _ = retained.remove(topic) }
-        retainedStore.removeRetained(message.topic)
+        journal?.append(.removeRetained(message.topic))
     }
 
     /// The retained message of a topic, unless it has expired or the client may not read it.
@@ -75,15 +75,13 @@ extension Broker {
             guard message.expiresAt > now else { return }
             if options.noLocal, message.publisher == session.publisherID { return }
             if let authorizer, !authorizer.mayReceive(message.topic.string, client: session.identity) { return }
+            var number = MessageNumber.none
             deliver(
-                OutboundMessage(
-                    message: message,
-                    qos: min(options.qos, message.qos),
-                    retain: true,
-                    identifiers: subscription.identifierList,
-                    share: .none,
-                    sequence: session.takeSequence()
-                ),
+                message,
+                qos: min(options.qos, message.qos),
+                retain: true,
+                identifiers: subscription.identifierList,
+                storedAs: &number,
                 to: session
             )
         }

@@ -10,8 +10,8 @@ extension Broker {
     func leave(_ shares: Set<ShareNumber>, _ session: Session) {
         let waiting = session.queue.messages.filter { shares.contains($0.share) }
         let taken = passOn(waiting, of: session)
-        session.queue.remove(taken)
-        for outbound in taken { forget(outbound, of: session) }
+        session.queue.remove(taken.map(\.sequence))
+        for outbound in taken { finish(outbound) }
         session.forgetUnusedShares()
     }
 
@@ -32,15 +32,14 @@ extension Broker {
                 authorizer?.mayReceive(name, client: $0.session.identity) ?? true
             }
             guard let member else { return false }
+            var number = MessageNumber.none
             deliver(
-                OutboundMessage(
-                    message: outbound.message,
-                    qos: min(member.options.qos, outbound.message.qos),
-                    retain: member.options.retainAsPublished && outbound.message.retain,
-                    identifiers: member.identifierList,
-                    share: member.share,
-                    sequence: member.session.takeSequence()
-                ),
+                outbound.message,
+                qos: min(member.options.qos, outbound.message.qos),
+                retain: member.options.retainAsPublished && outbound.message.retain,
+                identifiers: member.identifierList,
+                share: member.share,
+                storedAs: &number,
                 to: member.session
             )
             return true
@@ -67,12 +66,30 @@ extension Session {
         return messages + queue.messages.filter { $0.share != .none }
     }
 
+    /// Those of them that are in the store alone.
+    var storedMessagesOfShares: [StoredOfShare] {
+        guard !shares.isEmpty else { return [] }
+        let inflight = storedInflight.filter { $0.share != .none && $0.state == .published }
+        let queued = queue.storedMessages.filter { $0.share != .none }
+        return inflight.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: true) }
+            + queued.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: false) }
+    }
+
     func forgetUnusedShares() {
         var used = Set(subscriptions.values.map(\.share))
         window.forEach { _, entry in used.insert(entry.outbound.share) }
         for outbound in queue.messages { used.insert(outbound.share) }
+        for outbound in queue.storedMessages { used.insert(outbound.share) }
+        for delivery in storedInflight { used.insert(delivery.share) }
         shares.keep(used)
     }
+}
+
+/// A message that a session has of a shared subscription, and that is in the store alone.
+struct StoredOfShare {
+    let place: StoredPlace
+    let share: ShareNumber
+    let isInflight: Bool
 }
 
 /// The members of a shared subscription, in the order in which they take what another one has left: those that can be

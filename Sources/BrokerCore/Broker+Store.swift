@@ -1,77 +1,250 @@
-import MQTTCodec
+import DequeModule
+package import MQTTCodec
 import NIOCore
 
-// What the core writes to its stores, and how it reads it back.
+// What the core writes to its store, and what waits until it is written.
 extension Broker {
-    /// Writes a persistent session's own record.
+    // MARK: Sessions
+
+    /// A client has got its session: stores it when it is to outlive the connection.
+    ///
+    /// One that was stored stays so until it ends, since messages of its queue may be in the store alone.
+    func store(_ session: Session) {
+        guard session.isStored || session.isPersistent else { return }
+        let isNew = !session.isStored
+        session.isStored = true
+        // Who comes back has been told already that there is a session.
+        if isNew { recordingWrites(of: session) { save(session) } } else { save(session) }
+    }
+
+    /// Writes a stored session's own record.
     func save(_ session: Session) {
-        guard session.isPersistent else { return }
-        sessionStore.save(
-            SessionRecord(
-                clientID: session.clientID,
-                userName: session.userName,
-                expiryInterval: session.expiryInterval,
-                expiresAt: session.expiresAt,
-                will: session.will,
-                willDueAt: session.willDueAt
+        guard session.isStored else { return }
+        journal?.append(
+            .session(
+                SessionRecord(
+                    clientID: session.clientID,
+                    number: session.number,
+                    userName: session.userName,
+                    expiryInterval: session.expiryInterval,
+                    expiresAt: session.expiresAt,
+                    will: session.will,
+                    willDueAt: session.willDueAt
+                )
             )
         )
     }
 
-    /// Brings sessions and retained messages back as the stores have them.
-    func recover() {
-        retainedStore.forEachRetained { topic, message in
-            retained.set(message, topic: topic.string.utf8Span.span.bytes)
-        }
-        sessionStore.forEachSession { stored in restore(stored) }
-        for session in sessions.values { resumeClocks(of: session) }
+    /// The session is over, and so is every delivery to it but those that go to somebody else.
+    func forgetStored(_ session: Session, except kept: [StoredOfShare]) {
+        guard session.isStored, let journal else { return }
+        let kept = Set(kept.map(\.place))
+        let finish = { (place: StoredPlace) in if !kept.contains(place) { journal.finish(place) } }
+        for delivery in session.storedInflight { finish(delivery.place) }
+        session.window.forEach { _, entry in finish(entry.outbound.place) }
+        session.queue.forEachPlace(finish)
+        session.storedInflight = []
+        session.isStored = false
+        journal.append(.removeSession(clientID: session.clientID, session.number))
     }
 
-    private func restore(_ stored: StoredSession) {
-        let record = stored.session
-        let session = newSession(record.clientID, PublisherID(clientID: record.clientID))
-        session.userName = record.userName
-        session.expiryInterval = record.expiryInterval
-        session.expiresAt = record.expiresAt
-        session.will = record.will
-        session.willDueAt = record.willDueAt
-        session.received = Set(stored.received)
-        sessions[record.clientID] = session
-        for wanted in stored.subscriptions {
-            guard let filter = try? TopicFilter(wanted.filter) else { continue }
-            let subscription = Subscription(
-                session: session,
-                filter: filter,
-                options: wanted.options,
-                identifier: wanted.identifier
+    // MARK: Waiting
+
+    /// Does something for a client, who waits until what it changes in the store is written.
+    @inline(__always)
+    func recordingWrites<Result>(of session: Session, _ body: () -> Result) -> Result {
+        guard let journal else { return body() }
+        let writes = journal.writes
+        let result = body()
+        if journal.writes != writes { session.lastBatch = journal.openNumber }
+        return result
+    }
+
+    /// The last batch that anything has been put into.
+    var unwrittenBatch: UInt64 {
+        guard let journal else { return 0 }
+        return journal.isEmpty ? journal.openNumber - 1 : journal.openNumber
+    }
+
+    /// Answers a client with PUBACK, PUBREC, PUBREL or PUBCOMP, when what that confirms is written.
+    @inline(__always)
+    package func acknowledge(
+        _ type: PacketType,
+        _ packetID: PacketID,
+        _ reason: ReasonCode,
+        on connection: VirtualConnection,
+        _ stream: PacketStream
+    ) {
+        let batch = connection.session?.lastBatch ?? 0
+        if batch <= durableBatch {
+            PacketEncoder.writeAcknowledgement(
+                type,
+                packetID: packetID,
+                reasonCode: reason,
+                version: stream.version,
+                into: &stream.output
             )
-            session.subscriptions[wanted.filter] = subscription
-            router.insert(subscription)
-        }
-        for record in stored.outbound {
-            var outbound = record.outbound
-            let share = record.share.flatMap { try? TopicFilter($0) }
-            outbound.share = share.map { session.shares.number(of: $0) } ?? .none
-            session.nextSequence = max(session.nextSequence, outbound.sequence)
-            if let delivery = record.delivery {
-                session.window.restore(outbound, id: delivery.packetID, state: delivery.state)
-            } else {
-                session.queue.append(outbound)
+        } else {
+            stream.hold(until: batch) {
+                PacketEncoder.writeAcknowledgement(
+                    type,
+                    packetID: packetID,
+                    reasonCode: reason,
+                    version: stream.version,
+                    into: &$0
+                )
             }
+            noteHeld(connection)
+        }
+        sentPacket(on: connection)
+    }
+
+    /// Answers a client with SUBACK or UNSUBACK, when what that confirms is written.
+    package func answer(_ packet: Packet, on connection: VirtualConnection, _ stream: PacketStream) {
+        let batch = connection.session?.lastBatch ?? 0
+        if batch <= durableBatch {
+            stream.append(packet)
+        } else {
+            stream.hold(packet, until: batch)
+            noteHeld(connection)
+        }
+        sentPacket(on: connection)
+    }
+
+    /// The CONNACK of a new session waits in the output until the session is written, and all that follows with it.
+    func holdOutput(of connection: VirtualConnection) {
+        guard case .packets(let stream) = connection.outlet, let session = connection.session,
+            session.lastBatch > durableBatch
+        else { return }
+        stream.cork(until: session.lastBatch)
+        noteHeld(connection)
+    }
+
+    func noteHeld(_ connection: VirtualConnection) {
+        guard !connection.isHeld else { return }
+        connection.isHeld = true
+        held.append(connection)
+    }
+
+    /// Calls back when everything that the connection's client has brought about so far is written.
+    ///
+    /// - Parameter done: called once on the core loop, at once where nothing is to be waited for: false when the store
+    ///   can't write now, and so can't promise anything.
+    package func whenStored(_ connection: VirtualConnection, _ done: @escaping (_ isStored: Bool) -> Void) {
+        let batch = connection.session?.lastBatch ?? connection.lastBatch
+        guard batch > durableBatch else { return done(true) }
+        guard journal?.failure == nil else { return done(false) }
+        waiters.append(StoreWaiter(batch: batch, done: done))
+    }
+
+    /// Calls back when everything is written that there is.
+    package func whenAllStored(_ done: @escaping (_ isStored: Bool) -> Void) {
+        guard let journal else { return done(true) }
+        commitIfDue(evenUnhurried: true)
+        waiters.append(StoreWaiter(batch: journal.isEmpty ? journal.openNumber - 1 : journal.openNumber, done: done))
+        settleWaiters()
+    }
+
+    // MARK: Commit
+
+    /// Hands the open batch to the store, unless it is still at work on the one before.
+    func commitIfDue(evenUnhurried: Bool = false) {
+        guard let journal else { return }
+        isStoreRefusing = journal.isRefusing
+        guard journal.isDue(evenUnhurried: evenUnhurried || !waiters.isEmpty) else {
+            return scheduleUnhurriedCommit(journal)
+        }
+        journal.commit { [mailbox] number, failure in
+            mailbox? { $0.committed(number, failure) }
         }
     }
 
-    /// A session that was connected when the broker stopped has lost its connection now, once and for all: what runs
-    /// from now on is stored, so that it does not begin anew at the next start.
-    private func resumeClocks(of session: Session) {
-        let expires = session.expiresAt == .distantFuture && session.expiryInterval != .max
-        if expires { session.expiresAt = now + .seconds(Int64(session.expiryInterval)) }
-        scheduleExpiry(session)
-        var isWillDue = false
-        if let will = session.will {
-            isWillDue = session.willDueAt == nil
-            scheduleWill(session, at: session.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
+    private func committed(_ number: UInt64, _ failure: StoreFailure?) {
+        guard let journal else { return }
+        let hadFailed = journal.failure != nil
+        journal.committed(failure)
+        isStoreRefusing = journal.isRefusing
+        guard failure == nil else {
+            onStoreFailure?(failure)
+            for waiter in waiters { waiter.done(false) }
+            waiters.removeAll()
+            return timers.add(.storeRetry, at: now + .seconds(1))
         }
-        if expires || isWillDue { save(session) }
+        if hadFailed { onStoreFailure?(nil) }
+        lastWritten = number
+        if durableBatch != .max { durableBatch = number }
+        releaseHeld(through: number)
+        settleWaiters()
+        requestFlush()
+    }
+
+    /// Tries again what the store could not write.
+    func retryCommit() {
+        journal?.retry { [mailbox] number, failure in
+            mailbox? { $0.committed(number, failure) }
+        }
+    }
+
+    private func scheduleUnhurriedCommit(_ journal: Journal) {
+        guard !journal.isEmpty, !isUnhurriedCommitScheduled else { return }
+        isUnhurriedCommitScheduled = true
+        timers.add(.unhurriedCommit, at: now + .milliseconds(50))
+    }
+
+    func unhurriedCommit() {
+        isUnhurriedCommitScheduled = false
+        commitIfDue(evenUnhurried: true)
+    }
+
+    private func releaseHeld(through batch: UInt64) {
+        var stillHeld: ContiguousArray<VirtualConnection> = []
+        for connection in held {
+            guard case .packets(let stream) = connection.outlet else { continue }
+            connection.isHeld = stream.release(through: batch)
+            if connection.isHeld { stillHeld.append(connection) }
+            markDirty(connection)
+        }
+        held = stillHeld
+    }
+
+    private func settleWaiters() {
+        while let first = waiters.first, first.batch <= lastWritten {
+            waiters.removeFirst()
+            first.done(true)
+        }
+    }
+
+    // MARK: Refusing
+
+    /// What a client is told: MQTT has no better word for a full disk in PUBACK and SUBACK; others have 503 and 5.03.
+    func storeRefusal(of session: Session) -> ReasonCode { session.stream == nil ? .serverUnavailable : .quotaExceeded }
+
+    /// Whether a message can't be taken without the store.
+    func needsStore(_ publication: Publication, _ topic: RawSpan, from session: Session) -> Bool {
+        guard publication.qos != .atMostOnce else { return false }
+        if publication.retain || (publication.qos == .exactlyOnce && session.isStored) { return true }
+        let route = router.route(of: topic)
+        return route.destinations.contains { $0.session.isStored && $0.qos != .atMostOnce }
+            || route.sharedGroups.contains { $0.subscriptions.contains { $0.session.isStored } }
+    }
+}
+
+/// Something that waits for a batch.
+struct StoreWaiter {
+    let batch: UInt64
+    let done: (_ isStored: Bool) -> Void
+}
+
+extension StoredDestination {
+    init(_ outbound: OutboundMessage, _ session: Session) {
+        self.init(
+            session: session.number,
+            sequence: outbound.sequence,
+            qos: outbound.qos,
+            retain: outbound.retain,
+            identifiers: outbound.identifiers,
+            share: session.shares[outbound.share]?.string,
+            state: .queued
+        )
     }
 }

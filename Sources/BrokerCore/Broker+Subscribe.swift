@@ -39,6 +39,9 @@ extension Broker {
         guard let filter = try? TopicFilter(wanted.filter),
             filter.filter.utf8Span.span.bytes.levelCount <= limits.topicLevels
         else { return .failure(RequestRefused(reasonCode: .topicFilterInvalid)) }
+        if isStoreRefusing, session.isStored {
+            return .failure(RequestRefused(reasonCode: storeRefusal(of: session)))
+        }
         if let authorizer, !authorizer.maySubscribe(filter.filter, client: session.identity) {
             return .failure(RequestRefused(reasonCode: .notAuthorized))
         }
@@ -62,7 +65,9 @@ extension Broker {
             router.insert(made)
             (subscription, isNew) = (made, true)
         }
-        if session.isPersistent { sessionStore.save(subscription.record, of: session.clientID) }
+        if session.isStored {
+            recordingWrites(of: session) { journal?.append(.subscription(subscription.record, of: session.number)) }
+        }
         let wantsRetained =
             filter.shareName == nil
             && (options.retainHandling == .sendAtSubscribe || (options.retainHandling == .sendIfNew && isNew))
@@ -78,7 +83,9 @@ extension Broker {
                 return (try? TopicFilter(filter)) == nil ? .topicFilterInvalid : .noSubscriptionExisted
             }
             router.remove(subscription)
-            if session.isPersistent { sessionStore.removeSubscription(filter, of: session.clientID) }
+            if session.isStored {
+                recordingWrites(of: session) { journal?.append(.removeSubscription(filter, of: session.number)) }
+            }
             if subscription.share != .none { shares.insert(subscription.share) }
             return .success
         }

@@ -13,6 +13,9 @@ struct TimerQueue {
         case sessionExpiry(clientID: String, SessionNumber)
         case will(clientID: String, SessionNumber)
         case systemTopics
+        case storeRetry
+        case unhurriedCommit
+        case loadRetry(clientID: String, SessionNumber)
     }
 
     private struct Entry: Comparable {
@@ -125,6 +128,10 @@ extension Broker {
         case .will(let clientID, let number):
             if let session = session(clientID, number) { checkWill(session) }
         case .systemTopics: updateSystemTopics()
+        case .storeRetry: retryCommit()
+        case .unhurriedCommit: unhurriedCommit()
+        case .loadRetry(let clientID, let number):
+            if let session = session(clientID, number) { loadAgain(session) }
         }
     }
 

@@ -1,3 +1,4 @@
+import DequeModule
 import MQTTCodec
 package import NIOCore
 
@@ -15,8 +16,10 @@ package final class Broker {
     let enhancedAuthenticator: (any EnhancedAuthenticator)?
     let authorizer: (any Authorizer)?
     let observer: (any ClientObserver)?
-    let sessionStore: any SessionStore
-    let retainedStore: any RetainedStore
+    /// nil keeps everything in memory.
+    let store: (any Store)?
+    let journal: Journal?
+    let epoch: UInt64
 
     /// The time of the event that is being handled.
     @exclusivity(unchecked) package internal(set) var now: NIODeadline
@@ -26,6 +29,21 @@ package final class Broker {
     @exclusivity(unchecked) package var onDirty: (() -> Void)?
     /// Brings work from any thread onto the core; set by the owner.
     package var mailbox: (@Sendable (@escaping @Sendable (Broker) -> Void) -> Void)?
+
+    /// The last batch that the store has written; what waits for one up to it need not wait.
+    @exclusivity(unchecked) var durableBatch = UInt64.max
+    /// The last batch that the store has written, whether anybody waits for it or not.
+    var lastWritten: UInt64 = 0
+    /// Called when the store can't write, each time it has tried, and with nil when it can again.
+    package var onStoreFailure: ((StoreFailure?) -> Void)?
+    /// Whether the store takes no new messages.
+    @exclusivity(unchecked) var isStoreRefusing = false
+    /// Packet streams with answers that wait for the store.
+    var held: ContiguousArray<VirtualConnection> = []
+    /// What else waits for a batch, in ascending order of its number.
+    var waiters: Deque<StoreWaiter> = []
+    var isUnhurriedCommitScheduled = false
+    private var isFlushRequested = false
 
     var sessions = ByteKeyed<Session>()
     var connectedCount = 0
@@ -45,12 +63,16 @@ package final class Broker {
     var timers = TimerQueue()
     var connectionRate: TokenBucket?
 
-    /// Makes a broker and reads back what its stores hold.
+    /// Makes a broker; one with a store is to be told to `recover()` before anything else.
     ///
     /// - Parameters:
     ///   - enhancedAuthenticator: nil offers no Authentication Method.
     ///   - authorizer: nil lets every client use every topic.
     ///   - observer: nil when nobody wants to know.
+    ///   - store: nil keeps everything in memory.
+    ///   - durability: what answers wait for.
+    ///   - epoch: above every number that an earlier process gave to a session, a message or a delivery, so that none is
+    ///     used twice: microseconds since 1970, say. 0 without a store.
     ///   - now: the time it starts at.
     package init(
         limits: Limits = Limits(),
@@ -59,7 +81,9 @@ package final class Broker {
         enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
         observer: (any ClientObserver)? = nil,
-        store: any SessionStore & RetainedStore = MemoryStore(),
+        store: (any Store)? = nil,
+        durability: Durability = .strict,
+        epoch: UInt64 = 0,
         now: NIODeadline
     ) {
         let hash = TopicHash()
@@ -69,14 +93,15 @@ package final class Broker {
         self.enhancedAuthenticator = enhancedAuthenticator
         self.authorizer = authorizer
         self.observer = observer
-        self.sessionStore = store
-        self.retainedStore = store
+        self.store = store
+        self.epoch = epoch
+        journal = store.map { Journal(store: $0, epoch: epoch) }
+        if store != nil, durability != .none { durableBatch = 0 }
         self.now = now
         if limits.connectionRate > 0 { connectionRate = TokenBucket(rate: limits.connectionRate, now: now) }
         router = Router(hash: hash, authorizer: authorizer)
         retained = RetainedMessages(hash: hash)
         systemRetained = RetainedMessages(hash: hash)
-        recover()
     }
 
     /// Virtual connections that have a session, all protocols together.
@@ -98,11 +123,19 @@ package final class Broker {
         guard !connection.isDirty else { return }
         connection.isDirty = true
         dirty.append(connection)
-        if dirty.count == 1 { onDirty?() }
+        if dirty.count == 1 { requestFlush() }
+    }
+
+    /// Asks the owner to call `flush()` at the tick's end.
+    func requestFlush() {
+        guard !isFlushRequested else { return }
+        isFlushRequested = true
+        onDirty?()
     }
 
     /// Ends the tick: everything gathered for each connection leaves in one write or one batch.
     package func flush() {
+        isFlushRequested = false
         disconnectOverflowed()
         let leaving = dirty
         dirty = []
@@ -111,6 +144,7 @@ package final class Broker {
             statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
+        if journal != nil { commitIfDue() }
     }
 }
 

@@ -22,6 +22,10 @@ package final class PacketStream {
     @exclusivity(unchecked) package var version: ProtocolVersion = .v3_1_1
     /// Encoded packets that have not left yet.
     @exclusivity(unchecked) package var output = ByteBuffer()
+    /// What waits for the store, to follow the output.
+    @exclusivity(unchecked) var held: HeldOutput?
+    /// The batch that all output waits for; 0 for none.
+    @exclusivity(unchecked) private(set) var corkedUntil: UInt64 = 0
     /// The client's Maximum Packet Size, bytes: a larger packet is not sent to it [MQTT-3.1.2-24].
     @exclusivity(unchecked) package var maximumPacketSize = Int.max
     /// nil when the client takes no Topic Aliases.
@@ -49,7 +53,7 @@ package final class PacketStream {
     ///
     /// - Parameter maximumPacketSize: bytes of the last message, which may be begun just below the mark.
     package func isOverfull(maximumPacketSize: Int) -> Bool {
-        output.readableBytes - dropMark - Self.queueMark > maximumPacketSize
+        output.readableBytes + (held?.readableBytes ?? 0) - dropMark - Self.queueMark > maximumPacketSize
     }
 
     var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
@@ -77,7 +81,7 @@ package final class PacketStream {
     /// - Returns: its bytes.
     func flush() -> Int {
         let count = output.readableBytes
-        guard isWritable, count > 0 else { return 0 }
+        guard isWritable, count > 0, corkedUntil == 0 else { return 0 }
         // Taken out first: a write may tell us that there is room for more, which is appended at once.
         var leaving = ByteBuffer()
         swap(&leaving, &output)
@@ -90,10 +94,19 @@ package final class PacketStream {
         return count
     }
 
+    /// No output leaves before that batch is written.
+    func cork(until batch: UInt64) { corkedUntil = batch }
+
+    /// Lets output leave that waited for batches up to that one.
+    func uncork(through batch: UInt64) {
+        if corkedUntil <= batch { corkedUntil = 0 }
+    }
+
     /// Ends the network connection, after what is still to be written.
     func close() {
         isClosed = true
-        if output.readableBytes > 0 { transport?.write(output) }
+        held = nil
+        if output.readableBytes > 0, corkedUntil == 0 { transport?.write(output) }
         output = ByteBuffer()
         transport?.close()
         transport = nil
@@ -101,6 +114,7 @@ package final class PacketStream {
 
     /// The network connection has ended by itself.
     package func detach() {
+        held = nil
         output = ByteBuffer()
         transport = nil
     }

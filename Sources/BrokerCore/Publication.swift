@@ -9,6 +9,8 @@ struct Publication {
     let properties: MessageProperties?
     let expiresAt: NIODeadline
     let publisher: PublisherID
+    /// What it is stored under; `.none` as long as it is not.
+    var number = MessageNumber.none
     /// The message in memory of its own, once somebody needed that.
     private(set) var message: Message?
 

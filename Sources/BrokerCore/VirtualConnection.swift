@@ -36,6 +36,10 @@ package final class VirtualConnection: @unchecked Sendable {
     @exclusivity(unchecked) var session: Session?
     /// Already on the list of connections to flush at the end of this tick.
     @exclusivity(unchecked) var isDirty = false
+    /// Whether something of it waits for the store.
+    @exclusivity(unchecked) var isHeld = false
+    /// The last batch with something in it that the client of a former session waits for.
+    var lastBatch: UInt64 = 0
     /// When the client was last heard of, for Keep Alive.
     @exclusivity(unchecked) var lastActivity = NIODeadline.distantPast
     /// Keep Alive times one and a half; nil when switched off.

@@ -117,12 +117,14 @@ extension MQTTDialogue {
             identifier: subscribe.subscriptionIdentifier,
             on: connection
         ) { reasonCodes in
-            send(.suback(Suback(packetID: subscribe.packetID, reasonCodes: reasonCodes)), broker)
+            let suback = Suback(packetID: subscribe.packetID, reasonCodes: reasonCodes)
+            broker.answer(.suback(suback), on: connection, stream)
         }
     }
 
     func unsubscribeReceived(_ unsubscribe: Unsubscribe, _ broker: Broker) {
         let reasonCodes = broker.unsubscribe(unsubscribe.filters, on: connection)
-        send(.unsuback(Unsuback(packetID: unsubscribe.packetID, reasonCodes: reasonCodes)), broker)
+        let unsuback = Unsuback(packetID: unsubscribe.packetID, reasonCodes: reasonCodes)
+        broker.answer(.unsuback(unsuback), on: connection, stream)
     }
 }

@@ -168,14 +168,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     }
 
     func acknowledge(_ type: PacketType, _ packetID: PacketID, _ reason: ReasonCode, _ broker: Broker) {
-        PacketEncoder.writeAcknowledgement(
-            type,
-            packetID: packetID,
-            reasonCode: reason,
-            version: stream.version,
-            into: &stream.output
-        )
-        broker.sentPacket(on: connection)
+        broker.acknowledge(type, packetID, reason, on: connection, stream)
     }
 
     /// The client broke the protocol: it is told, if its version has words for it, and the connection ends.

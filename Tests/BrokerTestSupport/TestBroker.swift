@@ -11,7 +11,7 @@ package final class TestBroker {
     /// The broker itself.
     package let broker: Broker
     /// What outlives it.
-    package let store: any SessionStore & RetainedStore
+    package let store: TestStore
     private var isDirty = false
     private let mailbox = Mailbox()
 
@@ -26,7 +26,7 @@ package final class TestBroker {
         authenticator: any Authenticator = AnonymousAccess(),
         enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
-        store: any SessionStore & RetainedStore = MemoryStore(),
+        store: TestStore = TestStore(),
         time: NIODeadline = TestBroker.start,
         queue: (inout QueueLimits) -> Void,
         limits: (inout Limits) -> Void = { _ in }
@@ -43,10 +43,13 @@ package final class TestBroker {
             enhancedAuthenticator: enhancedAuthenticator,
             authorizer: authorizer,
             store: store,
+            epoch: UInt64(time.uptimeNanoseconds / 1_000),
             now: time
         )
         broker.onDirty = { [unowned self] in isDirty = true }
         broker.mailbox = { [mailbox] work in mailbox.items.withLock { $0.append(work) } }
+        // This store can always be read.
+        try? broker.recover()
     }
 
     /// Starts a broker with queues as usual.
@@ -54,7 +57,7 @@ package final class TestBroker {
         authenticator: any Authenticator = AnonymousAccess(),
         enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
-        store: any SessionStore & RetainedStore = MemoryStore(),
+        store: TestStore = TestStore(),
         time: NIODeadline = TestBroker.start,
         limits: (inout Limits) -> Void = { _ in }
     ) {
@@ -74,10 +77,12 @@ package final class TestBroker {
 
     /// Does what other threads have brought, and ends ticks until nothing is left to send.
     package func flush() {
-        for work in mailbox.take() { work(broker) }
-        while isDirty {
+        var work = mailbox.take()
+        while isDirty || !work.isEmpty {
+            for item in work { item(broker) }
             isDirty = false
             broker.flush()
+            work = mailbox.take()
         }
     }
 

@@ -38,18 +38,22 @@ package final class CoreLoop: @unchecked Sendable {
         }
     }
 
-    /// Connects a client, does work with the answer to its CONNECT, and waits for the work's value.
+    /// Connects a client, does work with the answer to its CONNECT, and waits for the work's value, and until the store
+    /// has written what it brought about.
     ///
     /// The connection must not be ended by anybody else meanwhile.
+    ///
+    /// - Returns: the value, and whether the store has written all of it.
     package func perform<Value: Sendable>(
         connecting request: ConnectRequest,
         on connection: VirtualConnection,
         _ work: @escaping @Sendable (Broker, ConnectResult) -> Value
-    ) async -> Value {
+    ) async -> (value: Value, isStored: Bool) {
         await withCheckedContinuation { continuation in
             submit { broker in
                 broker.connect(request, on: connection) { result in
-                    continuation.resume(returning: work(broker, result))
+                    let value = work(broker, result)
+                    broker.whenStored(connection) { continuation.resume(returning: (value, $0)) }
                 }
             }
         }

@@ -13,8 +13,10 @@ package struct OutboundMessage: Sendable {
     package let identifiers: [UInt32]
     /// The shared subscription it has come by.
     package internal(set) var share: ShareNumber
-    /// Its place in the session's order of delivery; the key it is stored under.
+    /// Its place in the session's order of delivery.
     package let sequence: UInt64
+    /// Where it is stored; `.none` when it is not.
+    package internal(set) var place = StoredPlace.none
 }
 
 /// The QoS 1 and 2 messages sent to one client and not yet acknowledged, in the order sent (MQTT 5.0 §4.4, §4.9).

@@ -1,49 +1,185 @@
 import DequeModule
+import NIOCore
 
 /// QoS 1 and 2 messages that wait: for the client to come back, or for room in its window.
 ///
-/// Bounded in number and bytes.
+/// Bounded in number and bytes. Its front is in memory. Of what is stored, and is not about to be sent, only the places
+/// are: the messages are read back in pages.
 package struct OutboundQueue {
-    private var waiting: Deque<OutboundMessage> = []
+    /// Messages in memory at which those that are stored stay in the store.
+    package static let pageCount = 128
+    /// Bytes read back at a time, give or take one message.
+    static let pageBytes = 256 * 1_024
+
+    private var front: Deque<OutboundMessage> = []
+    private var stored: Deque<StoredOutbound> = []
     /// Bytes of topics and payloads.
     package private(set) var bytes = 0
 
     package init() {}
 
-    package var count: Int { waiting.count }
-    package var isEmpty: Bool { waiting.isEmpty }
+    package var count: Int { front.count + stored.count }
+    package var isEmpty: Bool { front.isEmpty && stored.isEmpty }
+    /// Whether messages have to be read back before any more can be sent.
+    package var wantsPage: Bool { front.isEmpty && !stored.isEmpty }
 
     /// Whether one more message of that size stays within the limits.
     ///
     /// An empty queue takes any one message.
     package func hasRoom(for size: Int, limits: QueueLimits) -> Bool {
-        waiting.isEmpty || (waiting.count < limits.messages && bytes + size <= limits.bytes)
+        isEmpty || (count < limits.messages && bytes + size <= limits.bytes)
     }
 
-    package mutating func append(_ outbound: OutboundMessage) {
-        waiting.append(outbound)
+    /// - Parameter isAway: the client is, so that a stored message need not be in memory.
+    package mutating func append(_ outbound: OutboundMessage, isAway: Bool) {
         bytes += outbound.message.size
+        guard outbound.place != .none, isAway || !stored.isEmpty || front.count >= Self.pageCount else {
+            return front.append(outbound)
+        }
+        stored.append(StoredOutbound(outbound))
     }
 
+    /// Takes in a message that is in the store alone.
+    mutating func append(_ outbound: StoredOutbound) {
+        bytes += Int(outbound.size)
+        stored.append(outbound)
+    }
+
+    /// The oldest message, if it is in memory.
     package mutating func popFirst() -> OutboundMessage? {
-        guard let first = waiting.popFirst() else { return nil }
+        guard let first = front.popFirst() else { return nil }
         bytes -= first.message.size
         return first
     }
 
+    /// Drops the oldest message, wherever it is.
+    ///
+    /// - Returns: its place in the store; nil when the queue was empty.
+    mutating func dropFirst() -> StoredPlace? {
+        if let first = popFirst() { return first.place }
+        guard let first = stored.popFirst() else { return nil }
+        bytes -= Int(first.size)
+        return first.place
+    }
+
+    /// Drops what was delivered up to that place in the session's order.
+    mutating func drop(through sequence: UInt64) -> [StoredPlace] {
+        drop { $0 <= sequence } whereExpired: { _ in false }
+    }
+
+    /// Drops the messages at the front that have expired.
+    mutating func dropExpired(at now: NIODeadline) -> [StoredPlace] {
+        drop { _ in false } whereExpired: { $0 <= now }
+    }
+
+    private mutating func drop(
+        while isPassed: (UInt64) -> Bool,
+        whereExpired isExpired: (NIODeadline) -> Bool
+    ) -> [StoredPlace] {
+        var dropped: [StoredPlace] = []
+        while let first = front.first, isPassed(first.sequence) || isExpired(first.message.expiresAt) {
+            if let place = dropFirst() { dropped.append(place) }
+        }
+        guard front.isEmpty else { return dropped }
+        while let first = stored.first, isPassed(first.sequence) || isExpired(first.expiresAt) {
+            if let place = dropFirst() { dropped.append(place) }
+        }
+        return dropped
+    }
+
     /// Takes messages out, wherever they are.
     ///
-    /// - Parameter messages: some of the queue's, in its order.
-    mutating func remove(_ messages: [OutboundMessage]) {
-        var next = messages.startIndex
-        waiting.removeAll { outbound in
-            guard next < messages.endIndex, messages[next].sequence == outbound.sequence else { return false }
-            bytes -= outbound.message.size
+    /// - Parameter sequences: some of the queue's, in its order.
+    mutating func remove(_ sequences: [UInt64]) {
+        var next = sequences.startIndex
+        func isWanted(_ sequence: UInt64) -> Bool {
+            guard next < sequences.endIndex, sequences[next] == sequence else { return false }
             next += 1
             return true
         }
+        front.removeAll { isWanted($0.sequence) }
+        stored.removeAll { isWanted($0.sequence) }
+        bytes = front.reduce(0) { $0 + $1.message.size } + stored.reduce(0) { $0 + Int($1.size) }
     }
 
-    /// All of it, oldest first.
-    package var messages: some Sequence<OutboundMessage> { waiting }
+    // MARK: Pages
+
+    /// The client is gone: what is stored need not be in memory.
+    mutating func unload() {
+        while let last = front.last, last.place != .none {
+            stored.prepend(StoredOutbound(last))
+            front.removeLast()
+        }
+    }
+
+    /// What is to be read back next.
+    func nextPage() -> [StoredPlace] {
+        var places: [StoredPlace] = []
+        var bytes = 0
+        for outbound in stored.prefix(Self.pageCount) where bytes < Self.pageBytes {
+            places.append(outbound.place)
+            bytes += Int(outbound.size)
+        }
+        return places
+    }
+
+    /// Takes in a page that was read back.
+    ///
+    /// - Parameter message: what was read at that place; nil when it was not there.
+    /// - Returns: the number of messages that were not there.
+    mutating func fill(_ places: [StoredPlace], _ messages: [OutboundMessage?]) -> Int {
+        var missing = 0
+        for (place, message) in zip(places, messages) {
+            // It may have been dropped meanwhile.
+            guard let first = stored.first, first.place == place else { continue }
+            stored.removeFirst()
+            if var message {
+                message.share = first.share
+                front.append(message)
+            } else {
+                bytes -= Int(first.size)
+                missing += 1
+            }
+        }
+        return missing
+    }
+
+    /// What is in memory, oldest first.
+    package var messages: some Sequence<OutboundMessage> { front }
+    /// What is in the store alone, oldest first; after all that is in memory.
+    var storedMessages: some Sequence<StoredOutbound> { stored }
+
+    /// Where everything that is stored has its place.
+    func forEachPlace(_ body: (StoredPlace) -> Void) {
+        for outbound in front where outbound.place != .none { body(outbound.place) }
+        for outbound in stored { body(outbound.place) }
+    }
+}
+
+/// What the core knows of a queued message that is in the store alone: 40 bytes, whatever its size.
+struct StoredOutbound {
+    let place: StoredPlace
+    let sequence: UInt64
+    /// Bytes of topic and payload.
+    let size: UInt32
+    let share: ShareNumber
+    let expiresAt: NIODeadline
+
+    init(place: StoredPlace, sequence: UInt64, size: Int, share: ShareNumber, expiresAt: NIODeadline) {
+        self.place = place
+        self.sequence = sequence
+        self.size = UInt32(clamping: size)
+        self.share = share
+        self.expiresAt = expiresAt
+    }
+
+    init(_ outbound: OutboundMessage) {
+        self.init(
+            place: outbound.place,
+            sequence: outbound.sequence,
+            size: outbound.message.size,
+            share: outbound.share,
+            expiresAt: outbound.message.expiresAt
+        )
+    }
 }

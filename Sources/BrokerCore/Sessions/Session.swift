@@ -2,7 +2,9 @@ import MQTTCodec
 import NIOCore
 
 /// The Session State of one Client Identifier (MQTT 5.0 §4.1); it outlives the virtual connection when it must.
-final class Session {
+final class Session: @unchecked Sendable {
+    // Sendable so that it can wait for the store; nothing but the core loop looks inside.
+
     let clientID: String
     let number: SessionNumber
     /// What its messages are published as.
@@ -29,6 +31,17 @@ final class Session {
     /// The earliest timer that will look whether the will is due; nil without one.
     var willTimer: NIODeadline?
 
+    /// Whether the store has it.
+    @exclusivity(unchecked) var isStored = false
+    /// The last batch with something in it that the client waits for.
+    @exclusivity(unchecked) var lastBatch: UInt64 = 0
+    /// Deliveries of a former process that were sent and not acknowledged, in order; read back when the client returns.
+    var storedInflight: [StoredInflight] = []
+    /// Whether messages are being read back.
+    @exclusivity(unchecked) var isLoading = false
+    /// What the client says it has, while those deliveries are being read back; see `Broker.resume`.
+    var acknowledgedSequence: UInt64?
+
     var subscriptions = ByteKeyed<Subscription>()
     var shares = SessionShares()
     /// What the client takes unacknowledged, after our own limit.
@@ -51,7 +64,7 @@ final class Session {
         self.publisherID = publisherID
     }
 
-    /// Whether it outlives its connection, and so goes through the store.
+    /// Whether it outlives its connection.
     var isPersistent: Bool { expiryInterval > 0 }
 
     /// Whether messages wait until the client or its connection takes more.
@@ -59,7 +72,7 @@ final class Session {
 
     /// Whether the client may be sent one more QoS 1 or 2 message right now.
     var canSend: Bool {
-        window.hasRoom(receiveMaximum: receiveMaximum) && canTake
+        window.hasRoom(receiveMaximum: receiveMaximum) && canTake && !isLoading
     }
 
     /// Whether a QoS 1 or 2 message would be sent right now.

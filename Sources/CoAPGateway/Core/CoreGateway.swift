@@ -69,6 +69,18 @@ package final class CoreGateway: @unchecked Sendable {
         client.link.generation == generation ? client.link.connection : nil
     }
 
+    /// Answers when what the client has brought about is stored.
+    private func answer(
+        _ exchange: Exchange,
+        _ answer: CoreAnswer,
+        _ connection: VirtualConnection,
+        _ broker: Broker
+    ) {
+        broker.whenStored(connection) { [self] isStored in
+            emit(.answer(exchange, isStored ? answer : .refused(.serverUnavailable)))
+        }
+    }
+
     // MARK: Connecting
 
     private func withConnection(
@@ -79,12 +91,12 @@ package final class CoreGateway: @unchecked Sendable {
         guard let client = exchange.client else { return }
         if let connection = client.link.connection {
             broker.heard(from: connection)
-            return emit(.answer(exchange, body(connection)))
+            return answer(exchange, body(connection), connection, broker)
         }
         let link = client.link
         guard link.waiting.count < Self.waitingRequests else { return emit(.answer(exchange, .refused(.serverBusy))) }
         link.waiting.append { [self] connection, reason in
-            guard reason.isError else { return emit(.answer(exchange, body(connection))) }
+            guard reason.isError else { return answer(exchange, body(connection), connection, broker) }
             emit(.answer(exchange, .refused(reason, whileAnonymous: client.credentials.isAnonymous)))
         }
         // What a client asks while its CONNECT is looked at waits for the same answer.

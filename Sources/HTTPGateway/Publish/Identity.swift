@@ -48,6 +48,8 @@ extension CoreLoop {
             broker.disconnect(connection, reason: .normalDisconnection)
             return .success(value)
         }
-        return try result.get()
+        let value = try result.value.get()
+        guard result.isStored else { throw .storeUnavailable }
+        return value
     }
 }

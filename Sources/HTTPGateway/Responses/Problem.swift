@@ -63,6 +63,11 @@ extension Problem {
         Problem(.unprocessableContent, reasonCode, detail)
     }
 
+    /// What was published or subscribed may be lost: it may be sent again.
+    static var storeUnavailable: Problem {
+        Problem(.serviceUnavailable, .serverUnavailable, "the store can't be written now: try again later")
+    }
+
     static func notFound(_ detail: String) -> Problem {
         Problem(.notFound, .implementationSpecificError, detail)
     }

@@ -58,10 +58,14 @@ final class Subscriber: Sendable {
             receiveMaximum: UInt16(clamping: max(granted, 1))
         )
         connect.identify(identity.credentials)
-        let opened = try await gateway.core.perform(connecting: connect, on: connection) { broker, connected in
+        let answer = await gateway.core.perform(connecting: connect, on: connection) { broker, connected in
             Self.open(request, identity, connected, connection, broker)
         }
-        .get()
+        let opened = try answer.value.get()
+        guard answer.isStored else {
+            gateway.core.submit { $0.disconnect(connection, reason: .normalDisconnection) }
+            throw .storeUnavailable
+        }
         self.inbox = inbox
         self.connection = connection
         core = gateway.core

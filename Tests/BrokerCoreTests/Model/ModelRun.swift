@@ -19,7 +19,7 @@ final class ModelRun {
         self.isRecording = isRecording
         model = ModelBroker(setting: schedule.setting)
         links = Array(repeating: nil, count: Schedule.clients + 1)
-        test = Self.broker(schedule.setting, MemoryStore(), at: 0)
+        test = Self.broker(schedule.setting, TestStore(), at: 0)
     }
 
     /// - Throws: the first difference.
@@ -51,7 +51,7 @@ final class ModelRun {
 
     private static func broker(
         _ setting: Schedule.Setting,
-        _ store: any SessionStore & RetainedStore,
+        _ store: TestStore,
         at time: Int64
     ) -> TestBroker {
         TestBroker(

@@ -1,0 +1,245 @@
+import MQTTCodec
+import NIOCore
+
+// What comes back from the store: at the start, and when a client returns.
+extension Broker {
+    /// Brings sessions and retained messages back as the store has them; messages that wait stay there.
+    ///
+    /// To be called once, before anything else.
+    ///
+    /// - Throws: when the store can't be read.
+    package func recover() throws {
+        guard let store else { return }
+        var recovered: [SessionNumber: Session] = [:]
+        lastSessionNumber = epoch
+        try store.recover(now: now) { record in
+            switch record {
+            case .session(let record): recovered[record.number] = restore(record)
+            case .subscription(let record, let number):
+                if let session = recovered[number] { restore(record, to: session) }
+            case .received(let packetID, let number): recovered[number]?.received.insert(packetID)
+            case .retained(let message): message.withBytes { topic, _ in retained.set(message, topic: topic) }
+            case .message(let message): restore(message, recovered)
+            }
+        }
+        for session in recovered.values {
+            guard session.isPersistent else {
+                endSession(session)
+                continue
+            }
+            session.nextSequence = max(session.nextSequence, epoch)
+            resumeClocks(of: session)
+        }
+    }
+
+    private func restore(_ record: SessionRecord) -> Session {
+        let session = Session(
+            clientID: record.clientID,
+            number: record.number,
+            publisherID: PublisherID(clientID: record.clientID)
+        )
+        lastSessionNumber = max(lastSessionNumber, record.number.rawValue)
+        session.isStored = true
+        session.userName = record.userName
+        session.expiryInterval = record.expiryInterval
+        session.expiresAt = record.expiresAt
+        session.will = record.will
+        session.willDueAt = record.willDueAt
+        sessions[record.clientID] = session
+        return session
+    }
+
+    private func restore(_ record: SubscriptionRecord, to session: Session) {
+        guard let filter = try? TopicFilter(record.filter) else { return }
+        let subscription = Subscription(
+            session: session,
+            filter: filter,
+            options: record.options,
+            identifier: record.identifier
+        )
+        session.subscriptions[record.filter] = subscription
+        router.insert(subscription)
+    }
+
+    private func restore(_ message: RecoveredMessage, _ recovered: [SessionNumber: Session]) {
+        journal?.recover(message)
+        for (index, destination) in message.destinations.enumerated() where destination.state != .done {
+            let place = StoredPlace(message: message.number, destination: UInt32(index))
+            guard let session = recovered[destination.session] else {
+                journal?.finish(place)
+                continue
+            }
+            session.nextSequence = max(session.nextSequence, destination.sequence)
+            let share = destination.share.flatMap { try? TopicFilter($0) }.map { session.shares.number(of: $0) } ?? .none
+            switch destination.state {
+            case .published(let packetID):
+                session.storedInflight.append(
+                    StoredInflight(place, destination.sequence, packetID, .published, share)
+                )
+            case .released(let packetID):
+                session.storedInflight.append(StoredInflight(place, destination.sequence, packetID, .released, share))
+            case .queued, .done:
+                session.queue.append(
+                    StoredOutbound(
+                        place: place,
+                        sequence: destination.sequence,
+                        size: message.size,
+                        share: share,
+                        expiresAt: message.expiresAt
+                    )
+                )
+            }
+        }
+    }
+
+    /// A session that was connected when the broker stopped has lost its connection now, once and for all: what runs
+    /// from now on is stored, so that it does not begin anew at the next start.
+    private func resumeClocks(of session: Session) {
+        let expires = session.expiresAt == .distantFuture && session.expiryInterval != .max
+        if expires { session.expiresAt = now + .seconds(Int64(session.expiryInterval)) }
+        scheduleExpiry(session)
+        var isWillDue = false
+        if let will = session.will {
+            isWillDue = session.willDueAt == nil
+            scheduleWill(session, at: session.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
+        }
+        if expires || isWillDue { save(session) }
+    }
+
+    // MARK: Reading back
+
+    /// Reads the next messages of a session's queue.
+    func loadPage(_ session: Session) {
+        let places = session.queue.nextPage()
+        session.isLoading = true
+        read(places) { broker, result in
+            session.isLoading = false
+            guard case .success(let messages) = result else { return broker.retryLoading(session) }
+            let missing = session.queue.fill(places, messages.map { $0.map(OutboundMessage.init) })
+            broker.statistics.dropped &+= UInt64(missing)
+            broker.sendQueued(session)
+        }
+    }
+
+    /// Reads what a former process has sent to a client that returns now, and goes on with it.
+    ///
+    /// - Parameter sequence: see `resume`.
+    func loadInflight(_ session: Session, after sequence: UInt64?) {
+        session.acknowledgedSequence = sequence
+        guard !session.isLoading else { return }
+        session.isLoading = true
+        let places = session.storedInflight.filter { $0.state == .published }.map(\.place)
+        read(places) { broker, result in
+            session.isLoading = false
+            guard case .success(let messages) = result else { return broker.retryLoading(session) }
+            broker.restoreInflight(session, Dictionary(zip(places, messages)) { first, _ in first })
+        }
+    }
+
+    private func restoreInflight(_ session: Session, _ messages: [StoredPlace: LoadedMessage?]) {
+        for delivery in session.storedInflight {
+            var outbound: OutboundMessage
+            if delivery.state == .released {
+                outbound = .released(delivery)
+            } else if let loaded = messages[delivery.place] ?? nil {
+                outbound = OutboundMessage(loaded)
+                outbound.place = delivery.place
+                outbound.share = delivery.share
+            } else {
+                journal?.finish(delivery.place)
+                statistics.dropped &+= 1
+                continue
+            }
+            session.window.restore(outbound, id: delivery.packetID, state: delivery.state)
+        }
+        session.storedInflight = []
+        session.window.beginConnection()
+        guard session.connection != nil else { return }
+        if let sequence = session.acknowledgedSequence { complete(through: sequence, session) }
+        resumeReleased(session)
+        sendQueued(session)
+    }
+
+    /// Messages of shared subscriptions that a session has left in the store go to other members.
+    func loadAndPassOn(_ left: [StoredOfShare], of session: Session) {
+        read(left.map(\.place)) { broker, result in
+            // A store that can't be read has nothing to pass on; the messages are found again at the next start.
+            guard case .success(let messages) = result else { return }
+            var outbound: [OutboundMessage] = []
+            for (stored, loaded) in zip(left, messages) {
+                broker.journal?.finish(stored.place)
+                guard let loaded, loaded.destination.qos == .atLeastOnce || !stored.isInflight else { continue }
+                var message = OutboundMessage(loaded)
+                message.share = stored.share
+                outbound.append(message)
+            }
+            broker.passOn(outbound, of: session)
+        }
+    }
+
+    private func retryLoading(_ session: Session) {
+        timers.add(.loadRetry(clientID: session.clientID, session.number), at: now + .seconds(1))
+    }
+
+    /// The store could not be read a while ago: tries again what the session's client waits for.
+    func loadAgain(_ session: Session) {
+        guard session.connection != nil, !session.isLoading else { return }
+        if session.storedInflight.isEmpty {
+            sendQueued(session)
+        } else {
+            loadInflight(session, after: session.acknowledgedSequence)
+        }
+    }
+
+    /// Reads stored messages, wherever they are by now.
+    ///
+    /// - Parameter completion: called on the core loop, later.
+    private func read(
+        _ places: [StoredPlace],
+        _ completion: @escaping @Sendable (Broker, Result<[LoadedMessage?], StoreFailure>) -> Void
+    ) {
+        guard let journal, let mailbox else { return }
+        let unwritten = places.map { journal.unwritten($0) }
+        let wanted = zip(places, unwritten).filter { $0.1 == nil }.map(\.0)
+        guard !wanted.isEmpty else { return mailbox { completion($0, .success(unwritten)) } }
+        journal.load(wanted) { result in
+            mailbox { broker in
+                completion(
+                    broker,
+                    result.map { loaded in
+                        var rest = loaded.makeIterator()
+                        return unwritten.map { $0 ?? (rest.next() ?? nil) }
+                    }
+                )
+            }
+        }
+    }
+}
+
+extension OutboundMessage {
+    /// A message that was read back; who has asked for it knows its place.
+    init(_ loaded: LoadedMessage) {
+        self.init(
+            message: loaded.message,
+            qos: loaded.destination.qos,
+            retain: loaded.destination.retain,
+            identifiers: loaded.destination.identifiers,
+            share: .none,
+            sequence: loaded.destination.sequence
+        )
+    }
+
+    /// A QoS 2 message that its client owns already: only its Packet Identifier counts.
+    static func released(_ delivery: StoredInflight) -> OutboundMessage {
+        var outbound = OutboundMessage(
+            message: Message(topic: RawSpan(), payload: RawSpan(), qos: .exactlyOnce),
+            qos: .exactlyOnce,
+            retain: false,
+            identifiers: [],
+            share: delivery.share,
+            sequence: delivery.sequence
+        )
+        outbound.place = delivery.place
+        return outbound
+    }
+}

@@ -1,0 +1,97 @@
+import DequeModule
+import MQTTCodec
+import NIOCore
+
+/// Encoded packets that wait until the store has written what they confirm, in order.
+struct HeldOutput {
+    private var bytes = ByteBuffer()
+    private var marks: Deque<(batch: UInt64, end: Int)> = []
+
+    var isEmpty: Bool { marks.isEmpty }
+    var readableBytes: Int { bytes.readableBytes }
+
+    /// Appends what `encode` writes; nothing of it leaves before that batch is written, nor before what is held already.
+    mutating func append(until batch: UInt64, _ encode: (inout ByteBuffer) -> Void) {
+        encode(&bytes)
+        if let last = marks.last, last.batch >= batch {
+            marks[marks.count - 1].end = bytes.writerIndex
+        } else {
+            marks.append((batch, bytes.writerIndex))
+        }
+    }
+
+    /// Moves what waited for batches up to that one into the output.
+    mutating func release(through batch: UInt64, into output: inout ByteBuffer) {
+        var end = bytes.readerIndex
+        while let first = marks.first, first.batch <= batch {
+            end = first.end
+            marks.removeFirst()
+        }
+        if let slice = bytes.readSlice(length: end - bytes.readerIndex) { output.writeImmutableBuffer(slice) }
+        if marks.isEmpty { bytes.clear() }
+    }
+}
+
+extension PacketStream {
+    /// Holds what `encode` writes until a batch is written.
+    func hold(until batch: UInt64, _ encode: (inout ByteBuffer) -> Void) {
+        var waiting = held.take() ?? HeldOutput()
+        waiting.append(until: batch, encode)
+        held = waiting
+    }
+
+    /// Holds a packet until a batch is written, unless it is larger than the client takes [MQTT-3.1.2-25].
+    func hold(_ packet: Packet, until batch: UInt64) {
+        hold(until: batch) { bytes in
+            let start = bytes.writerIndex
+            PacketEncoder.encode(packet, version: version, into: &bytes)
+            if bytes.writerIndex - start > maximumPacketSize { bytes.moveWriterIndex(to: start) }
+        }
+    }
+
+    /// Holds a PUBLISH until a batch is written.
+    ///
+    /// It gets no Topic Alias, which packets that leave earlier may rely on.
+    ///
+    /// - Returns: false when it would be larger than the client takes [MQTT-3.1.2-24]; nothing is written then.
+    func holdPublish(
+        topic: RawSpan,
+        payload: RawSpan,
+        properties: PublishProperties?,
+        dup: Bool,
+        qos: QoS,
+        retain: Bool,
+        packetID: PacketID,
+        until batch: UInt64
+    ) -> Bool {
+        var isSmallEnough = false
+        hold(until: batch) { bytes in
+            let start = bytes.writerIndex
+            _ = PacketEncoder.writePublish(
+                topic: topic,
+                payload: payload,
+                properties: properties,
+                dup: dup,
+                qos: qos,
+                retain: retain,
+                packetID: packetID,
+                version: version,
+                into: &bytes
+            )
+            isSmallEnough = bytes.writerIndex - start <= maximumPacketSize
+            if !isSmallEnough { bytes.moveWriterIndex(to: start) }
+        }
+        return isSmallEnough
+    }
+
+    /// Lets go what waited for batches up to that one.
+    ///
+    /// - Returns: whether anything still waits.
+    func release(through batch: UInt64) -> Bool {
+        uncork(through: batch)
+        guard var waiting = held.take() else { return corkedUntil > 0 }
+        waiting.release(through: batch, into: &output)
+        if !waiting.isEmpty { held = waiting }
+        return held != nil || corkedUntil > 0
+    }
+}

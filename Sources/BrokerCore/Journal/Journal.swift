@@ -1,0 +1,222 @@
+import MQTTCodec
+import NIOCore
+
+/// What the core has changed and the store has not written yet.
+///
+/// Changes gather in the open batch while the store writes the one before it: group commit, with no timer. A message
+/// whose deliveries are all done before its batch is handed over is never written.
+///
+/// Confined to the core loop.
+final class Journal {
+    /// Bytes of messages in the open batch at which no more are taken, since the store does not keep up.
+    static let maximumBytes = 64 * 1_024 * 1_024
+    /// Changes that nobody waits for are handed over at the latest when there are so many.
+    static let maximumUnhurried = 4_096
+
+    private let store: any Store
+    @exclusivity(unchecked) private var open: StoreBatch
+    /// Number of the open batch's first message.
+    @exclusivity(unchecked) private var openFirst: UInt64
+    @exclusivity(unchecked) private var openBytes = 0
+    /// Whether somebody waits for the open batch.
+    @exclusivity(unchecked) private(set) var isUrgent = false
+    /// Handed over, and not known to be durable.
+    private var committing: StoreBatch?
+    private var committingFirst: UInt64 = 0
+    @exclusivity(unchecked) private var nextMessage: UInt64
+    /// States of deliveries that have changed since their message was handed over; the last one counts.
+    private var states: [StoredPlace: DeliveryState] = [:]
+    /// Messages handed over that are for several sessions.
+    private var shared: [MessageNumber: Shared] = [:]
+    /// Messages handed over that are for one session, and whose delivery has a state of its own in the store.
+    private var overridden: Set<MessageNumber> = []
+    /// Why the store does not write; nil when it does.
+    private(set) var failure: StoreFailure?
+    /// Counts what others may have to wait for.
+    @exclusivity(unchecked) private(set) var writes: UInt64 = 0
+
+    private struct Shared {
+        let destinations: Int
+        var remaining: Int
+    }
+
+    /// - Parameter epoch: above the number of every message stored before.
+    init(store: any Store, epoch: UInt64) {
+        self.store = store
+        open = StoreBatch(number: 1)
+        nextMessage = epoch + 1
+        openFirst = nextMessage
+    }
+
+    /// The number of the batch that gathers.
+    var openNumber: UInt64 { open.number }
+
+    /// Whether there is nothing to be written.
+    var isEmpty: Bool { open.messages.isEmpty && open.changes.isEmpty && states.isEmpty }
+
+    /// Whether messages are to be refused rather than stored.
+    var isRefusing: Bool { failure != nil || openBytes > Self.maximumBytes }
+
+    // MARK: Changes
+
+    /// Adds a change that somebody waits for.
+    func append(_ change: StoreChange) {
+        open.changes.append(change)
+        writes &+= 1
+        isUrgent = true
+    }
+
+    /// Adds a message that destinations will be added to.
+    @inline(__always)
+    func add(_ message: Message) -> MessageNumber {
+        let number = MessageNumber(rawValue: nextMessage)
+        nextMessage += 1
+        open.messages.append(
+            StoredMessage(
+                number: number,
+                message: message,
+                firstDestination: open.destinations.count,
+                destinationCount: 0,
+                remaining: 0
+            )
+        )
+        openBytes += message.size
+        writes &+= 1
+        isUrgent = true
+        return number
+    }
+
+    /// Adds a destination to the message that was added last.
+    @inline(__always)
+    func add(_ destination: StoredDestination, to number: MessageNumber) -> StoredPlace {
+        let index = Int(number.rawValue - openFirst)
+        let place = StoredPlace(message: number, destination: UInt32(open.messages[index].destinationCount))
+        open.destinations.append(destination)
+        open.messages[index].destinationCount += 1
+        open.messages[index].remaining += 1
+        return place
+    }
+
+    /// A delivery has come so far, and is not done.
+    func set(_ state: DeliveryState, of place: StoredPlace) {
+        guard place.message != .none else { return }
+        if let index = openIndex(of: place) {
+            open.destinations[index].state = state
+        } else {
+            states[place] = state
+            if case .released = state { isUrgent = true }
+        }
+        if case .released = state { writes &+= 1 }
+    }
+
+    /// A delivery is done: acknowledged, dropped or expired.
+    func finish(_ place: StoredPlace) {
+        guard place.message != .none else { return }
+        if let index = openIndex(of: place) {
+            open.destinations[index].state = .done
+            let message = Int(place.message.rawValue - openFirst)
+            open.messages[message].remaining -= 1
+            return
+        }
+        states[place] = nil
+        guard var sharing = shared[place.message] else {
+            let isOverridden = overridden.remove(place.message) != nil
+            return open.changes.append(.removeMessage(place.message, destinations: isOverridden ? 1 : 0))
+        }
+        sharing.remaining -= 1
+        guard sharing.remaining > 0 else {
+            shared[place.message] = nil
+            return open.changes.append(.removeMessage(place.message, destinations: sharing.destinations))
+        }
+        shared[place.message] = sharing
+        open.changes.append(.delivery(place, .done))
+    }
+
+    private func openIndex(of place: StoredPlace) -> Int? {
+        guard place.message.rawValue >= openFirst else { return nil }
+        return open.messages[Int(place.message.rawValue - openFirst)].firstDestination + Int(place.destination)
+    }
+
+    // MARK: Commit
+
+    /// Whether the open batch can be handed over, and there is a reason to.
+    func isDue(evenUnhurried: Bool) -> Bool {
+        guard committing == nil, !isEmpty else { return false }
+        return isUrgent || evenUnhurried || open.changes.count + states.count >= Self.maximumUnhurried
+    }
+
+    /// Hands the open batch over.
+    ///
+    /// - Parameter completion: called on any thread with the batch's number.
+    func commit(completion: @escaping @Sendable (UInt64, StoreFailure?) -> Void) {
+        for (place, state) in states {
+            open.changes.append(.delivery(place, state))
+            if shared[place.message] == nil { overridden.insert(place.message) }
+        }
+        states.removeAll(keepingCapacity: true)
+        for message in open.messages where message.destinationCount > 1 && message.remaining > 0 {
+            shared[message.number] = Shared(destinations: message.destinationCount, remaining: message.remaining)
+        }
+        let batch = open
+        committing = batch
+        committingFirst = openFirst
+        open = StoreBatch(number: batch.number + 1)
+        openFirst = nextMessage
+        openBytes = 0
+        isUrgent = false
+        store.commit(batch) { completion(batch.number, $0) }
+    }
+
+    /// Hands the batch over again that the store could not write.
+    func retry(completion: @escaping @Sendable (UInt64, StoreFailure?) -> Void) {
+        guard let batch = committing else { return }
+        store.commit(batch) { completion(batch.number, $0) }
+    }
+
+    /// The batch handed over is durable, or was not written.
+    func committed(_ failure: StoreFailure?) {
+        self.failure = failure
+        if failure == nil { committing = nil }
+    }
+
+    // MARK: Reading back
+
+    /// A message that is not known to be in the store yet, with one of its deliveries.
+    func unwritten(_ place: StoredPlace) -> LoadedMessage? {
+        if place.message.rawValue >= openFirst { return Self.message(place, of: open, from: openFirst) }
+        guard let committing, place.message.rawValue >= committingFirst else { return nil }
+        return Self.message(place, of: committing, from: committingFirst)
+    }
+
+    private static func message(_ place: StoredPlace, of batch: StoreBatch, from first: UInt64) -> LoadedMessage? {
+        let index = Int(place.message.rawValue - first)
+        guard index < batch.messages.count else { return nil }
+        let stored = batch.messages[index]
+        return LoadedMessage(
+            message: stored.message,
+            destination: batch.destinations[stored.firstDestination + Int(place.destination)]
+        )
+    }
+
+    /// Reads messages back from the store.
+    ///
+    /// - Parameter completion: called on any thread.
+    func load(
+        _ places: [StoredPlace],
+        completion: @escaping @Sendable (Result<[LoadedMessage?], StoreFailure>) -> Void
+    ) {
+        store.load(places, completion: completion)
+    }
+
+    /// Takes in what the store has of a message.
+    func recover(_ message: RecoveredMessage) {
+        let remaining = message.destinations.count { $0.state != .done }
+        nextMessage = max(nextMessage, message.number.rawValue + 1)
+        openFirst = nextMessage
+        if message.destinations.count > 1 {
+            shared[message.number] = Shared(destinations: message.destinations.count, remaining: remaining)
+        } else if message.destinations.first?.state != .queued {
+            overridden.insert(message.number)
+        }
+    }
+}

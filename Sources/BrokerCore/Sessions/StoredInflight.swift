@@ -1,0 +1,24 @@
+import MQTTCodec
+
+/// A delivery of a former process that was sent and not acknowledged.
+struct StoredInflight {
+    let place: StoredPlace
+    let sequence: UInt64
+    let packetID: PacketID
+    let state: InflightWindow.State
+    let share: ShareNumber
+
+    init(
+        _ place: StoredPlace,
+        _ sequence: UInt64,
+        _ packetID: PacketID,
+        _ state: InflightWindow.State,
+        _ share: ShareNumber
+    ) {
+        self.place = place
+        self.sequence = sequence
+        self.packetID = packetID
+        self.state = state
+        self.share = share
+    }
+}
