@@ -131,13 +131,17 @@ extension Broker {
         }
         session.queue.append(outbound)
         if session.isPersistent {
-            sessionStore.save(OutboundRecord(outbound: outbound, delivery: nil), of: session.clientID)
+            store(outbound, nil, of: session)
         }
     }
 
     func store(_ outbound: OutboundMessage, id: PacketID, state: InflightWindow.State, of session: Session) {
-        let delivery = OutboundRecord.Delivery(packetID: id, state: state)
-        sessionStore.save(OutboundRecord(outbound: outbound, delivery: delivery), of: session.clientID)
+        store(outbound, OutboundRecord.Delivery(packetID: id, state: state), of: session)
+    }
+
+    private func store(_ outbound: OutboundMessage, _ delivery: OutboundRecord.Delivery?, of session: Session) {
+        let share = session.shares[outbound.share]?.string
+        sessionStore.save(OutboundRecord(outbound: outbound, share: share, delivery: delivery), of: session.clientID)
     }
 
     func forget(_ outbound: OutboundMessage, of session: Session) {

@@ -109,7 +109,8 @@ extension Broker {
         scheduleWill(session, at: now + .seconds(Int64(will.delayInterval)))
     }
 
-    /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2].
+    /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2], those of
+    /// shared subscriptions to other members.
     func endSession(_ session: Session) {
         let will = session.will
         session.will = nil
@@ -117,9 +118,11 @@ extension Broker {
         session.subscriptions = ByteKeyed()
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
         if session.isPersistent { sessionStore.removeSession(session.clientID) }
+        let left = session.messagesOfShares
         // Remembered routes may hold the session itself for a while.
         session.queue = OutboundQueue()
         session.window = InflightWindow()
+        passOn(left, of: session)
         if let will { publishWill(will, of: session) }
     }
 }

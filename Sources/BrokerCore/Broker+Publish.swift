@@ -114,7 +114,8 @@ extension Broker {
                 to: destination.session,
                 qos: min(qos, publication.qos),
                 retain: retainAsPublished && publication.retain,
-                identifiers: identifiers
+                identifiers: identifiers,
+                share: .none
             )
         }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
@@ -130,7 +131,7 @@ extension Broker {
         toOneOf group: SubscriberList
     ) {
         let name = authorizer == nil ? "" : TopicName(validated: topic).string
-        let next = group.nextMember { [authorizer] in
+        let next = group.nextMember(qos: publication.qos) { [authorizer] in
             authorizer?.mayReceive(name, client: $0.session.identity) ?? true
         }
         guard let member = next else { return }
@@ -141,7 +142,8 @@ extension Broker {
             to: member.session,
             qos: min(member.options.qos, publication.qos),
             retain: member.options.retainAsPublished && publication.retain,
-            identifiers: member.identifierList
+            identifiers: member.identifierList,
+            share: member.share
         )
     }
 
@@ -161,7 +163,8 @@ extension Broker {
         to session: Session,
         qos: QoS,
         retain: Bool,
-        identifiers: [UInt32]
+        identifiers: [UInt32],
+        share: ShareNumber
     ) {
         guard let connection = session.connection, qos == .atMostOnce, identifiers.isEmpty, let stream = session.stream
         else {
@@ -171,6 +174,7 @@ extension Broker {
                 qos: qos,
                 retain: retain,
                 identifiers: identifiers,
+                share: share,
                 sequence: session.takeSequence()
             )
             return deliver(outbound, to: session)
@@ -207,8 +211,9 @@ extension Session {
 }
 
 extension SubscriberList {
-    /// Whose turn it is: the next one that is connected and has room, else the next connected, else simply the next.
-    fileprivate func nextMember(_ mayReceive: (Subscription) -> Bool) -> Subscription? {
+    /// Whose turn it is: the next one that is connected and has room, else the next connected, else the next whose
+    /// session keeps the message.
+    fileprivate func nextMember(qos: QoS, _ mayReceive: (Subscription) -> Bool) -> Subscription? {
         guard !subscriptions.isEmpty else { return nil }
         turn = (turn + 1) % subscriptions.count
         var connected: Subscription?
@@ -217,10 +222,10 @@ extension SubscriberList {
             let candidate = subscriptions[(turn + step) % subscriptions.count]
             guard mayReceive(candidate) else { continue }
             guard candidate.session.connection != nil else {
-                away = away ?? candidate
+                if away == nil, min(qos, candidate.options.qos) != .atMostOnce { away = candidate }
                 continue
             }
-            if candidate.session.queue.isEmpty, candidate.session.canSend {
+            if candidate.session.isReady {
                 turn = candidate.slot
                 return candidate
             }

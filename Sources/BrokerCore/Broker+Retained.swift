@@ -81,6 +81,7 @@ extension Broker {
                     qos: min(options.qos, message.qos),
                     retain: true,
                     identifiers: subscription.identifierList,
+                    share: .none,
                     sequence: session.takeSequence()
                 ),
                 to: session

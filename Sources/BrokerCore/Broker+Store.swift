@@ -48,12 +48,15 @@ extension Broker {
             session.subscriptions[wanted.filter] = subscription
             router.insert(subscription)
         }
-        for outbound in stored.outbound {
-            session.nextSequence = max(session.nextSequence, outbound.outbound.sequence)
-            if let delivery = outbound.delivery {
-                session.window.restore(outbound.outbound, id: delivery.packetID, state: delivery.state)
+        for record in stored.outbound {
+            var outbound = record.outbound
+            let share = record.share.flatMap { try? TopicFilter($0) }
+            outbound.share = share.map { session.shares.number(of: $0) } ?? .none
+            session.nextSequence = max(session.nextSequence, outbound.sequence)
+            if let delivery = record.delivery {
+                session.window.restore(outbound, id: delivery.packetID, state: delivery.state)
             } else {
-                session.queue.append(outbound.outbound)
+                session.queue.append(outbound)
             }
         }
     }

@@ -72,14 +72,18 @@ extension Broker {
     /// UNSUBSCRIBE; one Reason Code a filter [MQTT-3.10.4-1].
     package func unsubscribe(_ filters: [String], on connection: VirtualConnection) -> [ReasonCode] {
         guard let session = connection.session else { return filters.map { _ in .notAuthorized } }
-        return filters.map { filter in
+        var shares: Set<ShareNumber> = []
+        let reasonCodes = filters.map { filter -> ReasonCode in
             guard let subscription = session.subscriptions.removeValue(forKey: filter) else {
                 return (try? TopicFilter(filter)) == nil ? .topicFilterInvalid : .noSubscriptionExisted
             }
             router.remove(subscription)
             if session.isPersistent { sessionStore.removeSubscription(filter, of: session.clientID) }
+            if subscription.share != .none { shares.insert(subscription.share) }
             return .success
         }
+        if !shares.isEmpty { leave(shares, session) }
+        return reasonCodes
     }
 }
 

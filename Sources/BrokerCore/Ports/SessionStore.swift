@@ -58,7 +58,10 @@ package struct SubscriptionRecord: Sendable {
 
 /// A stored message of one session with the state of its delivery.
 package struct OutboundRecord: Sendable {
+    /// Its `share` means nothing in another process.
     package let outbound: OutboundMessage
+    /// The Topic Filter of the shared subscription it has come by, `$share/…` included; nil when it is none.
+    package let share: String?
     /// nil while it is queued.
     package let delivery: Delivery?
 

@@ -6,6 +6,8 @@ final class Subscription {
     let session: Session
     /// The Topic Filter as the client wrote it, `$share/…` included.
     let filter: TopicFilter
+    /// What messages that come by it carry; `.none` unless it is shared.
+    let share: ShareNumber
     var options: SubscriptionOptions
     /// The Subscription Identifier; 0 without one.
     var identifier: UInt32
@@ -17,6 +19,7 @@ final class Subscription {
     init(session: Session, filter: TopicFilter, options: SubscriptionOptions, identifier: UInt32) {
         self.session = session
         self.filter = filter
+        share = session.shares.number(of: filter)
         self.options = options
         self.identifier = identifier
     }
@@ -62,12 +65,15 @@ final class FilterNode {
 
     func add(_ subscription: Subscription) {
         guard let name = subscription.filter.shareName else { return plain.add(subscription) }
-        if let group = shared.first(where: { $0.name.utf8.elementsEqual(name.utf8) }) {
-            return group.members.add(subscription)
-        }
+        if let members = members(ofShare: name) { return members.add(subscription) }
         let members = SubscriberList()
         members.add(subscription)
         shared.append((name, members))
+    }
+
+    /// The members of the shared subscription with that ShareName.
+    func members(ofShare name: String) -> SubscriberList? {
+        shared.first { $0.name.utf8.elementsEqual(name.utf8) }?.members
     }
 
     func remove(_ subscription: Subscription) {

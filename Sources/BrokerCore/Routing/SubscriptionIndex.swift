@@ -55,6 +55,17 @@ struct SubscriptionIndex {
         }
     }
 
+    /// The members of a shared subscription; nil when there are none.
+    func members(of share: TopicFilter) -> SubscriberList? {
+        guard let name = share.shareName else { return nil }
+        let path = share.filter.utf8Span.span.bytes
+        let node =
+            share.hasWildcards
+            ? wildcards.node(at: path).flatMap { wildcards[$0] }
+            : findExact(path, hash(path)).flatMap { exactNodes[Int($0)] }
+        return node?.members(ofShare: name)
+    }
+
     /// Any topic's route may be different now, for a reason that is not in the index.
     mutating func outdate() { generation &+= 1 }
 

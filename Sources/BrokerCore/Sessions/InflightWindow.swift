@@ -11,6 +11,8 @@ package struct OutboundMessage: Sendable {
     package let retain: Bool
     /// Subscription Identifiers to send along.
     package let identifiers: [UInt32]
+    /// The shared subscription it has come by.
+    package internal(set) var share: ShareNumber
     /// Its place in the session's order of delivery; the key it is stored under.
     package let sequence: UInt64
 }

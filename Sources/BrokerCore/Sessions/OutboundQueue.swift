@@ -31,6 +31,19 @@ package struct OutboundQueue {
         return first
     }
 
+    /// Takes messages out, wherever they are.
+    ///
+    /// - Parameter messages: some of the queue's, in its order.
+    mutating func remove(_ messages: [OutboundMessage]) {
+        var next = messages.startIndex
+        waiting.removeAll { outbound in
+            guard next < messages.endIndex, messages[next].sequence == outbound.sequence else { return false }
+            bytes -= outbound.message.size
+            next += 1
+            return true
+        }
+    }
+
     /// All of it, oldest first.
     package var messages: some Sequence<OutboundMessage> { waiting }
 }

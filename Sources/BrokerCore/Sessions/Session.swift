@@ -30,6 +30,7 @@ final class Session {
     var willTimer: NIODeadline?
 
     var subscriptions = ByteKeyed<Subscription>()
+    var shares = SessionShares()
     /// What the client takes unacknowledged, after our own limit.
     @exclusivity(unchecked) var receiveMaximum = 65_535
     @exclusivity(unchecked) var window = InflightWindow()
@@ -60,6 +61,9 @@ final class Session {
     var canSend: Bool {
         window.hasRoom(receiveMaximum: receiveMaximum) && canTake
     }
+
+    /// Whether a QoS 1 or 2 message would be sent right now.
+    var isReady: Bool { connection != nil && queue.isEmpty && canSend }
 
     /// Whether there is a connection that takes more right now.
     var canTake: Bool {
