@@ -15,10 +15,12 @@ extension Broker {
         session.forgetUnusedShares()
     }
 
-    /// The session is over: what its client has not acknowledged goes to other members, in order.
+    /// Delivers to other members, as if it had just been published, what a session holds of shared subscriptions.
     ///
-    /// - Parameter left: what the session held of its shared subscriptions, of which it is no member any more.
-    /// - Returns: the messages that it need not keep: another session has them, or they have expired.
+    /// - Parameters:
+    ///   - left: in the order of the session's own delivery.
+    ///   - session: no member of those shares any more.
+    /// - Returns: the messages that the session need not keep: another one has them, or they have expired.
     @discardableResult
     func passOn(_ left: [OutboundMessage], of session: Session) -> [OutboundMessage] {
         var shares: [ShareNumber: RemainingMembers] = [:]

@@ -13,7 +13,8 @@ struct DueCopies {
 
     /// How many will come, if none is due to be ruled out.
     var count: Int { batches.reduce(0) { $0 + $1.copies.count - $1.dropped } }
-    var all: [Copy] { batches.flatMap(\.copies) }
+    /// All that may come, in batches.
+    var inOrder: [[Copy]] { batches.map(\.copies) }
 
     mutating func append(_ copy: Copy, batch: Int) {
         if let last = batches.indices.last, batches[last].number == batch {

@@ -109,9 +109,7 @@ final class Link {
     func unsubscribe(_ model: ModelBroker, _ filters: [String]) {
         guard let session = session(model) else { return }
         let id = client.takePacketID()
-        let codes = filters.map { filter -> ReasonCode in
-            session.subscriptions.removeValue(forKey: filter) == nil ? .noSubscriptionExisted : .success
-        }
+        let codes = model.unsubscribe(session, filters)
         connection.answers.append(.unsuback(id, connection.version == .v5 ? codes : []))
         send(.unsubscribe(Unsubscribe(packetID: id, filters: filters)), model)
     }

@@ -10,7 +10,7 @@ extension ModelBroker {
         // [MQTT-3.3.1-5], [MQTT-3.3.1-6]
         if message.retain { retained[message.topic.string] = message.text.isEmpty ? nil : message }
         var hasMatch = false
-        var groups: [(filter: String, members: [(ModelSession, ModelSession.Subscribed)])] = []
+        var shared: Set<String> = []
         for session in sessions {
             var matching: [ModelSession.Subscribed] = []
             for subscribed in session.subscriptions.values where subscribed.filter.matches(message.topic) {
@@ -19,15 +19,13 @@ extension ModelBroker {
                     // [MQTT-3.8.3-3]
                     if subscribed.options.noLocal, message.publisher == session.client { continue }
                     matching.append(subscribed)
-                } else if let place = groups.firstIndex(where: { $0.filter == subscribed.filter.string }) {
-                    groups[place].members.append((session, subscribed))
                 } else {
-                    groups.append((subscribed.filter.string, [(session, subscribed)]))
+                    shared.insert(subscribed.filter.string)
                 }
             }
             if let copy = copy(message, matching) { deliver(copy, to: session) }
         }
-        for group in groups { deliver(message, toOneOf: group.members, group.filter) }
+        for filter in shared { deliver(message, toOneOf: filter) }
         return hasMatch
     }
 
@@ -43,37 +41,7 @@ extension ModelBroker {
         )
     }
 
-    /// One member gets it, one that is connected if there is any.
-    private func deliver(
-        _ message: ModelMessage,
-        toOneOf members: [(session: ModelSession, subscribed: ModelSession.Subscribed)],
-        _ filter: String
-    ) {
-        let present = members.filter { $0.session.connection != nil }
-        let candidates = present.isEmpty ? members : present
-        // QoS 0 does not wait for who is away.
-        let able = candidates.filter {
-            $0.session.connection != nil || min($0.subscribed.options.qos, message.qos) != .atMostOnce
-        }
-        guard !able.isEmpty else { return }
-        let share = Share(filter: filter, text: message.text, members: able.count)
-        share.mayBeLost = able.count < candidates.count
-        shares.append(share)
-        for (session, subscribed) in able {
-            deliver(
-                Copy(
-                    message,
-                    qos: min(subscribed.options.qos, message.qos),
-                    retain: [subscribed.options.retainAsPublished && message.retain],
-                    identifiers: [subscribed.identifier].compactMap { $0 },
-                    share: share
-                ),
-                to: session
-            )
-        }
-    }
-
-    private func deliver(_ copy: Copy, to session: ModelSession) {
+    func deliver(_ copy: Copy, to session: ModelSession) {
         guard copy.qos == .atMostOnce else { return enqueue(copy, session) }
         copy.sentAt = now
         if session.connection?.takesSmallOnly == true, copy.message.isLarge { return copy.lose() }

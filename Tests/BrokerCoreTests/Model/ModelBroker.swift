@@ -18,6 +18,10 @@ final class ModelBroker {
     private(set) var ending: [ModelSession] = []
     /// What comes about in one moment, for one reason, is one batch.
     private(set) var batch = 0
+    /// Whether what comes about in this moment comes in an order: not where sessions end at the same time.
+    private(set) var isOrdered = true
+    /// How many messages of shared subscriptions have gone from one member to another, for sure.
+    var passedOn = (sent: 0, waiting: 0)
 
     init(setting: Schedule.Setting) { self.setting = setting }
 
@@ -96,8 +100,10 @@ final class ModelBroker {
 
     /// The end of a session makes its will due (MQTT 5.0 §3.1.3.2.2).
     private func end(_ session: ModelSession) {
-        session.loseMessages()
         sessions.removeAll { $0 === session }
+        passOn(session)
+        session.loseMessages()
+        if isOrdered { nextBatch() }
         publishWill(session)
     }
 
@@ -155,10 +161,11 @@ final class ModelBroker {
             if connection.heardAt + timeout <= now { close(session, .keepAliveTimeout) }
         }
         let over = sessions.filter { $0.expiresAt.map { $0 <= now } ?? false }
-        for session in sessions where over.contains(where: { $0 === session }) || session.will?.dueAt ?? .max <= now {
-            publishWill(session)
-        }
+        let wills = sessions.filter { $0.will?.dueAt ?? .max <= now }
+        for session in wills { publishWill(session) }
+        isOrdered = over.count + wills.count == 1
         for session in over { end(session) }
+        isOrdered = true
         endTick()
     }
 

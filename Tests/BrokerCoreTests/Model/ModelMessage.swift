@@ -60,6 +60,7 @@ final class Copy {
 
     /// If this member had it, it has it no more.
     func lose() {
+        guard !isVoid else { return }
         share?.mayBeLost = true
         ruleOut()
     }
@@ -72,15 +73,14 @@ final class Copy {
 final class Share {
     let filter: String
     let text: String
-    private var left: Int
+    private var left = 0
     /// A member that may have had it is gone, or the message has expired.
     var mayBeLost = false
     private var taker: ObjectIdentifier?
 
-    init(filter: String, text: String, members: Int) {
+    init(filter: String, text: String) {
         self.filter = filter
         self.text = text
-        left = members
     }
 
     var isTaken: Bool { taker != nil }
@@ -89,6 +89,9 @@ final class Share {
     var isSettled: Bool { left == 1 && !mayBeLost }
     /// No member can have it, and nothing explains that.
     var isMissing: Bool { taker == nil && left == 0 && !mayBeLost }
+
+    /// One more member may have it.
+    func add() { left += 1 }
 
     func take(_ copy: Copy) { taker = ObjectIdentifier(copy) }
 

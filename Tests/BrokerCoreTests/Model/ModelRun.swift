@@ -133,7 +133,7 @@ final class ModelRun {
             model.nextBatch()
             test.advance(to: Self.deadline(next))
             model.advance(to: next)
-            if next < target { try compare() }
+            try compare()
         }
     }
 

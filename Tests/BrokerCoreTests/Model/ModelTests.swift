@@ -46,4 +46,16 @@ import Testing
         }
         #expect(missing.isEmpty)
     }
+
+    @Test("in the schedules messages of shared subscriptions go from one member to another")
+    func passedOn() throws {
+        var passedOn = (sent: 0, waiting: 0)
+        for seed in 0..<300 as Range<UInt64> {
+            let run = ModelRun(Schedule(seed: seed))
+            try run.run()
+            passedOn.sent += run.model.passedOn.sent
+            passedOn.waiting += run.model.passedOn.waiting
+        }
+        #expect(passedOn.sent >= 10 && passedOn.waiting >= 10)
+    }
 }

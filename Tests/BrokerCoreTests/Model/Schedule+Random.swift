@@ -16,6 +16,8 @@ extension Schedule {
 private struct RandomSchedule {
     private var generator: SplitMix64
     private(set) var setting = Schedule.Setting()
+    /// Nearly all are members of one shared subscription, hold much and leave often.
+    private var isAboutSharing = false
     private var isConnected = [Bool](repeating: false, count: Schedule.clients)
     /// What each client has once subscribed to, and may again, or unsubscribe from.
     private var known = [[String]](repeating: [], count: Schedule.clients)
@@ -28,6 +30,8 @@ private struct RandomSchedule {
         if generator.once(in: 4) {
             setting.queue = (generator.pick([1, 1, 2]), generator.pick(QueueLimits.Policy.allCases))
             setting.inflightMessages = generator.pick([1, 1, 2])
+        } else {
+            isAboutSharing = generator.once(in: 4)
         }
     }
 
@@ -83,7 +87,8 @@ private struct RandomSchedule {
         case 26...57: return .publish(client, publishing())
         case 58, 59: return .publishAgain(client, pick: generator.number(0...9))
         case 60...64: return .release(client, pick: generator.number(0...9))
-        case 65...77: return .acknowledge(client, pick: generator.number(0...9))
+        case 65...77:
+            return isAboutSharing ? subscribe(client) : .acknowledge(client, pick: generator.number(0...9))
         case 78: return .refuse(client, pick: generator.number(0...9))
         case 79: return .stray(client, generator.pick([.puback, .pubrec, .pubrel, .pubcomp]))
         case 80...82: return .drain(client)
@@ -112,7 +117,7 @@ private struct RandomSchedule {
         isConnected[client] = true
         var wanted = Schedule.Connecting()
         wanted.version = Self.version(client, &generator)
-        wanted.cleanStart = generator.once(in: 4)
+        wanted.cleanStart = generator.once(in: isAboutSharing ? 2 : 4)
         wanted.keepAlive = generator.pick([0, 0, 0, 1, 3])
         let isVersion5 = wanted.version == .v5
         if isVersion5 {
@@ -143,7 +148,7 @@ private struct RandomSchedule {
     // MARK: Subscriptions
 
     private mutating func subscribe(_ client: Int) -> Schedule.Action {
-        if setting.queue == nil, generator.once(in: 3) {
+        if isAboutSharing ? !generator.once(in: 4) : setting.queue == nil && generator.once(in: 3) {
             let shared = sharedFilter(client)
             return .subscribe(client, [.init(filter: shared.filter, options: options())], identifier: shared.identifier)
         }
@@ -177,25 +182,27 @@ private struct RandomSchedule {
     /// So that one can see which shared subscription a message came by, each has an identifier of its own; a client of
     /// 3.1.1 has one shared subscription only.
     private mutating func sharedFilter(_ client: Int) -> (filter: String, identifier: UInt32) {
-        let number = client < 2 ? generator.number(0...(Schedule.sharedFilters.count - 1)) : 0
+        let isFirst = client > 1 || (isAboutSharing && !generator.once(in: 4))
+        let number = isFirst ? 0 : generator.number(0...(Schedule.sharedFilters.count - 1))
         return (Schedule.sharedFilters[number], 100 + UInt32(number))
     }
 
     private mutating func unsubscribe(_ client: Int) -> Schedule.Action {
         let filter = known[client].isEmpty ? generator.pick(Schedule.filters) : generator.pick(known[client])
-        return .unsubscribe(client, generator.once(in: 3) ? [sharedFilter(client).filter, filter] : [filter])
+        let isShared = isAboutSharing || generator.once(in: 3)
+        return .unsubscribe(client, isShared ? [sharedFilter(client).filter, filter] : [filter])
     }
 
     // MARK: Messages
 
     private mutating func publishing() -> Schedule.Publishing {
-        let topic = generator.pick(Schedule.topics)
+        let topic = generator.pick(isAboutSharing ? ["t/a", "t/b"] : Schedule.topics)
         let retain = topic.hasPrefix("r/") ? !generator.once(in: 3) : generator.once(in: 4)
         // Empty messages are all alike, and so don't go where shared subscriptions are.
         let isEmpty = topic.hasPrefix("r/") && generator.once(in: 3)
         return Schedule.Publishing(
             topic: topic,
-            qos: generator.pick(QoS.allCases),
+            qos: generator.pick(isAboutSharing ? [.atLeastOnce, .atLeastOnce, .exactlyOnce] : QoS.allCases),
             retain: retain,
             isEmpty: isEmpty,
             isLarge: !isEmpty && setting.queue == nil && generator.once(in: 6),
