@@ -127,7 +127,7 @@ extension Broker {
     ///   to there counts as acknowledged.
     package func resume(_ connection: VirtualConnection, after sequence: UInt64? = nil) {
         guard let session = connection.session else { return }
-        holdOutput(of: connection)
+        corkNewSession(of: connection)
         guard session.storedInflight.isEmpty else { return loadInflight(session, after: sequence) }
         if let sequence { complete(through: sequence, session) }
         resumeReleased(session)

@@ -84,9 +84,7 @@ extension Broker {
     private func write(_ outbound: OutboundMessage, id: PacketID, dup: Bool, to session: Session) {
         guard let connection = session.connection else { return }
         if let stream = session.stream {
-            // A client drops a QoS 2 message whose Packet Identifier it has not released yet [MQTT-4.3.3-10]. So nobody may
-            // have seen an identifier that the broker can forget.
-            let batch = outbound.qos == .exactlyOnce && session.isStored ? unwrittenBatch : 0
+            let batch = batch(toHold: outbound, for: session, stream)
             guard writePublish(outbound, id: id, dup: dup, to: stream, after: batch) else {
                 // Too large for this client: treated as if it had been sent [MQTT-3.1.2-25].
                 statistics.dropped &+= 1
@@ -109,6 +107,20 @@ extension Broker {
         }
         countDelivery(outbound.message.payloadLength)
         markDirty(connection)
+    }
+
+    /// The batch that a PUBLISH waits for.
+    ///
+    /// A client drops a QoS 2 message whose Packet Identifier it has not released yet [MQTT-4.3.3-10], so it must see none
+    /// that the broker can forget. Deliveries at QoS 1 don't wait, but overtake none that does.
+    @inline(__always)
+    private func batch(toHold outbound: OutboundMessage, for session: Session, _ stream: PacketStream) -> UInt64 {
+        guard session.isStored, outbound.qos != .atMostOnce else { return 0 }
+        if outbound.qos == .exactlyOnce {
+            journal?.hurry()
+            return unwrittenBatch
+        }
+        return stream.holdsPublish ? stream.held?.lastBatch ?? 0 : 0
     }
 
     private func writePublish(

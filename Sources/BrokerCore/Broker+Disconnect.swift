@@ -96,7 +96,10 @@ extension Broker {
         scheduleExpiry(session)
         scheduleWill(session)
         save(session)
-        session.queue.unload()
+        if session.isStored {
+            departed.append(session)
+            requestFlush()
+        }
     }
 
     /// The end of the connection publishes the will, at once or after its delay [MQTT-3.1.2-8].

@@ -24,6 +24,9 @@ extension Broker {
         }
         for session in recovered.values {
             guard session.isPersistent else {
+                // It has ended with the former process.
+                session.will = nil
+                session.shares = SessionShares()
                 endSession(session)
                 continue
             }
@@ -174,6 +177,26 @@ extension Broker {
                 outbound.append(message)
             }
             broker.passOn(outbound, of: session)
+        }
+    }
+
+    /// Messages of shared subscriptions that a client has left, and that its queue has in the store alone, go to other
+    /// members, unless they have been sent by then.
+    func loadAndPassOn(_ left: [StoredOutbound], waitingFor session: Session) {
+        read(left.map(\.place)) { broker, result in
+            defer { session.forgetUnusedShares() }
+            guard case .success(let messages) = result else { return }
+            let waiting = Set(session.queue.storedMessages.map(\.sequence))
+            let outbound = zip(left, messages).compactMap { stored, loaded -> OutboundMessage? in
+                guard let loaded, waiting.contains(stored.sequence) else { return nil }
+                var message = OutboundMessage(loaded)
+                message.share = stored.share
+                message.place = stored.place
+                return message
+            }
+            let taken = broker.passOn(outbound, of: session)
+            session.queue.remove(taken.map(\.sequence))
+            for message in taken { broker.finish(message) }
         }
     }
 

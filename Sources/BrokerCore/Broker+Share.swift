@@ -12,7 +12,9 @@ extension Broker {
         let taken = passOn(waiting, of: session)
         session.queue.remove(taken.map(\.sequence))
         for outbound in taken { finish(outbound) }
-        session.forgetUnusedShares()
+        let stored = session.queue.storedMessages.filter { shares.contains($0.share) }
+        guard !stored.isEmpty else { return session.forgetUnusedShares() }
+        loadAndPassOn(stored, waitingFor: session)
     }
 
     /// Delivers to other members, as if it had just been published, what a session holds of shared subscriptions.

@@ -14,7 +14,8 @@ extension Broker {
         let isNew = !session.isStored
         session.isStored = true
         // Who comes back has been told already that there is a session.
-        if isNew { recordingWrites(of: session) { save(session) } } else { save(session) }
+        if isNew { session.firstBatch = journal?.openNumber ?? 0 }
+        save(session)
     }
 
     /// Writes a stored session's own record.
@@ -99,24 +100,23 @@ extension Broker {
         sentPacket(on: connection)
     }
 
-    /// Answers a client with SUBACK or UNSUBACK, when what that confirms is written.
+    /// Answers a client with SUBACK or UNSUBACK; it waits in the output until what it confirms is written, and all that
+    /// follows with it.
     package func answer(_ packet: Packet, on connection: VirtualConnection, _ stream: PacketStream) {
-        let batch = connection.session?.lastBatch ?? 0
-        if batch <= durableBatch {
-            stream.append(packet)
-        } else {
-            stream.hold(packet, until: batch)
-            noteHeld(connection)
-        }
+        stream.append(packet)
         sentPacket(on: connection)
+        if let session = connection.session { cork(stream, until: session.lastBatch, connection) }
     }
 
-    /// The CONNACK of a new session waits in the output until the session is written, and all that follows with it.
-    func holdOutput(of connection: VirtualConnection) {
-        guard case .packets(let stream) = connection.outlet, let session = connection.session,
-            session.lastBatch > durableBatch
-        else { return }
-        stream.cork(until: session.lastBatch)
+    /// So does the CONNACK of a new session.
+    func corkNewSession(of connection: VirtualConnection) {
+        guard case .packets(let stream) = connection.outlet, let session = connection.session else { return }
+        cork(stream, until: session.firstBatch, connection)
+    }
+
+    private func cork(_ stream: PacketStream, until batch: UInt64, _ connection: VirtualConnection) {
+        guard batch > durableBatch else { return }
+        stream.cork(until: batch)
         noteHeld(connection)
     }
 
@@ -131,7 +131,7 @@ extension Broker {
     /// - Parameter done: called once on the core loop, at once where nothing is to be waited for: false when the store
     ///   can't write now, and so can't promise anything.
     package func whenStored(_ connection: VirtualConnection, _ done: @escaping (_ isStored: Bool) -> Void) {
-        let batch = connection.session?.lastBatch ?? connection.lastBatch
+        let batch = connection.session.map { max($0.firstBatch, $0.lastBatch) } ?? connection.lastBatch
         guard batch > durableBatch else { return done(true) }
         guard journal?.failure == nil else { return done(false) }
         waiters.append(StoreWaiter(batch: batch, done: done))

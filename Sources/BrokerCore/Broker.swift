@@ -43,6 +43,8 @@ package final class Broker {
     /// What else waits for a batch, in ascending order of its number.
     var waiters: Deque<StoreWaiter> = []
     var isUnhurriedCommitScheduled = false
+    /// Sessions whose client left in this tick: their queues need not be in memory, unless it is back already.
+    var departed: [Session] = []
     private var isFlushRequested = false
 
     var sessions = ByteKeyed<Session>()
@@ -144,6 +146,8 @@ package final class Broker {
             statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
+        for session in departed where session.connection == nil { session.queue.unload() }
+        departed.removeAll()
         if journal != nil { commitIfDue() }
     }
 }

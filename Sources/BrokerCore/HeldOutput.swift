@@ -8,6 +8,8 @@ struct HeldOutput {
     private var marks: Deque<(batch: UInt64, end: Int)> = []
 
     var isEmpty: Bool { marks.isEmpty }
+    /// The batch that the last of it waits for; 0 when nothing is held.
+    var lastBatch: UInt64 { marks.last?.batch ?? 0 }
     var readableBytes: Int { bytes.readableBytes }
 
     /// Appends what `encode` writes; nothing of it leaves before that batch is written, nor before what is held already.
@@ -40,18 +42,9 @@ extension PacketStream {
         held = waiting
     }
 
-    /// Holds a packet until a batch is written, unless it is larger than the client takes [MQTT-3.1.2-25].
-    func hold(_ packet: Packet, until batch: UInt64) {
-        hold(until: batch) { bytes in
-            let start = bytes.writerIndex
-            PacketEncoder.encode(packet, version: version, into: &bytes)
-            if bytes.writerIndex - start > maximumPacketSize { bytes.moveWriterIndex(to: start) }
-        }
-    }
-
     /// Holds a PUBLISH until a batch is written.
     ///
-    /// It gets no Topic Alias, which packets that leave earlier may rely on.
+    /// It sets no Topic Alias, which packets that leave earlier might rely on; one that the client has it may use.
     ///
     /// - Returns: false when it would be larger than the client takes [MQTT-3.1.2-24]; nothing is written then.
     func holdPublish(
@@ -64,13 +57,21 @@ extension PacketStream {
         packetID: PacketID,
         until batch: UInt64
     ) -> Bool {
+        holdsPublish = true
         var isSmallEnough = false
+        let alias = topicAliases?.known(topic)
+        var wire = properties
+        if let alias {
+            wire = wire ?? PublishProperties()
+            wire?.topicAlias = alias
+        }
+        let name = alias == nil ? topic : topic.extracting(first: 0)
         hold(until: batch) { bytes in
             let start = bytes.writerIndex
             _ = PacketEncoder.writePublish(
-                topic: topic,
+                topic: name,
                 payload: payload,
-                properties: properties,
+                properties: wire,
                 dup: dup,
                 qos: qos,
                 retain: retain,
@@ -91,7 +92,7 @@ extension PacketStream {
         uncork(through: batch)
         guard var waiting = held.take() else { return corkedUntil > 0 }
         waiting.release(through: batch, into: &output)
-        if !waiting.isEmpty { held = waiting }
+        if waiting.isEmpty { holdsPublish = false } else { held = waiting }
         return held != nil || corkedUntil > 0
     }
 }

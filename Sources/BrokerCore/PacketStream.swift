@@ -24,6 +24,8 @@ package final class PacketStream {
     @exclusivity(unchecked) package var output = ByteBuffer()
     /// What waits for the store, to follow the output.
     @exclusivity(unchecked) var held: HeldOutput?
+    /// Whether a PUBLISH is among that; later ones must not overtake it [MQTT-4.6.0-1].
+    @exclusivity(unchecked) var holdsPublish = false
     /// The batch that all output waits for; 0 for none.
     @exclusivity(unchecked) private(set) var corkedUntil: UInt64 = 0
     /// The client's Maximum Packet Size, bytes: a larger packet is not sent to it [MQTT-3.1.2-24].
@@ -95,7 +97,7 @@ package final class PacketStream {
     }
 
     /// No output leaves before that batch is written.
-    func cork(until batch: UInt64) { corkedUntil = batch }
+    func cork(until batch: UInt64) { corkedUntil = max(corkedUntil, batch) }
 
     /// Lets output leave that waited for batches up to that one.
     func uncork(through batch: UInt64) {

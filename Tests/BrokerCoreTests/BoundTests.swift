@@ -167,6 +167,7 @@ import Testing
         }
         #expect(held != nil)
         test.advance(seconds: 10)
+        test.storeAll()
         #expect(held == nil)
     }
 

@@ -19,6 +19,7 @@ package final class TestBroker {
     ///
     /// - Parameters:
     ///   - store: give a former broker's to start again after it.
+    ///   - durability: what answers wait for.
     ///   - time: when it starts.
     ///   - queue: changes the limits of queues.
     ///   - limits: changes the other limits.
@@ -27,6 +28,7 @@ package final class TestBroker {
         enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
         store: TestStore = TestStore(),
+        durability: Durability = .strict,
         time: NIODeadline = TestBroker.start,
         queue: (inout QueueLimits) -> Void,
         limits: (inout Limits) -> Void = { _ in }
@@ -43,6 +45,7 @@ package final class TestBroker {
             enhancedAuthenticator: enhancedAuthenticator,
             authorizer: authorizer,
             store: store,
+            durability: durability,
             epoch: UInt64(time.uptimeNanoseconds / 1_000),
             now: time
         )
@@ -58,6 +61,7 @@ package final class TestBroker {
         enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
         store: TestStore = TestStore(),
+        durability: Durability = .strict,
         time: NIODeadline = TestBroker.start,
         limits: (inout Limits) -> Void = { _ in }
     ) {
@@ -66,14 +70,27 @@ package final class TestBroker {
             enhancedAuthenticator: enhancedAuthenticator,
             authorizer: authorizer,
             store: store,
+            durability: durability,
             time: time,
             queue: { _ in },
             limits: limits
         )
     }
 
-    /// A broker that starts from this one's store, as after a crash at the present time.
-    package func restarted() -> TestBroker { TestBroker(store: store, time: broker.now) }
+    /// A broker that starts from this one's store, which has everything.
+    package func restarted() -> TestBroker {
+        storeAll()
+        return crashed()
+    }
+
+    /// A broker that starts from what this one's store has been given so far.
+    package func crashed() -> TestBroker { TestBroker(store: store, time: broker.now) }
+
+    /// Gives the store all that it is to write.
+    package func storeAll() {
+        broker.whenAllStored { _ in }
+        flush()
+    }
 
     /// Does what other threads have brought, and ends ticks until nothing is left to send.
     package func flush() {

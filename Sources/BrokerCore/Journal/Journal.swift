@@ -97,6 +97,9 @@ final class Journal {
         return place
     }
 
+    /// Somebody waits for the open batch.
+    func hurry() { isUrgent = !isEmpty }
+
     /// A delivery has come so far, and is not done.
     func set(_ state: DeliveryState, of place: StoredPlace) {
         guard place.message != .none else { return }

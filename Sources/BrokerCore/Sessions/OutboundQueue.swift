@@ -135,6 +135,7 @@ package struct OutboundQueue {
             stored.removeFirst()
             if var message {
                 message.share = first.share
+                message.place = place
                 front.append(message)
             } else {
                 bytes -= Int(first.size)

@@ -33,6 +33,8 @@ final class Session: @unchecked Sendable {
 
     /// Whether the store has it.
     @exclusivity(unchecked) var isStored = false
+    /// The batch that it was first stored with.
+    var firstBatch: UInt64 = 0
     /// The last batch with something in it that the client waits for.
     @exclusivity(unchecked) var lastBatch: UInt64 = 0
     /// Deliveries of a former process that were sent and not acknowledged, in order; read back when the client returns.

@@ -56,6 +56,8 @@ final class ModelRun {
     ) -> TestBroker {
         TestBroker(
             store: store,
+            // Who is disconnected does not get the answers that wait for the store; the model's clients get all.
+            durability: setting.queue?.whenFull == .disconnect ? .none : .strict,
             time: deadline(time),
             queue: {
                 guard let queue = setting.queue else { return }
@@ -107,6 +109,7 @@ final class ModelRun {
     private func restart(_ tenths: Int) {
         let time = model.now + Int64(tenths) * 100
         links = links.map { _ in nil }
+        test.storeAll()
         test = Self.broker(schedule.setting, test.store, at: time)
         test.advance(to: Self.deadline(time))
         model.restart(at: time)
