@@ -1,0 +1,282 @@
+import BrokerCore
+import BrokerTestSupport
+import MQTTCodec
+import NIOCore
+import Testing
+
+/// What answers wait for, and what happens when the store is slow or full.
+@Suite struct DurabilityTests {
+    private let test = TestBroker()
+
+    /// A session whose client is away.
+    private func away(_ clientID: String = "s", _ filter: String = "t/#", qos: QoS = .exactlyOnce) throws {
+        let client = try test.connectPersistent(clientID)
+        try client.subscribe(filter, qos: qos)
+        client.drop()
+    }
+
+    private func types(_ client: TestClient) throws -> [PacketType] { try client.packets().map(\.type) }
+
+    private func release() {
+        test.store.release()
+        test.flush()
+    }
+
+    // MARK: Waiting
+
+    @Test("PUBACK and PUBREC wait until the message is written, in order")
+    func publishWaits() throws {
+        try away()
+        let client = try test.connect("p")
+        test.store.hold()
+        try client.sendPublish("t/1", "1", qos: .atLeastOnce, packetID: 1)
+        try client.sendPublish("t/2", "2", qos: .exactlyOnce, packetID: 2)
+        try client.sendPublish("elsewhere", "3", qos: .atLeastOnce, packetID: 3)
+        #expect(try types(client).isEmpty)
+        release()
+        #expect(try types(client) == [.puback, .pubrec, .puback])
+    }
+
+    @Test("what depends on nothing does not wait")
+    func nothingWaits() throws {
+        try away()
+        let subscriber = try test.connect("q")
+        try subscriber.subscribe("t/#", qos: .atLeastOnce)
+        let client = try test.connect("p")
+        test.store.hold()
+        #expect(try client.publish("elsewhere", "1", qos: .atLeastOnce) == .noMatchingSubscribers)
+        try client.sendPublish("t/2", "2", qos: .atLeastOnce, packetID: 9)
+        #expect(try subscriber.texts() == ["2"])
+        #expect(try client.ping())
+        let other = try test.connect("o")
+        #expect(try other.publish("elsewhere", "4", qos: .atLeastOnce) == .noMatchingSubscribers)
+        release()
+    }
+
+    @Test("CONNACK of a new session, SUBACK and UNSUBACK wait, and nothing overtakes them")
+    func sessionWaits() throws {
+        test.store.hold()
+        let client = test.open()
+        #expect(try client.connect("s") { $0.properties.sessionExpiryInterval = 100 } == nil)
+        #expect(try types(client).isEmpty)
+        release()
+        #expect(try types(client) == [.connack])
+        test.store.hold()
+        client.send(
+            .subscribe(Subscribe(packetID: 1, subscriptions: [.init(filter: "t", options: .init(qos: .atLeastOnce))]))
+        )
+        try test.connect("p").sendPublish("t", "x")
+        #expect(try types(client).isEmpty)
+        release()
+        #expect(try types(client) == [.suback, .publish])
+        test.store.hold()
+        client.send(.unsubscribe(Unsubscribe(packetID: 2, filters: ["t"])))
+        #expect(try types(client).isEmpty)
+        release()
+        #expect(try types(client) == [.unsuback])
+    }
+
+    @Test("PUBCOMP and PUBREL wait, since the Packet Identifier is used again after them")
+    func releaseWaits() throws {
+        let client = try test.connectPersistent("s")
+        try client.subscribe("t", qos: .exactlyOnce)
+        try client.sendPublish("t", "x", qos: .exactlyOnce, packetID: 1)
+        let sent = try #require(try client.takePublish()?.packetID)
+        _ = try client.packets()
+        test.store.hold()
+        client.send(.pubrel(Acknowledgement(packetID: 1)))
+        client.send(.pubrec(Acknowledgement(packetID: sent)))
+        #expect(try types(client).isEmpty)
+        release()
+        #expect(try types(client) == [.pubcomp, .pubrel])
+    }
+
+    @Test("a session that ends with its connection waits for nothing, and is not stored")
+    func transient() throws {
+        test.store.hold()
+        let client = try test.connect("a")
+        try client.subscribe("t", qos: .exactlyOnce)
+        #expect(try client.publish("t", "x", qos: .exactlyOnce) == .success)
+        #expect(try client.texts() == ["x"])
+        release()
+        #expect(test.store.commits == 0)
+    }
+
+    @Test("durability none waits for nothing")
+    func none() throws {
+        let test = TestBroker(durability: .none)
+        test.store.hold()
+        let client = try test.connectPersistent("s")
+        try client.subscribe("t", qos: .exactlyOnce)
+        #expect(try client.publish("t", "x", qos: .exactlyOnce) == .success)
+        test.store.release()
+        test.flush()
+        #expect(test.store.sessions == ["s"])
+    }
+
+    // MARK: What is written
+
+    @Test("a message for many sessions is stored once, and is gone when the last has it")
+    func once() throws {
+        for number in 0..<5 { try away("s\(number)") }
+        try test.connect("p").publish("t/1", "x", qos: .atLeastOnce)
+        #expect(test.store.messages.count == 1)
+        for number in 0..<5 {
+            #expect(test.store.messages.count == 1)
+            #expect(try test.connectPersistent("s\(number)").texts() == ["x"])
+            test.storeAll()
+        }
+        #expect(test.store.messages.isEmpty)
+    }
+
+    @Test("a message acknowledged before its batch is written is never written")
+    func neverWritten() throws {
+        let subscriber = try test.connectPersistent("s")
+        try subscriber.subscribe("t", qos: .atLeastOnce)
+        let publisher = try test.connect("p")
+        test.store.hold()
+        try publisher.sendPublish("t", "1", qos: .atLeastOnce, packetID: 1)
+        // The first batch is under way; the second gathers.
+        try publisher.sendPublish("t", "2", qos: .atLeastOnce, packetID: 2)
+        #expect(try subscriber.texts() == ["1", "2"])
+        test.store.release()
+        test.store.hold()
+        test.flush()
+        #expect(test.store.messages.count == 1)
+        release()
+        test.storeAll()
+        #expect(test.store.messages.isEmpty)
+        #expect(try types(publisher) == [.puback, .puback])
+    }
+
+    @Test("a long queue is read back in pages, in order, while more is queued", arguments: [1, 7, 300])
+    func pages(_ receiveMaximum: UInt16) throws {
+        let test = TestBroker(queue: { $0.messages = 2_000 })
+        let subscriber = try test.connectPersistent("s")
+        try subscriber.subscribe("t", qos: .exactlyOnce)
+        subscriber.drop()
+        let publisher = try test.connect("p")
+        for number in 0..<1_000 { try publisher.publish("t", "\(number)", qos: .atLeastOnce) }
+        let again = try test.connectPersistent("s") { $0.properties.receiveMaximum = receiveMaximum }
+        for number in 1_000..<1_200 { try publisher.publish("t", "\(number)", qos: .atLeastOnce) }
+        #expect(try again.texts() == (0..<1_200).map { "\($0)" })
+        test.storeAll()
+        #expect(test.store.messages.isEmpty)
+    }
+
+    @Test(
+        "the queue's policy holds for what is in the store alone",
+        arguments: [QueueLimits.Policy.dropOldest, .dropNewest]
+    )
+    func policy(_ whenFull: QueueLimits.Policy) throws {
+        let test = TestBroker(queue: {
+            $0.messages = 3
+            $0.whenFull = whenFull
+        })
+        let subscriber = try test.connectPersistent("s")
+        try subscriber.subscribe("t", qos: .atLeastOnce)
+        subscriber.drop()
+        let publisher = try test.connect("p")
+        for number in 0..<5 { try publisher.publish("t", "\(number)", qos: .atLeastOnce) }
+        test.storeAll()
+        #expect(test.store.messages.count == 3)
+        let expected = whenFull == .dropOldest ? ["2", "3", "4"] : ["0", "1", "2"]
+        #expect(try test.restarted().connectPersistent("s").texts() == expected)
+    }
+
+    @Test("messages that have expired make room, and are removed")
+    func expired() throws {
+        let test = TestBroker(queue: {
+            $0.messages = 2
+            $0.whenFull = .dropNewest
+        })
+        let subscriber = try test.connectPersistent("s")
+        try subscriber.subscribe("t", qos: .atLeastOnce)
+        subscriber.drop()
+        let publisher = try test.connect("p")
+        for text in ["old", "older"] {
+            try publisher.publish("t", text, qos: .atLeastOnce) { $0.properties.messageExpiryInterval = 1 }
+        }
+        test.advance(seconds: 2)
+        try publisher.publish("t", "new", qos: .atLeastOnce)
+        test.storeAll()
+        #expect(test.store.messages.count == 1)
+        #expect(try test.connectPersistent("s").texts() == ["new"])
+    }
+
+    // MARK: Trouble
+
+    @Test(
+        "a store that can't write: what it would have to keep is refused, the rest goes on, and it recovers by itself"
+    )
+    func full() throws {
+        try away()
+        let subscriber = try test.connect("q")
+        try subscriber.subscribe("#", qos: .atMostOnce)
+        let client = try test.connect("p")
+        var failures: [String?] = []
+        test.broker.onStoreFailure = { failures.append($0?.description) }
+        test.store.fail(StoreFailure("No space left on device"))
+        try client.sendPublish("t/1", "first", qos: .atLeastOnce, packetID: 100)
+        #expect(try types(client).isEmpty)
+        let other = try test.connect("o")
+        #expect(try other.publish("t/1", "refused", qos: .atLeastOnce) == .quotaExceeded)
+        #expect(try other.publish("t/1", "refused", qos: .exactlyOnce) == .quotaExceeded)
+        #expect(try other.publish("r", "refused", qos: .atLeastOnce, retain: true) == .quotaExceeded)
+        #expect(try other.publish("elsewhere", "goes", qos: .atLeastOnce)?.isError == false)
+        try other.sendPublish("t/1", "goes, too")
+        let connack = try test.open().connect("new") { $0.properties.sessionExpiryInterval = 100 }
+        #expect(connack?.reasonCode == .quotaExceeded)
+        #expect(try subscriber.texts() == ["first", "goes", "goes, too"])
+        #expect(failures == ["No space left on device"])
+        test.store.fail(nil)
+        test.advance(seconds: 1)
+        #expect(try types(client) == [.puback])
+        #expect(failures == ["No space left on device", nil])
+        #expect(try other.publish("t/1", "second", qos: .atLeastOnce) == .success)
+        #expect(try test.restarted().connectPersistent("s").texts() == ["first", "second"])
+    }
+
+    @Test("a gateway's client is told 503's reason")
+    func fullForGateways() throws {
+        try away()
+        let gateway = SinkClient(test)
+        test.store.fail(StoreFailure("No space left on device"))
+        var stored: [Bool] = []
+        let message = Message(topic: try TopicName("t/1"), payload: ByteBuffer(string: "x"), qos: .atLeastOnce)
+        #expect(test.broker.publish(message, from: gateway.connection) == .success)
+        test.broker.whenStored(gateway.connection) { stored.append($0) }
+        test.flush()
+        #expect(stored == [false])
+        #expect(test.broker.publish(message, from: gateway.connection) == .serverUnavailable)
+    }
+
+    // MARK: Crashes
+
+    @Test("a QoS 2 PUBLISH is not sent before its Packet Identifier is written")
+    func identifierWaits() throws {
+        let client = try test.connectPersistent("s")
+        try client.subscribe("t", qos: .exactlyOnce)
+        let publisher = try test.connect("p")
+        test.store.hold()
+        try publisher.sendPublish("t", "lost", qos: .exactlyOnce, packetID: 1)
+        #expect(try client.takePublish() == nil)
+        test.store.crash()
+        let next = test.crashed()
+        let again = try next.connectPersistent("s")
+        try next.connect("p").publish("t", "x", qos: .exactlyOnce)
+        #expect(try again.texts() == ["x"])
+    }
+
+    @Test("[MQTT-4.3.3-4] PUBREC and then a crash: PUBREL, and no PUBLISH")
+    func releasedSurvives() throws {
+        let client = try test.connectPersistent("s")
+        try client.subscribe("t", qos: .exactlyOnce)
+        try test.connect("p").publish("t", "x", qos: .exactlyOnce)
+        let id = try #require(try client.takePublish()?.packetID)
+        client.send(.pubrec(Acknowledgement(packetID: id)))
+        #expect(try types(client) == [.pubrel])
+        let again = try test.crashed().connectPersistent("s")
+        #expect(try types(again) == [.pubrel])
+    }
+}
