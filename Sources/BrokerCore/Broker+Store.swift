@@ -7,7 +7,7 @@ extension Broker {
     func save(_ session: Session) {
         guard session.isPersistent else { return }
         sessionStore.save(
-            SessionRecord(
+            FormerSessionRecord(
                 clientID: session.clientID,
                 userName: session.userName,
                 expiryInterval: session.expiryInterval,

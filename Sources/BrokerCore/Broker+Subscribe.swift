@@ -84,7 +84,7 @@ extension Broker {
 }
 
 extension Subscription {
-    var record: SubscriptionRecord {
-        SubscriptionRecord(filter: filter.string, options: options, identifier: identifier)
+    var record: FormerSubscriptionRecord {
+        FormerSubscriptionRecord(filter: filter.string, options: options, identifier: identifier)
     }
 }

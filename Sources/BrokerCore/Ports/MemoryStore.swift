@@ -3,8 +3,8 @@ package import MQTTCodec
 /// Keeps sessions and retained messages as long as the process lives.
 package final class MemoryStore: SessionStore, RetainedStore {
     private struct Entry {
-        var session: SessionRecord
-        var subscriptions = ByteKeyed<SubscriptionRecord>()
+        var session: FormerSessionRecord
+        var subscriptions = ByteKeyed<FormerSubscriptionRecord>()
         var outbound: [UInt64: OutboundRecord] = [:]
         var received: Set<PacketID> = []
     }
@@ -14,7 +14,7 @@ package final class MemoryStore: SessionStore, RetainedStore {
 
     package init() {}
 
-    package func save(_ session: SessionRecord) {
+    package func save(_ session: FormerSessionRecord) {
         guard entries[session.clientID] == nil else {
             entries[session.clientID]?.session = session
             return
@@ -24,7 +24,7 @@ package final class MemoryStore: SessionStore, RetainedStore {
 
     package func removeSession(_ clientID: String) { entries[clientID] = nil }
 
-    package func save(_ subscription: SubscriptionRecord, of clientID: String) {
+    package func save(_ subscription: FormerSubscriptionRecord, of clientID: String) {
         entries[clientID]?.subscriptions[subscription.filter] = subscription
     }
 

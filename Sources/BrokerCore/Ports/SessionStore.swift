@@ -7,12 +7,12 @@ package import NIOCore
 /// the start. It is called on the core loop, for persistent sessions only.
 package protocol SessionStore: AnyObject {
     /// Adds or replaces a session's own record.
-    func save(_ session: SessionRecord)
+    func save(_ session: FormerSessionRecord)
     /// Removes a session with all that belongs to it.
     func removeSession(_ clientID: String)
 
     /// Adds or replaces a subscription, keyed by its Topic Filter as the client wrote it.
-    func save(_ subscription: SubscriptionRecord, of clientID: String)
+    func save(_ subscription: FormerSubscriptionRecord, of clientID: String)
     func removeSubscription(_ filter: String, of clientID: String)
 
     /// Adds a queued or sent message, or replaces its delivery state; keyed by its sequence.
@@ -36,7 +36,7 @@ package protocol RetainedStore: AnyObject {
 }
 
 /// A session's own record.
-package struct SessionRecord: Sendable {
+package struct FormerSessionRecord: Sendable {
     package let clientID: String
     package let userName: String?
     /// Seconds; `UInt32.max` never ends.
@@ -49,7 +49,7 @@ package struct SessionRecord: Sendable {
 }
 
 /// A stored subscription.
-package struct SubscriptionRecord: Sendable {
+package struct FormerSubscriptionRecord: Sendable {
     package let filter: String
     package let options: SubscriptionOptions
     /// 0 without one.
@@ -70,8 +70,8 @@ package struct OutboundRecord: Sendable {
 
 /// All that is stored of one session.
 package struct StoredSession: Sendable {
-    package let session: SessionRecord
-    package let subscriptions: [SubscriptionRecord]
+    package let session: FormerSessionRecord
+    package let subscriptions: [FormerSubscriptionRecord]
     package let outbound: [OutboundRecord]
     package let received: [PacketID]
 }

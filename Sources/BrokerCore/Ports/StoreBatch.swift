@@ -1,0 +1,144 @@
+package import MQTTCodec
+package import NIOCore
+
+/// Changes that reach the store together or not at all.
+///
+/// New messages and the other changes never speak of the same thing, so the order between the two lists is free; within
+/// each list it counts.
+package struct StoreBatch: Sendable {
+    /// Batches are numbered in order, from 1.
+    package let number: UInt64
+    /// New messages in ascending order of their numbers.
+    ///
+    /// One whose deliveries were all done before the batch was written has no `remaining` and need not be written.
+    package internal(set) var messages: ContiguousArray<StoredMessage> = []
+    /// The destinations of all of the batch's messages, one message's after the other's.
+    package internal(set) var destinations: ContiguousArray<StoredDestination> = []
+    package internal(set) var changes: ContiguousArray<StoreChange> = []
+
+    package init(number: UInt64) { self.number = number }
+}
+
+/// A message to be stored once, whatever the number of sessions it is for.
+package struct StoredMessage: Sendable {
+    package let number: MessageNumber
+    package internal(set) var message: Message
+    /// Where its destinations begin in the batch.
+    package let firstDestination: Int
+    package internal(set) var destinationCount: Int
+    /// Destinations whose delivery is not done.
+    package internal(set) var remaining: Int
+}
+
+/// One session that a stored message is for.
+package struct StoredDestination: Sendable {
+    package let session: SessionNumber
+    /// Its place in the session's order of delivery.
+    package let sequence: UInt64
+    /// The QoS of this delivery.
+    package let qos: QoS
+    /// The RETAIN flag of this delivery.
+    package let retain: Bool
+    /// Subscription Identifiers to send along.
+    package let identifiers: [UInt32]
+    /// The Topic Filter of the Shared Subscription it came through; nil without one.
+    package let share: String?
+    package var state: DeliveryState
+
+    package init(
+        session: SessionNumber,
+        sequence: UInt64,
+        qos: QoS,
+        retain: Bool,
+        identifiers: [UInt32],
+        share: String?,
+        state: DeliveryState
+    ) {
+        self.session = session
+        self.sequence = sequence
+        self.qos = qos
+        self.retain = retain
+        self.identifiers = identifiers
+        self.share = share
+        self.state = state
+    }
+}
+
+/// How far the delivery of a stored message has come (MQTT 5.0 §4.3).
+package enum DeliveryState: Sendable, Equatable {
+    /// Not sent yet.
+    case queued
+    /// PUBLISH sent; waiting for PUBACK or PUBREC.
+    case published(PacketID)
+    /// PUBREC received; waiting for PUBCOMP.
+    case released(PacketID)
+    /// Acknowledged, dropped or expired.
+    case done
+}
+
+/// One change that is no new message.
+package enum StoreChange: Sendable {
+    /// Adds or replaces a session's own record, keyed by its Client Identifier.
+    case session(SessionRecord)
+    /// Removes a session, its subscriptions and the Packet Identifiers received; its messages are removed one by one.
+    case removeSession(clientID: String, SessionNumber)
+    /// Adds or replaces a subscription, keyed by its Topic Filter as the client wrote it.
+    case subscription(SubscriptionRecord, of: SessionNumber)
+    case removeSubscription(String, of: SessionNumber)
+    /// Adds a QoS 2 Packet Identifier received and not yet released.
+    case received(PacketID, of: SessionNumber)
+    case removeReceived(PacketID, of: SessionNumber)
+    /// Replaces the state of one delivery of a message of an earlier batch.
+    case delivery(StoredPlace, DeliveryState)
+    /// Removes a message of an earlier batch with all that was said of its deliveries, so many.
+    case removeMessage(MessageNumber, destinations: Int)
+    /// Adds or replaces the retained message of its topic.
+    case retained(Message)
+    case removeRetained(TopicName)
+}
+
+/// A session's own record.
+package struct SessionRecord: Sendable {
+    package let clientID: String
+    package let number: SessionNumber
+    package let userName: String?
+    /// Seconds; `UInt32.max` never ends.
+    package let expiryInterval: UInt32
+    /// When it ends; `.distantFuture` while it is connected or never ends.
+    package let expiresAt: NIODeadline
+    /// Published when the connection is lost, or when `willDueAt` comes.
+    package let will: Will?
+    package let willDueAt: NIODeadline?
+
+    package init(
+        clientID: String,
+        number: SessionNumber,
+        userName: String?,
+        expiryInterval: UInt32,
+        expiresAt: NIODeadline,
+        will: Will?,
+        willDueAt: NIODeadline?
+    ) {
+        self.clientID = clientID
+        self.number = number
+        self.userName = userName
+        self.expiryInterval = expiryInterval
+        self.expiresAt = expiresAt
+        self.will = will
+        self.willDueAt = willDueAt
+    }
+}
+
+/// A stored subscription.
+package struct SubscriptionRecord: Sendable {
+    package let filter: String
+    package let options: SubscriptionOptions
+    /// 0 without one.
+    package let identifier: UInt32
+
+    package init(filter: String, options: SubscriptionOptions, identifier: UInt32) {
+        self.filter = filter
+        self.options = options
+        self.identifier = identifier
+    }
+}
