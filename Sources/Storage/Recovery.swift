@@ -5,7 +5,7 @@ import NIOCore
 /// Goes through all records once, at the start.
 ///
 /// What belongs to a session that is not there any more is removed: messages, subscriptions and Packet Identifiers can
-/// outlive it when its end and theirs were written in different batches.
+/// outlive it when its end and theirs were written in different batches. A new session may get its number.
 final class Recovery {
     private let store: any KeyValueStore
     private let clock: ClockReading
@@ -80,11 +80,27 @@ final class Recovery {
     /// The records of the message before are complete.
     private func finishMessage(_ restore: (RecoveredRecord) -> Void) {
         guard let message = assembly.whole(sessions.contains) else { return }
-        guard message.destinations.allSatisfy({ $0.state == .done }) else { return restore(.message(message)) }
-        discard(RecordKey.message(message.number))
-        for destination in assembly.changed {
-            discard(RecordKey.delivery(StoredPlace(message: message.number, destination: destination)))
+        if message.destinations.allSatisfy({ $0.state == .done }) {
+            discard(RecordKey.message(message.number))
+            for destination in assembly.changed {
+                discard(RecordKey.delivery(StoredPlace(message: message.number, destination: destination)))
+            }
+        } else {
+            for destination in assembly.ownerless(sessions.contains) {
+                finish(StoredPlace(message: message.number, destination: destination))
+            }
+            restore(.message(message))
         }
+    }
+
+    private func finish(_ place: StoredPlace) {
+        guard failure == nil else { return }
+        garbage.put {
+            $0.key(delivery: place)
+        } value: {
+            $0.value(.done)
+        }
+        if garbage.count >= Self.garbageBatch { removeGarbage() }
     }
 
     private func discard(_ key: UnsafeRawBufferPointer) { discard(Array(key)) }

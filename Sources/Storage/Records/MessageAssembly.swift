@@ -25,6 +25,14 @@ struct MessageAssembly {
         changed.append(place.destination)
     }
 
+    /// The places of deliveries that are not done and belong to no session there is.
+    func ownerless(_ isKnown: (SessionNumber) -> Bool) -> [UInt32] {
+        destinations.indices.compactMap { place in
+            let destination = destinations[place]
+            return destination.state == .done || isKnown(destination.session) ? nil : UInt32(place)
+        }
+    }
+
     /// The message with all that is known of its deliveries; nil before the first one.
     ///
     /// - Parameter isKnown: whether there is such a session; else the delivery is done.
