@@ -12,6 +12,7 @@ package final class MemoryKeyValueStore: KeyValueStore, Sendable {
         /// In ascending order of keys.
         var entries: ContiguousArray<Entry> = []
         var writes = 0
+        var syncedWrites = 0
         var failure: StoreFailure?
         /// Writes that will fail; nil is all.
         var failing: Int? = 0
@@ -42,6 +43,9 @@ package final class MemoryKeyValueStore: KeyValueStore, Sendable {
     /// Batches written.
     package var writes: Int { state.withLock { $0.writes } }
 
+    /// Those of them that had to survive the machine's end.
+    package var syncedWrites: Int { state.withLock { $0.syncedWrites } }
+
     /// All keys and values, in ascending order of keys.
     package var contents: [(key: [UInt8], value: [UInt8])] {
         state.withLock { $0.entries.map { ($0.key, $0.value) } }
@@ -55,6 +59,7 @@ package final class MemoryKeyValueStore: KeyValueStore, Sendable {
             }
             batch.forEach { key, value in state.change(key, value) }
             state.writes += 1
+            if synced { state.syncedWrites += 1 }
             return nil
         }
         if let failure { throw failure }
