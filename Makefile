@@ -10,7 +10,7 @@ CONFIG ?=
 # SECONDS=600 make fuzz
 SECONDS ?= 60
 
-BUILD_PACKAGES := libcoap3-dev pkg-config
+BUILD_PACKAGES := libcoap3-dev librocksdb-dev pkg-config
 TEST_PACKAGES := libcoap3-bin mosquitto-clients paho.mqtt.c-examples curl nodejs node-mqtt python3 python3-venv
 
 help:

@@ -98,12 +98,20 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
+        // Where sessions, their messages and retained messages outlive the process.
+        .target(
+            name: "Storage",
+            dependencies: ["MQTTCodec", "BrokerCore", "CRocksDB", nioCore, logging],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "Sluice",
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
                 "Auth",
+                "Storage",
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
@@ -165,8 +173,13 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "StorageTests",
+            dependencies: ["MQTTCodec", "BrokerCore", "Storage", "BrokerTestSupport", nioCore, logging],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "SluiceTests",
-            dependencies: ["Sluice", "Auth", "BrokerCore", logging],
+            dependencies: ["Sluice", "Auth", "BrokerCore", "Storage", logging],
             swiftSettings: settings
         ),
         // They start the built executable and use the clients that people use.

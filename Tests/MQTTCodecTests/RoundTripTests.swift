@@ -79,6 +79,21 @@ import Testing
         #expect(fast == whole)
     }
 
+    @Test("the parts that others keep are the same after encoding and decoding", arguments: 0..<100 as Range<UInt64>)
+    func parts(_ seed: UInt64) throws {
+        var random = RandomPackets(seed: seed, version: .v5)
+        let properties = random.publish(.server).properties
+        let decoded = try PublishProperties.decode(properties.encoded.readableBytesSpan, fromClient: true)
+        #expect(decoded == properties)
+        let options = SubscriptionOptions(
+            qos: random.generator.pick(QoS.allCases),
+            noLocal: random.generator.once(in: 2),
+            retainAsPublished: random.generator.once(in: 2),
+            retainHandling: random.generator.pick(SubscriptionOptions.RetainHandling.allCases)
+        )
+        #expect(try SubscriptionOptions(options.byte(.v5), version: .v5) == options)
+    }
+
     /// A few packets and their bytes.
     private static func stream(
         _ seed: UInt64,

@@ -30,6 +30,9 @@ package struct PublishProperties: Sendable, Equatable {
         var reader = PacketReader(copying: list)
         return try PublishProperties(&reader, fromClient: fromClient)
     }
+
+    /// The property list as bytes, without its length: what `decode` reads.
+    package var encoded: ByteBuffer { writer.bytes }
 }
 
 extension PublishProperties {

@@ -62,8 +62,10 @@ package struct SubscriptionOptions: Sendable, Equatable {
         self.retainHandling = retainHandling
     }
 
+    /// Reads the byte that is on the wire.
+    ///
     /// - Throws: on reserved bits and values [MQTT-3.8.3-5]; 3.1.1 knows the QoS alone [MQTT-3-8.3-4 of 3.1.1].
-    init(_ byte: UInt8, version: ProtocolVersion) throws(MalformedPacket) {
+    package init(_ byte: UInt8, version: ProtocolVersion) throws(MalformedPacket) {
         guard byte & (version == .v5 ? 0xc0 : 0xfc) == 0 else {
             throw .malformed("reserved bits of the Subscription Options [MQTT-3.8.3-5]")
         }
@@ -79,7 +81,8 @@ package struct SubscriptionOptions: Sendable, Equatable {
         )
     }
 
-    func byte(_ version: ProtocolVersion) -> UInt8 {
+    /// The byte that is on the wire.
+    package func byte(_ version: ProtocolVersion) -> UInt8 {
         guard version == .v5 else { return qos.rawValue }
         return qos.rawValue | (noLocal ? 0x04 : 0) | (retainAsPublished ? 0x08 : 0) | retainHandling.rawValue << 4
     }

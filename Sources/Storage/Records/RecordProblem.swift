@@ -1,0 +1,14 @@
+/// Why a record can't be used.
+enum RecordProblem: Error, Equatable, CustomStringConvertible {
+    /// In words.
+    case damaged(String)
+    /// A version that this build does not know.
+    case newer(version: UInt8)
+
+    var description: String {
+        switch self {
+        case .damaged(let words): words
+        case .newer(let version): "record version \(version), written by a newer Sluice"
+        }
+    }
+}
