@@ -28,11 +28,20 @@ enum RocksDBDirectory {
     /// Bytes of all files, as they occupy the disk.
     static func bytes(in path: String) -> Int? {
         guard let files = try? names(in: path) else { return nil }
+        return files.reduce(0) { sum, file in sum + (status("\(path)/\(file)").map { Int($0.st_blocks) * 512 } ?? 0) }
+    }
+
+    /// Bytes written to logs of what is in no table yet.
+    static func logBytes(in path: String) -> Int {
+        let files = (try? names(in: path)) ?? []
         return files.reduce(0) { sum, file in
-            var status = stat()
-            guard stat("\(path)/\(file)", &status) == 0 else { return sum }
-            return sum + Int(status.st_blocks) * 512
+            file.hasSuffix(".log") ? sum + (status("\(path)/\(file)").map { Int($0.st_size) } ?? 0) : sum
         }
+    }
+
+    private static func status(_ file: String) -> stat? {
+        var status = stat()
+        return stat(file, &status) == 0 ? status : nil
     }
 
     private static func make(_ path: String) throws(StoreRefused) {

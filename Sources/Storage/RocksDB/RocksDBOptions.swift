@@ -5,11 +5,14 @@ import CRocksDB
 final class RocksDBOptions {
     let pointer: OpaquePointer
 
+    /// Bytes written before a table is made of them.
+    static let bufferSize = 16_777_216
+
     /// As text, since the C API does not reach all of them.
     private static let text = [
         "create_if_missing=true",
         // Memory: at most three buffers while they are written out, and what was read last.
-        "write_buffer_size=16777216",
+        "write_buffer_size=\(bufferSize)",
         "max_write_buffer_number=3",
         "max_open_files=256",
         "block_based_table_factory={block_cache=16777216;cache_index_and_filter_blocks=true;"

@@ -67,6 +67,7 @@ struct RocksDBStatus: Error {
     func failure(_ path: String) -> StoreFailure {
         switch cause {
         case .full: StoreFailure("no space left on the device: \(path)")
+        case .damaged, .fileMissing: StoreFailure(refusal(path).description)
         default: StoreFailure("\(text): \(path)")
         }
     }

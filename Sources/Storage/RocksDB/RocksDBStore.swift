@@ -13,8 +13,8 @@ package final class RocksDBStore: KeyValueStore {
     private let synced: OpaquePointer
     private let unsynced: OpaquePointer
 
-    /// Bytes that must be free before it is worth while to open the database anew.
-    private static let roomToGoOn = 1_048_576
+    /// Bytes that must be free before it is worth while to open the database anew: files that say what there is.
+    private static let roomToOpen = 1_048_576
     /// What RocksDB's batch may keep for the next one, bytes.
     private static let keptBatch = 4_194_304
 
@@ -51,9 +51,12 @@ package final class RocksDBStore: KeyValueStore {
                 do throws(RocksDBStatus) {
                     return try write(to: database, isSynced)
                 } catch {
-                    // It goes on by itself within seconds when a background job found no room; else it never does.
-                    guard hasFailed, freeBytes() > Self.roomToGoOn + 2 * changes.byteCount else { throw error }
+                    // RocksDB may find by itself that there is room again; when it has failed twice, it won't.
+                    guard hasFailed else { throw error }
+                    try requireRoom(for: changes, error)
                 }
+            } else {
+                try requireRoom(for: changes, RocksDBStatus(text: "No space left on device"))
             }
             try write(to: try reopen(), isSynced)
         } catch {
@@ -129,6 +132,14 @@ package final class RocksDBStore: KeyValueStore {
     private func opened() throws(StoreFailure) -> RocksDBDatabase {
         guard let database else { throw StoreFailure("closed after a failure: \(path)") }
         return database
+    }
+
+    /// - Throws: `failure` when the database could not be opened anew: it reads its logs then, and writes them out as
+    ///   tables if they are more than one buffer holds.
+    private func requireRoom(for changes: KeyValueBatch, _ failure: RocksDBStatus) throws(RocksDBStatus) {
+        let logs = RocksDBDirectory.logBytes(in: path)
+        let tables = logs < RocksDBOptions.bufferSize ? 0 : logs
+        guard freeBytes() > Self.roomToOpen + tables + 2 * changes.byteCount else { throw failure }
     }
 
     private func freeBytes() -> Int {
