@@ -23,33 +23,52 @@ bool coap_shim_hooks_work(void);
 // MARK: Socket and pump
 
 typedef struct {
-    int descriptor;        // the UDP socket, owned by libcoap's endpoint
+    int descriptor;        // the socket, owned by libcoap's endpoint
     void *event_pointer;   // what libcoap expects as `data.ptr` of the socket's epoll events
     uint16_t port;         // the real one, host byte order
 } coap_shim_socket_t;
 
-/// Makes a UDP endpoint bound to `host` (an address or a name) and `port`.
+/// Finds out whether `port` can be had alone; 0 finds one that can. Returns as `coap_shim_open_datagrams` does.
+int coap_shim_free_port(const char *host, uint16_t port, uint16_t *found);
+/// Makes a UDP or DTLS endpoint bound to `host` (an address or a name) and `port`.
 ///
 /// Returns 0, or an errno; an error of the name look-up is returned as its negative `EAI_` code.
-int coap_shim_open(
-    coap_context_t *context, const char *host, uint16_t port, int buffer_bytes, coap_shim_socket_t *socket);
+int coap_shim_open_datagrams(
+    coap_context_t *context, bool is_dtls, const char *host, uint16_t port, bool shares_port, int buffer_bytes,
+    coap_shim_socket_t *socket);
+/// Makes a TCP or TLS endpoint; `socket->descriptor` is the context's own epoll instance, `event_pointer` is NULL.
+int coap_shim_open_connections(
+    coap_context_t *context, bool is_tls, const char *host, uint16_t port, coap_shim_socket_t *socket);
 /// What such a result means, in words.
 const char *coap_shim_error_text(int result);
 void coap_shim_close(int descriptor);
 void coap_shim_name_thread(pthread_t thread, const char *name);
 
-/// An epoll instance that waits for the socket and for wake-ups; the descriptors, or -1 and errno.
-int coap_shim_epoll(int socket_descriptor, int wake_descriptor);
+/// An epoll instance that waits for sockets and for wake-ups; the descriptor, or -1 and errno.
+int coap_shim_epoll(const int *descriptors, int count, int wake_descriptor);
 int coap_shim_eventfd(void);
 void coap_shim_wake(int wake_descriptor);
 
-/// Waits until the socket is readable, somebody wakes us, or the time is over; milliseconds, -1 for ever.
-/// Takes back wake-ups. Returns whether the socket is readable.
-bool coap_shim_wait(int epoll_descriptor, int socket_descriptor, int wake_descriptor, int timeout);
+/// Waits until a socket is readable, somebody wakes us, or the time is over; milliseconds, -1 for ever. At most 63
+/// sockets. Takes back wake-ups. Returns the number of readable sockets; their places among the `count` are in `ready`.
+int coap_shim_wait(int epoll_descriptor, uint32_t *ready, int count, int wake_descriptor, int timeout);
 
 /// Reads and dispatches up to `depth` datagrams. `idle_context` is an empty context: libcoap ends each call with a scan
 /// of all the sessions of the context it is given, but finds the one a datagram belongs to by its socket.
 void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth);
+
+/// The same for a context of connections: accepts, reads and writes whatever is ready, up to 64 of them.
+void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context);
+
+// MARK: Certificates
+
+/// What is wrong with PEM files of a certificate, its key and, unless NULL, of certificate authorities; NULL when nothing.
+const char *coap_shim_check_certificate(const char *certificate, const char *key, const char *authorities);
+/// Gives `context` a certificate. Clients must show one that `authorities` have signed, unless that is NULL; `validate`
+/// is told of it.
+bool coap_shim_set_certificate(
+    coap_context_t *context, const char *certificate, const char *key, const char *authorities,
+    coap_dtls_cn_callback_t validate);
 
 // MARK: PDUs
 

@@ -17,7 +17,6 @@ final class CoAPClient: @unchecked Sendable {
     }
 
     let credentials: ClientCredentials
-    let remoteAddress: String
     let endpoint: Endpoint
 
     /// By Subscription Identifier.
@@ -32,9 +31,8 @@ final class CoAPClient: @unchecked Sendable {
     /// The core's end.
     let link = CoreLink()
 
-    init(credentials: ClientCredentials, remoteAddress: String, endpoint: Endpoint) {
+    init(credentials: ClientCredentials, endpoint: Endpoint) {
         self.credentials = credentials
-        self.remoteAddress = remoteAddress
         self.endpoint = endpoint
     }
 

@@ -106,7 +106,8 @@ package final class CoreGateway: @unchecked Sendable {
         let generation = client.link.generation
         return VirtualConnection(
             transportProtocol: .coap,
-            remoteAddress: client.remoteAddress,
+            remoteAddress: client.endpoint.remoteAddress,
+            transportIdentity: client.endpoint.identity,
             outlet: .messages(
                 MessageSink(capacity: capacity) { [self] deliveries in
                     emit(.deliveries(client, generation: generation, deliveries))

@@ -14,6 +14,9 @@ package struct CoreEvents: Sendable {
 
     /// Whether the thread is to end.
     var askForShutdown: Bool { events.contains { if case .shutdown = $0 { true } else { false } } }
+
+    /// Whether other pre-shared keys are in use from now on.
+    var tellOfKeys: Bool { events.contains { if case .keysReplaced = $0 { true } else { false } } }
 }
 
 /// What the CoAP thread asks of the core; many go over in one batch.
@@ -34,6 +37,7 @@ enum CoreEvent: Sendable {
     /// The core ended the client's virtual connection.
     case closed(CoAPClient, generation: UInt32, ReasonCode)
     case shutdown
+    case keysReplaced
 }
 
 /// The core's answer to one request.

@@ -23,6 +23,8 @@ package struct CoAPResponse: Sendable {
     package var size2: Int?
     package var size1: Int?
     package var payload = Payload.none
+    /// Bytes of the largest message, where that is not a datagram's matter (RFC 8323 §5.3.1).
+    var roomy: Int?
 
     package init(_ code: CoAPCode) { self.code = code }
 
@@ -69,12 +71,17 @@ package struct CoAPResponse: Sendable {
     var roomForPayload: Int {
         var options = OptionWriter()
         write(to: &options)
-        return Self.largestMessage - 4 - 8 - 1 - 24 - options.encodedLength
+        return largestMessage - 4 - 8 - 1 - 24 - options.encodedLength
     }
+
+    /// Bytes the peer takes.
+    var largestMessage: Int { roomy ?? Self.largestMessage }
+    /// Bytes of payload that are sent without a Block2 option unless the client asks for one.
+    var largestPayload: Int { roomy ?? Self.largestPayload }
 
     /// Bytes; the IPv6 minimum MTU less its headers, as RFC 7252 §4.6 has it.
     static let largestMessage = 1_152
-    /// Bytes of payload that are sent without a Block2 option unless the client asks for one.
+    /// Bytes of payload that fit into a datagram in any network.
     static let largestPayload = 1_024
 }
 

@@ -21,6 +21,8 @@ package struct ConfirmableID: Hashable, Sendable {
 final class Endpoint {
     let id: EndpointID
     let remoteAddress: String
+    /// Who the transport says the peer is.
+    let identity: String?
     var clients: [ClientCredentials: CoAPClient] = [:]
     var observations: [Token: Observation] = [:]
     /// Registrations the core has not answered yet.
@@ -52,9 +54,10 @@ final class Endpoint {
         case response(Token, CoAPResponse)
     }
 
-    init(id: EndpointID, remoteAddress: String, rememberedMessages: Int) {
+    init(id: EndpointID, remoteAddress: String, identity: String?, rememberedMessages: Int) {
         self.id = id
         self.remoteAddress = remoteAddress
+        self.identity = identity
         duplicates = DuplicateFilter(capacity: rememberedMessages)
     }
 

@@ -66,12 +66,13 @@ final class Observation {
     /// The next notification: that message.
     ///
     /// - Throws: when it can't be expressed as the client wants it.
-    func notification(of message: Message, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
+    func notification(of message: Message, roomy: Int?, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
         let representation = Representation(message)
         guard representation.isAcceptable(accept) else {
             throw CoAPFailure(.notAcceptable, "a message has another content type than the registration accepts")
         }
         var response = CoAPResponse(.content)
+        response.roomy = roomy
         response.observe = sequence.next()
         response.contentFormat = accept
         response.maxAge = message.remainingExpiryInterval(at: now)

@@ -15,6 +15,7 @@ extension CoAPServer {
             for delivery in deliveries { deliver(delivery, to: client, generation) }
         case .closed(let client, let generation, let reason): closed(client, generation, reason)
         case .shutdown: isShuttingDown = true
+        case .keysReplaced: break
         }
     }
 
@@ -69,11 +70,20 @@ extension CoAPServer {
         _ exchange: Exchange,
         _ now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse {
-        let response = try Representation(message).response(to: exchange.request, now: now)
+        let response = try Representation(message).response(
+            to: exchange.request,
+            roomy: roomy(exchange.endpoint),
+            now: now
+        )
         if response.block2?.more == true {
             keep(message, response, ResourceKey(exchange.request), exchange.endpoint, now)
         }
         return response
+    }
+
+    /// Bytes of the largest message to a peer with a connection.
+    func roomy(_ endpoint: Endpoint) -> Int? {
+        layer.isReliable ? layer.largestMessage(to: endpoint.id) : nil
     }
 
     func keep(

@@ -55,7 +55,7 @@ extension CoAPServer {
         guard !observation.isEnded, ticket.message.expiresAt > now else { return settle(ticket) }
         let response: CoAPResponse
         do throws(CoAPFailure) {
-            response = try observation.notification(of: ticket.message, now: now)
+            response = try observation.notification(of: ticket.message, roomy: roomy(endpoint), now: now)
         } catch {
             // Not what the registration accepts: said so, and over (RFC 7641 §4.2).
             remove(observation, from: endpoint)

@@ -6,7 +6,7 @@ extension CoAPServer {
     /// A request has come, duplicates included.
     package func received(_ request: CoAPRequest, from id: EndpointID, now: NIODeadline) {
         let endpoint = endpoint(id)
-        if let answer = endpoint.duplicates.receive(request, now: now) {
+        if !layer.isReliable, let answer = endpoint.duplicates.receive(request, now: now) {
             return answerDuplicate(request, answer, endpoint)
         }
         var head = request
@@ -171,7 +171,7 @@ extension CoAPServer {
         client.pendingRequests += 1
         exchange.endpoint.pendingRequests += 1
         pendingRequests += 1
-        if exchange.request.isConfirmable { waiting.append(exchange) }
+        if exchange.request.isConfirmable, !layer.isReliable { waiting.append(exchange) }
         updateHold(exchange.endpoint)
         return client
     }

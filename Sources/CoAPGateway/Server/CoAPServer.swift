@@ -69,10 +69,18 @@ package final class CoAPServer<Layer: MessageLayer> {
         let endpoint = Endpoint(
             id: id,
             remoteAddress: layer.remoteAddress(of: id),
+            identity: layer.identity(of: id),
             rememberedMessages: configuration.rememberedMessages
         )
         endpoints[id] = endpoint
         return endpoint
+    }
+
+    /// The secure session or connection of an endpoint is over.
+    package func endpointLost(_ id: EndpointID) {
+        guard let endpoint = endpoints[id] else { return }
+        if endpoint.isHeld { layer.release(id) }
+        endpointGone(id)
     }
 
     /// The message layer has forgotten an endpoint; its name may be used again at once.
@@ -105,7 +113,6 @@ package final class CoAPServer<Layer: MessageLayer> {
         }
         let client = CoAPClient(
             credentials: credentials,
-            remoteAddress: endpoint.remoteAddress,
             endpoint: endpoint
         )
         client.lastUse = turn

@@ -56,11 +56,11 @@ extension SluiceConfiguration {
         var taken: Set<String> = []
         for (place, listener) in listeners.enumerated() {
             let key = "listeners[\(place)].bind"
-            let transport = listener.protocolName == .coap ? "udp" : "tcp"
+            let transport = listener.protocolName == .coap ? listener.transport.rawValue : "tcp"
             if listener.bind.port != 0, !taken.insert("\(transport) \(listener.bind)").inserted {
                 reading.report("\(listener.bind) is taken by a listener above", key: key, line: line)
             }
-            if !listener.bind.isLoopback, access.anonymous == nil, access.passwordFile == nil {
+            if !listener.bind.isLoopback, access.anonymous == nil, access.passwordFile == nil, !listener.knowsItsPeers {
                 reading.report(
                     "\(listener.bind) can be reached from other machines, and no credentials are asked for; "
                         + "name a password file in access: { password_file: passwd }, "
@@ -94,11 +94,56 @@ extension ListenerConfiguration {
                 ?? path
             reader.texts("allowed_origins", &origins)
         }
+        var transport = Transport.udp
+        var security: SecurityConfiguration?
+        if name == .coap {
+            reader.choice("transport", &transport)
+            let section = transport == .udp ? "dtls" : "tls"
+            if reader.line(of: section) != nil {
+                var section = reader.mapping(section)
+                security = SecurityConfiguration(&section, reading)
+            }
+        }
         reader.require(["protocol", "bind"])
         reader.finish()
         guard let name, let bind else { return nil }
-        self.init(protocolName: name, bind: bind, websocketPath: path, allowedOrigins: origins)
+        self.init(
+            protocolName: name,
+            bind: bind,
+            websocketPath: path,
+            allowedOrigins: origins,
+            transport: transport,
+            security: security
+        )
     }
+}
+
+extension SecurityConfiguration {
+    fileprivate init(_ reader: inout MappingReader, _ reading: ConfigurationReading) {
+        preSharedKeyFile = reader.file("psk_file")
+        certificate = reader.file("certificate")
+        privateKey = reader.file("private_key")
+        clientAuthority = reader.file("client_ca")
+        clientCertificate = clientAuthority == nil ? .none : .required
+        reader.choice("client_certificate", &clientCertificate)
+        reader.choice("identity", &identity)
+        if certificate != nil || privateKey != nil || clientAuthority != nil {
+            reader.require(["certificate", "private_key"])
+        } else if preSharedKeyFile == nil {
+            reader.require(["psk_file"])
+        }
+        if clientCertificate == .required, clientAuthority == nil { reader.require(["client_ca"]) }
+        for (key, path) in [("certificate", certificate), ("private_key", privateKey), ("client_ca", clientAuthority)] {
+            guard let path, !FileManager.default.isReadableFile(atPath: path) else { continue }
+            reader.report("\(path) cannot be read", key)
+        }
+        reader.finish()
+    }
+}
+
+extension ListenerConfiguration {
+    /// Whether nobody gets in who has not proven to be somebody.
+    fileprivate var knowsItsPeers: Bool { security?.knowsItsPeers ?? false }
 }
 
 extension AccessConfiguration {

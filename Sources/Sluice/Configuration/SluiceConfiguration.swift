@@ -17,6 +17,9 @@ package struct SluiceConfiguration: Equatable, Sendable {
     /// Seconds from one publication of the `$SYS` topics to the next; 0 switches them off.
     package var systemInterval = 10
     package var log = LogConfiguration()
+
+    /// The paths of the files of pre-shared keys that listeners name.
+    var preSharedKeyFiles: Set<String> { Set(listeners.compactMap { $0.security?.preSharedKeyFile }) }
 }
 
 /// One address that is listened on.
@@ -34,6 +37,44 @@ package struct ListenerConfiguration: Equatable, Sendable {
     package var websocketPath = "/mqtt"
     /// The origins whose pages may open a WebSocket, on `http` listeners; empty is any.
     package var allowedOrigins: [String] = []
+    /// What carries CoAP, on `coap` listeners.
+    package var transport = Transport.udp
+    /// DTLS or TLS, on `coap` listeners; nil listens in the clear.
+    package var security: SecurityConfiguration?
+
+    /// What carries CoAP.
+    package enum Transport: String, CaseIterable, Sendable {
+        case udp
+        case tcp
+    }
+}
+
+/// How the peers of a listener are encrypted and told apart.
+package struct SecurityConfiguration: Equatable, Sendable {
+    /// Which name of a client's certificate is its user name.
+    package enum Identity: String, CaseIterable, Sendable {
+        case commonName = "common_name"
+        case subjectAlternativeName = "san"
+    }
+
+    /// Whether clients must show a certificate.
+    package enum ClientCertificate: String, CaseIterable, Sendable {
+        case required
+        case none
+    }
+
+    /// Devices and the keys they share with the broker; nil takes none.
+    package var preSharedKeyFile: String?
+    /// The broker's own certificate and its key; both or none.
+    package var certificate: String?
+    package var privateKey: String?
+    /// Who signs clients' certificates.
+    package var clientAuthority: String?
+    package var clientCertificate = ClientCertificate.none
+    package var identity = Identity.commonName
+
+    /// Whether nobody gets in who has not proven to be somebody.
+    var knowsItsPeers: Bool { certificate == nil || clientCertificate == .required }
 }
 
 /// Who may connect.

@@ -13,13 +13,23 @@ final class RecordedLayer: MessageLayer {
     }
 
     var tellsAcknowledgements = true
+    var isReliable = false
+    var largest = 1_152
     var sent: [Sent] = []
     /// How often each endpoint is held.
     var held: [EndpointID: Int] = [:]
+    var identities: [EndpointID: String] = [:]
+    var disconnected: [EndpointID] = []
     private var lastMessageID: UInt16 = 0
     private var lastConfirmable: UInt = 0
 
     func remoteAddress(of endpoint: EndpointID) -> String { "endpoint \(endpoint.rawValue)" }
+
+    func identity(of endpoint: EndpointID) -> String? { identities[endpoint] }
+
+    func largestMessage(to endpoint: EndpointID) -> Int { largest }
+
+    func disconnect(_ endpoint: EndpointID) { disconnected.append(endpoint) }
 
     func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
         sent.append(.acknowledgement(messageID, response))

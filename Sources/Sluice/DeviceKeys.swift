@@ -1,0 +1,38 @@
+import Auth
+import CoAPGateway
+
+/// The pre-shared keys of all listeners, by the path of their file.
+struct DeviceKeys: Sendable {
+    private let keys: [String: PreSharedKeys]
+
+    init(_ files: AccessFiles) { keys = files.preSharedKeys.mapValues { PreSharedKeys($0.keys) } }
+
+    /// Those of one file.
+    subscript(path: String) -> PreSharedKeys? { keys[path] }
+
+    /// Goes on with what the files say now; devices whose key is another one have to come in again.
+    func replace(_ files: AccessFiles) {
+        for (path, keys) in keys {
+            if let file = files.preSharedKeys[path] { keys.replace(file.keys) }
+        }
+    }
+}
+
+extension PreSharedKeyFile {
+    fileprivate var keys: [[UInt8]: [UInt8]] {
+        Dictionary(entries.map { (Array($0.identity.utf8), $0.key) }) { first, _ in first }
+    }
+}
+
+extension CoAPSecurity {
+    init(_ configuration: SecurityConfiguration, _ deviceKeys: DeviceKeys) {
+        self.init(preSharedKeys: configuration.preSharedKeyFile.flatMap { deviceKeys[$0] })
+        guard let chain = configuration.certificate, let key = configuration.privateKey else { return }
+        certificate = Certificate(
+            chainFile: chain,
+            privateKeyFile: key,
+            clientAuthorityFile: configuration.clientCertificate == .required ? configuration.clientAuthority : nil,
+            identity: configuration.identity == .commonName ? .commonName : .subjectAlternativeName
+        )
+    }
+}
