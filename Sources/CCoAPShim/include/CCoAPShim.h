@@ -60,6 +60,40 @@ void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *sock
 /// The same for a context of connections: accepts, reads and writes whatever is ready, up to 64 of them.
 void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context);
 
+// MARK: The door of a DTLS listener
+
+/// A peer's address and port, comparable.
+typedef struct {
+    uint64_t high, low, port;
+} coap_shim_peer_t;
+
+/// What becomes of a ClientHello.
+typedef enum {
+    COAP_SHIM_HELLO_PASS,    // it belongs to the session that is there
+    COAP_SHIM_HELLO_PROVEN,  // there is no session, and it may begin one
+    COAP_SHIM_HELLO_LATER,   // asked again at the next pump
+    COAP_SHIM_HELLO_DROP
+} coap_shim_hello_t;
+
+/// A ClientHello has come from an address whose cookie it shows; `random` tells one client's attempts apart.
+typedef coap_shim_hello_t (*coap_shim_proven_fn)(void *app, coap_shim_peer_t peer, uint64_t random);
+
+typedef struct {
+    uint64_t secret[2];
+    void *app;
+    coap_shim_proven_fn proven;
+} coap_shim_door_t;
+
+/// Whether libcoap believes our cookies.
+bool coap_shim_hello_hook_works(void);
+/// Chooses the secret; false when the system has no random bytes.
+bool coap_shim_door_init(coap_shim_door_t *door);
+coap_shim_peer_t coap_shim_peer_of(const struct sockaddr *address);
+coap_shim_peer_t coap_shim_peer_of_session(const coap_session_t *session);
+/// Like `coap_shim_pump` for a DTLS socket. Returns the number of datagrams there were, at most `depth`.
+int coap_shim_pump_dtls(
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, const coap_shim_door_t *door, int depth);
+
 // MARK: Certificates
 
 /// What is wrong with PEM files of a certificate, its key and, unless NULL, of certificate authorities; NULL when nothing.

@@ -38,16 +38,19 @@ extension CoAPContext {
             if let session { CoAPContext.of(session)?.pongCame(EndpointID(session)) }
         }
         coap_register_event_handler(context) { session, event in
-            if let session { CoAPContext.of(session)?.happened(event, EndpointID(session)) }
+            if let session { CoAPContext.of(session)?.happened(event, session) }
             return 0
         }
     }
 
-    private func happened(_ event: coap_event_t, _ endpoint: EndpointID) {
+    private func happened(_ event: coap_event_t, _ session: OpaquePointer) {
+        let endpoint = EndpointID(session)
         switch event {
         case COAP_EVENT_SERVER_SESSION_NEW:
             if isReliable { connected(endpoint) }
+            door?.entered(session)
         case COAP_EVENT_SERVER_SESSION_DEL:
+            door?.left(session)
             forget(endpoint)
             events.append(.gone(endpoint))
         case COAP_EVENT_DTLS_CLOSED, COAP_EVENT_SESSION_CLOSED, COAP_EVENT_TCP_CLOSED:

@@ -73,6 +73,9 @@ final class CoAPContext: MessageLayer {
     /// To be closed once libcoap is done with what it does.
     var unwanted: [EndpointID] = []
 
+    /// Nil where there is no DTLS, or no hook for it.
+    var door: Door?
+
     let preSharedKeys: PreSharedKeys?
     let identityName: CoAPSecurity.Certificate.Identity
     /// Who has begun a handshake, by session.
@@ -111,6 +114,8 @@ final class CoAPContext: MessageLayer {
             coap_context_set_session_timeout(shard.context, UInt32(clamping: configuration.idleTimeout))
             addHandlers(shard.context)
         }
+        if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
+        door?.guarding(self)
     }
 
     /// The port that is listened on.
@@ -148,11 +153,17 @@ final class CoAPContext: MessageLayer {
 
     private func pump(_ place: Int) {
         guard !isReliable else { return coap_shim_pump_connections(idleContext, shards[place].context) }
+        if let door { return pump(place, through: door) }
         datagrams = 0
         coap_shim_pump(idleContext, &shards[place].socket, shards[place].depth)
         // As many as there were, twice: reads that find nothing cost a system call each.
         shards[place].depth =
             tellsAcknowledgements ? min(max(datagrams * 2, 2), Self.largestDepth) : Self.largestDepth / 4
+    }
+
+    private func pump(_ place: Int, through door: Door) {
+        door.context = shards[place].context
+        _ = coap_shim_pump_dtls(idleContext, &shards[place].socket, &door.door, Self.largestDepth)
     }
 
     /// Lets libcoap send again what was not acknowledged and forget idle endpoints.
