@@ -46,6 +46,10 @@ package struct CoAPListener: Service {
         package var handshakes = 4_096
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
         package var clientsPerEndpoint = 8
+        /// Sessions of `/mqtt/connection`.
+        package var sessions = 100_000
+        /// Publishes with an idempotency key that are remembered, for an hour.
+        package var rememberedPublishes = 100_000
         /// Observations of one endpoint.
         package var observationsPerEndpoint = 64
         /// Observations of all endpoints.

@@ -24,6 +24,8 @@ final class Endpoint {
     /// Who the transport says the peer is.
     let identity: String?
     var clients: [ClientCredentials: CoAPClient] = [:]
+    /// Clients with a session that are here now, by Client Identifier.
+    var sessions: [String: CoAPClient] = [:]
     var observations: [Token: Observation] = [:]
     /// Registrations the core has not answered yet.
     var registrations: [Token: Exchange] = [:]
@@ -32,6 +34,8 @@ final class Endpoint {
     var snapshots = BlockwiseSnapshots()
     /// Requests the core has not answered yet.
     var pendingRequests = 0
+    /// Requests that wait for a message.
+    var waitingRequests = 0
 
     /// What is to be sent, in order.
     var outgoing: Deque<Outgoing> = []
@@ -52,6 +56,8 @@ final class Endpoint {
         case farewell(Token, CoAPResponse)
         /// A response that comes after the acknowledgement of its request.
         case response(Token, CoAPResponse)
+        /// Nobody is interested in what becomes of it any more.
+        case abandoned
     }
 
     init(id: EndpointID, remoteAddress: String, identity: String?, rememberedMessages: Int) {
@@ -63,7 +69,7 @@ final class Endpoint {
 
     /// It must not be forgotten now.
     var isBusy: Bool {
-        !observations.isEmpty || pendingRequests > 0 || !outgoing.isEmpty || outstanding != nil
+        !observations.isEmpty || pendingRequests > 0 || waitingRequests > 0 || !outgoing.isEmpty || outstanding != nil
     }
 
     /// It has something that ends at a time.
@@ -78,6 +84,8 @@ final class DeliveryTicket {
     let qos: QoS
     let packetID: PacketID?
     var remaining: Int
+    /// The client has acknowledged it.
+    var isHeard = false
 
     init(_ delivery: Delivery, client: CoAPClient, generation: UInt32, observations: Int) {
         self.client = client

@@ -16,6 +16,7 @@ final class Observation {
     let filter: TopicFilter
     let isWildcard: Bool
     let root: String?
+    let coalesces: Bool
     let resource: ResourceKey
     /// The one Content-Format its notifications may have; they have none unless the client asked (RFC 7641 §4.2).
     let accept: UInt16?
@@ -46,6 +47,7 @@ final class Observation {
         filter = registration.operation.filter
         isWildcard = registration.operation.topic == nil
         root = registration.operation.root
+        coalesces = registration.operation.coalesces
         self.sequence = sequence
         confirmedAt = now
     }

@@ -13,13 +13,13 @@ extension CoAPServer {
         case .answer(let exchange, let answer): take(answer, of: exchange, now)
         case .deliveries(let client, let generation, let deliveries):
             for delivery in deliveries { deliver(delivery, to: client, generation) }
-        case .closed(let client, let generation, let reason): closed(client, generation, reason)
+        case .closed(let client, let generation, let reason): closed(client, generation, reason, now)
         case .shutdown: isShuttingDown = true
         case .keysReplaced: break
         }
     }
 
-    private func take(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
+    func take(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
         let endpoint = exchange.endpoint
         pendingRequests -= 1
         endpoint.pendingRequests -= 1
@@ -27,13 +27,34 @@ extension CoAPServer {
         if endpoint.registrations[exchange.request.token] === exchange {
             endpoint.registrations[exchange.request.token] = nil
         }
-        guard !endpoint.isGone else { return }
+        guard !endpoint.isGone else {
+            // Its token was never told to anybody.
+            if case .connected = answer, let client = exchange.client { coreRequests.append(.disconnect(client)) }
+            return finishKey(of: exchange, .serviceUnavailable)
+        }
         do throws(CoAPFailure) {
-            respond(to: exchange, with: try response(to: exchange, answer, now))
+            let response = try response(to: exchange, answer, now)
+            finishKey(of: exchange, response.code)
+            if !answerWithDownlink(exchange, wait: exchange.wait, now) { respond(to: exchange, with: response) }
+            if exchange.registration != nil, let client = exchange.client { unpark(client) }
         } catch {
+            finishKey(of: exchange, error.code)
             respond(to: exchange, with: error.response)
         }
         updateHold(endpoint)
+    }
+
+    /// Gives the same answer to those who have sent the same publish again meanwhile.
+    private func finishKey(of exchange: Exchange, _ code: CoAPCode) {
+        guard let key = exchange.publishKey else { return }
+        for waiting in publishKeys.finish(key, code) {
+            pendingRequests -= 1
+            waiting.endpoint.pendingRequests -= 1
+            waiting.client?.pendingRequests -= 1
+            guard !waiting.endpoint.isGone else { continue }
+            respond(to: waiting, with: CoAPResponse(code))
+            updateHold(waiting.endpoint)
+        }
     }
 
     private func response(
@@ -43,6 +64,12 @@ extension CoAPServer {
     ) throws(CoAPFailure) -> CoAPResponse {
         let request = exchange.request
         switch answer {
+        case .connected(let generation, let sessionPresent):
+            return connected(exchange, generation, sessionPresent: sessionPresent)
+        case .alive(let generation):
+            exchange.client?.generation = generation
+            return CoAPResponse(.changed)
+        case .repeated(let code): return CoAPResponse(code)
         case .refused(let reason):
             if let registration = exchange.registration, let client = exchange.client {
                 // Nothing was subscribed, so there is nothing to unsubscribe.
@@ -114,6 +141,7 @@ extension CoAPServer {
         guard let registration = exchange.registration, let client = exchange.client else {
             throw CoAPFailure(.unspecifiedError)
         }
+        client.generation = generation
         var response = CoAPResponse(.content)
         do throws(CoAPFailure) {
             if let retained { response = try represent(retained, exchange, now) }
@@ -167,7 +195,7 @@ extension CoAPServer {
 
     /// Keeps an answer for duplicates, but not the body a GET would fetch again just as well.
     private func remember(_ response: CoAPResponse?, _ request: CoAPRequest, _ endpoint: Endpoint) {
-        if let response, response.holdsMessage, response.payloadLength > Self.rememberedPayload {
+        if let response, request.code == .get, response.holdsMessage, response.payloadLength > Self.rememberedPayload {
             endpoint.duplicates.forget(request.messageID, token: request.token)
         } else {
             endpoint.duplicates.answer(

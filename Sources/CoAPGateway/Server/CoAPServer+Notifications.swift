@@ -12,21 +12,44 @@ extension CoAPServer {
         var matching: [Observation] = []
         for identifier in delivery.subscriptionIdentifiers {
             guard let subscription = client.subscriptions[identifier] else { continue }
-            matching += subscription.observations.lazy.filter { $0.generation == generation }
+            matching += subscription.observations.lazy.filter {
+                $0.generation == generation || client.session != nil
+            }
         }
         let ticket = DeliveryTicket(delivery, client: client, generation: generation, observations: matching.count)
+        if let session = client.session, matching.isEmpty || client.endpoint == nil { return park(ticket, session) }
         guard !matching.isEmpty else { return settle(ticket) }
-        let endpoint = client.endpoint
-        guard !endpoint.isGone else { return }
+        guard let endpoint = client.endpoint, !endpoint.isGone else { return }
+        for observation in matching where observation.coalesces {
+            dropOutdated(observation, ticket.message.topic, endpoint)
+        }
         for observation in matching { endpoint.outgoing.append(.notification(observation, ticket)) }
         markDirty(endpoint)
     }
 
-    private func settle(_ ticket: DeliveryTicket) {
+    /// `obs=state`: a message of the same topic that has not been sent yet gives way.
+    private func dropOutdated(_ observation: Observation, _ topic: TopicName, _ endpoint: Endpoint) {
+        var outdated: [DeliveryTicket] = []
+        endpoint.outgoing.removeAll { item in
+            guard case .notification(let other, let ticket) = item, other === observation,
+                ticket.message.topic == topic
+            else { return false }
+            outdated.append(ticket)
+            return true
+        }
+        for ticket in outdated { settle(ticket) }
+    }
+
+    func settle(_ ticket: DeliveryTicket) {
         ticket.remaining -= 1
         guard ticket.remaining <= 0 else { return }
         coreRequests.append(
-            .settle(ticket.client, generation: ticket.generation, packetID: ticket.packetID)
+            .settle(
+                ticket.client,
+                generation: ticket.generation,
+                packetID: ticket.packetID,
+                isHeard: ticket.isHeard
+            )
         )
     }
 
@@ -41,6 +64,7 @@ extension CoAPServer {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
             case .farewell(let token, let response), .response(let token, let response):
                 sendConfirmable(response, token, next, endpoint)
+            case .abandoned: break
             }
         }
     }
@@ -104,7 +128,10 @@ extension CoAPServer {
     /// A confirmable message was acknowledged, which for a notification is PUBACK.
     package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
         guard let (endpoint, item) = endOutstanding(id) else { return }
-        if case .notification(let observation, _) = item { observation.confirmedAt = now }
+        if case .notification(let observation, let ticket) = item {
+            observation.confirmedAt = now
+            ticket.isHeard = true
+        }
         finish(item, of: endpoint)
     }
 
@@ -112,13 +139,28 @@ extension CoAPServer {
     package func failed(_ id: ConfirmableID, _ failure: DeliveryFailure) {
         guard let (endpoint, item) = endOutstanding(id) else { return }
         switch (failure, item) {
-        case (.reset, .notification(let observation, _)): remove(observation, from: endpoint)
+        case (.reset, .notification(let observation, let ticket)):
+            remove(observation, from: endpoint)
+            if let session = ticket.client.session, session.isPersistent, ticket.remaining == 1 {
+                return park(ticket, session)
+            }
         case (.reset, _): break
-        case (.unreachable, _):
-            removeAll(of: endpoint)
-            endpoint.outgoing.removeAll { if case .notification = $0 { false } else { true } }
+        case (.unreachable, _): return unreachable(endpoint, item)
         }
         finish(item, of: endpoint)
+    }
+
+    /// An endpoint does not answer: persistent sessions keep what is theirs, other observations are over.
+    private func unreachable(_ endpoint: Endpoint, _ item: Endpoint.Outgoing) {
+        if case .notification = item { endpoint.outgoing.prepend(item) }
+        for client in endpoint.sessions.values where client.isPersistent { sleep(client) }
+        removeAll(of: endpoint)
+        let left = endpoint.outgoing
+        endpoint.outgoing = []
+        for item in left {
+            if case .notification = item { finish(item, of: endpoint) } else { endpoint.outgoing.append(item) }
+        }
+        markDirty(endpoint)
     }
 
     private func endOutstanding(_ id: ConfirmableID) -> (Endpoint, Endpoint.Outgoing)? {

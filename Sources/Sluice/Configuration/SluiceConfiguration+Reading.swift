@@ -99,10 +99,9 @@ extension ListenerConfiguration {
         if name == .coap {
             reader.choice("transport", &transport)
             let section = transport == .udp ? "dtls" : "tls"
-            if reader.line(of: section) != nil {
-                var section = reader.mapping(section)
-                security = SecurityConfiguration(&section, reading)
-            }
+            let isSecure = reader.line(of: section) != nil
+            var mapping = reader.mapping(section)
+            if isSecure { security = SecurityConfiguration(&mapping, reading) }
         }
         reader.require(["protocol", "bind"])
         reader.finish()
