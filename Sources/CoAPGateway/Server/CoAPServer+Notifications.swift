@@ -17,7 +17,15 @@ extension CoAPServer {
             }
         }
         let ticket = DeliveryTicket(delivery, client: client, generation: generation, observations: matching.count)
-        if let session = client.session, matching.isEmpty || client.endpoint == nil { return park(ticket, session) }
+        if let session = client.session {
+            if matching.isEmpty {
+                // Subscribed under another identifier, before this gateway knew the client.
+                let topic = delivery.message.topic
+                matching = client.observations.filter { $0.filter.matches(topic) }
+                ticket.remaining = matching.count
+            }
+            guard !matching.isEmpty, client.endpoint != nil else { return park(ticket, session) }
+        }
         guard !matching.isEmpty else { return settle(ticket) }
         guard let endpoint = client.endpoint, !endpoint.isGone else { return }
         for observation in matching where observation.coalesces {
@@ -76,7 +84,8 @@ extension CoAPServer {
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) {
-        guard !observation.isEnded, ticket.message.expiresAt > now else { return settle(ticket) }
+        guard ticket.message.expiresAt > now else { return settle(ticket) }
+        guard !observation.isEnded else { return passOver(ticket) }
         let response: CoAPResponse
         do throws(CoAPFailure) {
             response = try observation.notification(of: ticket.message, roomy: roomy(endpoint), now: now)
@@ -141,13 +150,17 @@ extension CoAPServer {
         switch (failure, item) {
         case (.reset, .notification(let observation, let ticket)):
             remove(observation, from: endpoint)
-            if let session = ticket.client.session, session.isPersistent, ticket.remaining == 1 {
-                return park(ticket, session)
-            }
+            return passOver(ticket)
         case (.reset, _): break
         case (.unreachable, _): return unreachable(endpoint, item)
         }
         finish(item, of: endpoint)
+    }
+
+    /// The observation a message was for is over; a persistent session keeps it for the next one.
+    private func passOver(_ ticket: DeliveryTicket) {
+        guard let session = ticket.client.session, ticket.remaining == 1 else { return settle(ticket) }
+        park(ticket, session)
     }
 
     /// An endpoint does not answer: persistent sessions keep what is theirs, other observations are over.

@@ -104,6 +104,7 @@ extension CoAPServer {
             endpoint.outstanding = (outstanding.id, .abandoned)
         }
         endpoint.outgoing.removeAll(where: take)
+        for ticket in tickets { ticket.remaining = 1 }
         session.parked = Deque(tickets) + session.parked
         for observation in client.observations where endpoint.observations[observation.token] === observation {
             endpoint.observations[observation.token] = nil
@@ -113,6 +114,7 @@ extension CoAPServer {
 
     /// Keeps a message that can't go out now; answers a request that waits for one.
     func park(_ ticket: DeliveryTicket, _ session: CoAPSession) {
+        ticket.remaining = 1
         if let waiter = session.waiter {
             session.waiter = nil
             return answer(waiter, with: ticket)
