@@ -52,6 +52,8 @@ package final class CoreGateway: @unchecked Sendable {
             withConnection(exchange, broker) { [self] in publish(operation, $0, broker) }
         case .read(let exchange, let topic):
             withConnection(exchange, broker) { [self] in read(topic, $0, broker) }
+        case .look(let exchange):
+            withConnection(exchange, broker) { .found(broker.someRetained(WellKnownCore.examined, for: $0)) }
         case .observe(let exchange, let operation, let identifier, let isRefresh):
             withConnection(exchange, broker) { [self] connection in
                 observe(operation, identifier, isRefresh, exchange.client?.link.generation ?? 0, connection, broker)

@@ -27,6 +27,8 @@ enum CoreRequest: Sendable {
     case heartbeat(Exchange)
     case publish(Exchange, PublishOperation)
     case read(Exchange, TopicName)
+    /// `/.well-known/core`.
+    case look(Exchange)
     case observe(Exchange, ObserveOperation, identifier: UInt32, isRefresh: Bool)
     case unsubscribe(CoAPClient, generation: UInt32, filter: String)
     /// A delivery has left, or never will; with its Packet Identifier at QoS 1 and 2. `isHeard` when the client has
@@ -54,6 +56,8 @@ enum CoreAnswer: Sendable {
     case repeated(CoAPCode)
     case preconditionFailed
     case retained(Message?)
+    /// What is retained, or some of it.
+    case found([Message])
     case subscribed(generation: UInt32, retained: Message?)
     case refused(ReasonCode)
 }

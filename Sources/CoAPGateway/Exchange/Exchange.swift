@@ -21,6 +21,8 @@ final class Exchange: @unchecked Sendable {
     let acknowledgeAt: NIODeadline
     var state = State.open
     var client: CoAPClient?
+    /// It asks for `/.well-known/core`.
+    var isLook = false
     /// What its query says of the message that is wanted with the answer.
     var wantsDownlink = false
     /// How long it may be waited for.

@@ -70,6 +70,9 @@ extension CoAPServer {
             exchange.client?.generation = generation
             return CoAPResponse(.changed)
         case .repeated(let code): return CoAPResponse(code)
+        case .found(let messages): return try links(messages, exchange, now)
+        // Who may see nothing sees the door.
+        case .refused(let reason) where exchange.isLook && reason != .serverBusy: return try links([], exchange, now)
         case .refused(let reason):
             if let registration = exchange.registration, let client = exchange.client {
                 // Nothing was subscribed, so there is nothing to unsubscribe.
@@ -104,6 +107,34 @@ extension CoAPServer {
         )
         if response.block2?.more == true {
             keep(message, response, ResourceKey(exchange.request), exchange.endpoint, now)
+        }
+        return response
+    }
+
+    /// The response with links; a long list goes in blocks.
+    private func links(
+        _ messages: [Message],
+        _ exchange: Exchange,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse {
+        let text = WellKnownCore.links(exchange.request.query, messages)
+        let noTopic: [UInt8] = []
+        let body = Message(
+            topic: noTopic.span.bytes,
+            payload: text.utf8Span.span.bytes,
+            qos: .atMostOnce,
+            retain: false,
+            properties: nil,
+            expiresAt: .distantFuture,
+            publisher: .none
+        )
+        var response = CoAPResponse(.content)
+        response.roomy = roomy(exchange.endpoint)
+        response.contentFormat = 40
+        try response.cut(body, wanted: exchange.request.block2)
+        if response.block2?.more == true {
+            response.eTag = Representation(body).eTag
+            keep(body, response, ResourceKey(exchange.request), exchange.endpoint, now)
         }
         return response
     }

@@ -129,7 +129,10 @@ extension CoAPServer {
     ) throws(CoAPFailure) {
         switch operation {
         case .wellKnownCore:
-            return respond(to: exchange, with: try WellKnownCore.answer(exchange.request))
+            try WellKnownCore.check(exchange.request)
+            try submit(exchange, query)
+            exchange.isLook = true
+            coreRequests.append(.look(exchange))
         case .connect(let connection): try beginSession(connection, query, exchange)
         case .heartbeat:
             try submit(exchange, query)
