@@ -67,6 +67,8 @@ package struct CoAPListener: Service {
         package var uploadBytes = 67_108_864
         /// Seconds an unfinished block-wise transfer is kept, MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2).
         package var blockwiseTimeout = 93
+        /// Milliseconds notifications wait for the next block of the last one to be fetched.
+        package var fetchPause = 3_000
         /// QoS 1 and 2 messages of one client on their way to its endpoint; the core's queue holds the rest.
         package var receiveMaximum = 16
         /// Messages of one client on their way to its endpoint beyond which QoS 0 is dropped.

@@ -5,7 +5,7 @@ package import NIOCore
 
 extension CoAPServer {
     /// How long notifications wait for the next block of the last one to be fetched.
-    static var fetchPause: TimeAmount { .seconds(3) }
+    var fetchPause: TimeAmount { .milliseconds(Int64(configuration.fetchPause)) }
 
     /// A message for a client: one notification for each observation it matched.
     func deliver(_ delivery: Delivery, to client: CoAPClient, _ generation: UInt32) {
@@ -97,7 +97,7 @@ extension CoAPServer {
         }
         if response.block2?.more == true {
             keep(ticket.message, response, observation.resource, endpoint, now)
-            endpoint.pausedUntil = now + Self.fetchPause
+            endpoint.pausedUntil = now + fetchPause
             markTimed(endpoint)
         }
         let isConfirmable =

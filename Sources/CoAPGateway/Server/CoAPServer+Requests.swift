@@ -77,7 +77,7 @@ extension CoAPServer {
         }
         if endpoint.pausedUntil != nil {
             let isLast = response.block2?.more == false
-            endpoint.pausedUntil = isLast ? nil : now + Self.fetchPause
+            endpoint.pausedUntil = isLast ? nil : now + fetchPause
             if isLast { markDirty(endpoint) }
         }
         return response
