@@ -29,7 +29,9 @@ package struct PreSharedKeyFile: Equatable, Sendable {
             guard let key = Self.bytes(line[line.index(after: colon)...]) else {
                 return "the key must be 1 to \(Self.longest) bytes in hexadecimal, two digits each"
             }
-            guard identities.insert(UserName(identity)).inserted else { return "the identity stands in a line above, too" }
+            guard identities.insert(UserName(identity)).inserted else {
+                return "the identity stands in a line above, too"
+            }
             entries.append(Entry(identity: String(identity), key: key))
             return nil
         }

@@ -41,11 +41,14 @@ package struct CoAPListener: Service {
         package var idleTimeout = 300
         /// Endpoints without observations remembered at a time; the one idle longest gives way. On `tcp`: connections, and
         /// the newest gives way.
-        package var idleEndpoints = 4_096
+        package var idleEndpoints = 50_000
         /// Handshakes of DTLS under way.
         package var handshakes = 4_096
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
         package var clientsPerEndpoint = 8
+        /// Whether an address that has not proven to be the sender's gets 4.01 with an Echo option in place of an
+        /// observation, and of a response over three times as long as its request (RFC 9175 §2.4).
+        package var asksForEcho = false
         /// Sessions of `/mqtt/connection`.
         package var sessions = 100_000
         /// Publishes with an idempotency key that are remembered, for an hour.
@@ -106,7 +109,9 @@ package struct CoAPListener: Service {
         let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits)
         logger.info(
             "listening",
-            metadata: ["protocol": "\(configuration.scheme)", "address": "\(configuration.host)", "port": "\(context.port)"]
+            metadata: [
+                "protocol": "\(configuration.scheme)", "address": "\(configuration.host)", "port": "\(context.port)",
+            ]
         )
         if !context.tellsAcknowledgements {
             logger.warning("libcoap's acknowledgements can't be seen: observers get QoS 0")

@@ -106,11 +106,8 @@ struct Composition {
                 logger: logger
             )
         case .coap:
-            var configuration = CoAPListener.Configuration(host: bind.host, port: bind.port)
-            configuration.transport = listener.transport == .tcp ? .tcp : .udp
-            configuration.security = listener.security.map { CoAPSecurity($0, deviceKeys) }
             return CoAPListener(
-                configuration: configuration,
+                configuration: .init(listener, loaded.configuration.coap, deviceKeys),
                 core: core,
                 limits: loaded.configuration.limits,
                 logger: logger

@@ -24,8 +24,24 @@ extension PreSharedKeyFile {
     }
 }
 
+extension CoAPListener.Configuration {
+    init(_ listener: ListenerConfiguration, _ limits: CoAPLimits, _ deviceKeys: DeviceKeys) {
+        self.init(host: listener.bind.host, port: listener.bind.port)
+        transport = listener.transport == .tcp ? .tcp : .udp
+        security = listener.security.map { CoAPSecurity($0, deviceKeys) }
+        idleEndpoints = limits.endpoints
+        sessions = limits.sessions
+        observations = limits.observations
+        observationsPerEndpoint = limits.observationsPerEndpoint
+        pendingRequests = limits.pendingRequests
+        uploadBytes = limits.uploadBytes
+        handshakes = limits.handshakes
+        asksForEcho = limits.echo
+    }
+}
+
 extension CoAPSecurity {
-    init(_ configuration: SecurityConfiguration, _ deviceKeys: DeviceKeys) {
+    fileprivate init(_ configuration: SecurityConfiguration, _ deviceKeys: DeviceKeys) {
         self.init(preSharedKeys: configuration.preSharedKeyFile.flatMap { deviceKeys[$0] })
         guard let chain = configuration.certificate, let key = configuration.privateKey else { return }
         certificate = Certificate(

@@ -46,7 +46,9 @@ import Testing
         #expect(scene.broker.statistics.published == 1)
     }
 
-    @Test("a persistent session keeps what its sleeping device was sent, and a heartbeat from elsewhere gets it, in order")
+    @Test(
+        "a persistent session keeps what its sleeping device was sent, and a heartbeat from elsewhere gets it, in order"
+    )
     func sleepAndMove() throws {
         let scene = ServerScene()
         let session = try connect(scene)
@@ -245,7 +247,9 @@ import Testing
         let second = scene.receive(.post, "/ps/a?\(session)&q=2&id=2", payload: "x")
         scene.settle()
         let answered = scene.layer.take().compactMap { sent -> UInt16? in
-            guard case .acknowledgement(let messageID, let response?) = sent, response.code == .changed else { return nil }
+            guard case .acknowledgement(let messageID, let response?) = sent, response.code == .changed else {
+                return nil
+            }
             return messageID
         }
         #expect(Set(answered) == [first, second])
@@ -257,7 +261,9 @@ import Testing
     func coalescing() throws {
         let scene = ServerScene()
         scene.ask(.get, "/ps/+?obs=state", observe: 0)
-        for number in 1...9 { _ = try scene.publish(number.isMultiple(of: 2) ? "a" : "b", "\(number)", qos: .atLeastOnce) }
+        for number in 1...9 {
+            _ = try scene.publish(number.isMultiple(of: 2) ? "a" : "b", "\(number)", qos: .atLeastOnce)
+        }
         let payloads = scene.acknowledgeAll()
         #expect(payloads.suffix(2) == ["8", "9"])
         #expect(payloads.count <= 3)
@@ -269,5 +275,45 @@ import Testing
         _ = try connect(scene)
         #expect(scene.ask(.post, "/mqtt/connection?clientid=e")?.code == .serviceUnavailable)
         _ = try connect(scene)
+    }
+}
+
+/// Addresses that may not be the sender's (RFC 9175).
+@Suite struct EchoTests {
+    private func ask(_ scene: ServerScene, _ messageID: UInt16, _ options: [(UInt16, [UInt8])]) -> CoAPResponse? {
+        scene.server.received(
+            request(.get, "/ps/a", messageID: messageID, options: options),
+            from: scene.endpoint,
+            now: scene.now
+        )
+        scene.settle()
+        for case .acknowledgement(messageID, let response?) in scene.layer.take() { return response }
+        return nil
+    }
+
+    @Test(
+        "an unproven address gets no observation and no more than three times its request, until it sends the Echo back"
+    )
+    func challenge() throws {
+        let scene = ServerScene { $0.asksForEcho = true }
+        scene.ask(.put, "/ps/a", payload: String(repeating: "x", count: 200), from: EndpointID(rawValue: 9))
+        for options in [[], [(UInt16(6), [UInt8]())]] {
+            let first = try #require(ask(scene, options.isEmpty ? 100 : 200, options))
+            #expect(first.code == .unauthorized)
+            #expect(first.payloadLength == 0)
+            let echo = try #require(first.echo)
+            #expect(ask(scene, options.isEmpty ? 101 : 201, options + [(252, [1])])?.code == .unauthorized)
+            if !options.isEmpty { #expect(ask(scene, 202, options + [(252, echo)])?.code == .content) }
+        }
+        #expect(ask(scene, 300, [])?.payloadLength == 200)
+    }
+
+    @Test("short answers go to any address, errors without their words if those are too many")
+    func short() throws {
+        let scene = ServerScene { $0.asksForEcho = true }
+        #expect(scene.ask(.post, "/ps/a", payload: "x")?.code == .changed)
+        let refused = try #require(scene.ask(.post, "/ps/+", payload: ""))
+        #expect(refused.code == .badRequest)
+        #expect(refused.text.isEmpty)
     }
 }

@@ -81,7 +81,8 @@ struct SecureCoAPTests {
     private let key = ["-u", "lamp", "-k", "sesame"]
 
     @Test(arguments: ["gnutls", "openssl"])
-    func `a device gets in with its pre-shared key only, and its identity is its user name`(client: String) async throws {
+    func `a device gets in with its pre-shared key only, and its identity is its user name`(client: String) async throws
+    {
         try await running { sluice, _ in
             let own = "coaps://127.0.0.1:\(sluice.coaps)/ps/devices/lamp/state"
             try await expect(client, key + ["-m", "put", "-e", "on", own], prints: "")

@@ -109,7 +109,8 @@ final class CoAPSession {
 
     init(request: ConnectRequest) {
         self.request = request
-        token = String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt32.random(in: .min ... .max), radix: 36)
+        token =
+            String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt32.random(in: .min ... .max), radix: 36)
     }
 
     var isPersistent: Bool { request.sessionExpiryInterval > 0 }

@@ -71,7 +71,9 @@ package enum WellKnownCore {
         /// Nil for what is no attribute of a link: credentials, for one.
         init?(_ argument: String) {
             let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2, ["href", "rt", "ct", "obs", "if", "title", "sz"].contains(parts[0]) else { return nil }
+            guard parts.count == 2, ["href", "rt", "ct", "obs", "if", "title", "sz"].contains(parts[0]) else {
+                return nil
+            }
             (name, value) = (parts[0], parts[1])
         }
 

@@ -37,6 +37,11 @@ final class Endpoint {
     /// Requests that wait for a message.
     var waitingRequests = 0
 
+    /// Whether its address was proven to be its own, or need not be.
+    var isVerified: Bool
+    /// What proves it.
+    lazy var echo = withUnsafeBytes(of: UInt64.random(in: .min ... .max)) { [UInt8]($0) }
+
     /// What is to be sent, in order.
     var outgoing: Deque<Outgoing> = []
     /// The one confirmable message that waits for its acknowledgement (NSTART, RFC 7252 §4.7).
@@ -60,10 +65,11 @@ final class Endpoint {
         case abandoned
     }
 
-    init(id: EndpointID, remoteAddress: String, identity: String?, rememberedMessages: Int) {
+    init(id: EndpointID, remoteAddress: String, identity: String?, isVerified: Bool, rememberedMessages: Int) {
         self.id = id
         self.remoteAddress = remoteAddress
         self.identity = identity
+        self.isVerified = isVerified
         duplicates = DuplicateFilter(capacity: rememberedMessages)
     }
 

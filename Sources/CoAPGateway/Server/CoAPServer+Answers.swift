@@ -199,7 +199,7 @@ extension CoAPServer {
         exchange.state = .answered
         let request = exchange.request
         let endpoint = exchange.endpoint
-        var response = answer
+        var response = bounded(answer, request, endpoint)
         if let block1 = request.block1 {
             // Echoed on every response to a block (RFC 7959 §2.3).
             response.block1 = block1
@@ -222,6 +222,22 @@ extension CoAPServer {
                 to: endpoint.id
             )
         }
+    }
+
+    /// No more than three times the bytes received go to an address that has not proven to be the sender's (RFC 9175 §2.4).
+    private func bounded(_ answer: CoAPResponse, _ request: CoAPRequest, _ endpoint: Endpoint) -> CoAPResponse {
+        guard !endpoint.isVerified, answer.size + Int(request.token.length) > 3 * request.size else { return answer }
+        guard answer.code.isError else { return challenge(endpoint) }
+        var brief = answer
+        brief.payload = .none
+        return brief
+    }
+
+    /// 4.01 with what the client is to send back.
+    func challenge(_ endpoint: Endpoint) -> CoAPResponse {
+        var response = CoAPResponse(.unauthorized)
+        response.echo = endpoint.echo
+        return response
     }
 
     /// Keeps an answer for duplicates, but not the body a GET would fetch again just as well.

@@ -137,6 +137,7 @@ extension CoAPServer {
     /// A confirmable message was acknowledged, which for a notification is PUBACK.
     package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
         guard let (endpoint, item) = endOutstanding(id) else { return }
+        endpoint.isVerified = true
         if case .notification(let observation, let ticket) = item {
             observation.confirmedAt = now
             ticket.isHeard = true

@@ -9,6 +9,7 @@ extension CoAPServer {
         if !layer.isReliable, let answer = endpoint.duplicates.receive(request, now: now) {
             return answerDuplicate(request, answer, endpoint)
         }
+        if !endpoint.isVerified, request.echo == endpoint.echo { endpoint.isVerified = true }
         var head = request
         head.payload = []
         let exchange = Exchange(
@@ -194,6 +195,7 @@ extension CoAPServer {
         _ exchange: Exchange
     ) throws(CoAPFailure) {
         let endpoint = exchange.endpoint
+        guard endpoint.isVerified else { return respond(to: exchange, with: challenge(endpoint)) }
         let token = exchange.request.token
         if endpoint.observations[token] == nil {
             guard endpoint.observations.count + endpoint.registrations.count < configuration.observationsPerEndpoint

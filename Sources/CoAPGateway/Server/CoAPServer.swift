@@ -77,6 +77,7 @@ package final class CoAPServer<Layer: MessageLayer> {
             id: id,
             remoteAddress: layer.remoteAddress(of: id),
             identity: layer.identity(of: id),
+            isVerified: !configuration.asksForEcho || configuration.security != nil || layer.isReliable,
             rememberedMessages: configuration.rememberedMessages
         )
         endpoints[id] = endpoint

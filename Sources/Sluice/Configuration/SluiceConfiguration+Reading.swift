@@ -30,6 +30,8 @@ extension SluiceConfiguration {
         access = AccessConfiguration(&accessReader, reading)
         var limitsReader = file.mapping("limits")
         limits.read(&limitsReader)
+        var coapReader = file.mapping("coap")
+        coap.read(&coapReader)
         var sessions = file.mapping("sessions")
         var queueReader = sessions.mapping("queue")
         queue.read(&queueReader)
@@ -183,6 +185,20 @@ extension Limits {
         reader.integer("publish_rate", in: 0...10_000_000, &publishRate)
         reader.flag("validate_payload_format", &validatesPayloadFormat)
         reader.integer("connect_timeout", in: 1...3_600, &connectTimeout)
+        reader.finish()
+    }
+}
+
+extension CoAPLimits {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        reader.integer("endpoints", in: 64...10_000_000, &endpoints)
+        reader.integer("sessions", in: 0...10_000_000, &sessions)
+        reader.integer("observations", in: 0...10_000_000, &observations)
+        reader.integer("observations_per_endpoint", in: 0...10_000, &observationsPerEndpoint)
+        reader.integer("pending_requests", in: 1...1_000_000, &pendingRequests)
+        reader.integer("upload_bytes", in: 0...1_000_000_000_000, &uploadBytes)
+        reader.integer("handshakes", in: 64...1_000_000, &handshakes)
+        reader.flag("echo", &echo)
         reader.finish()
     }
 }

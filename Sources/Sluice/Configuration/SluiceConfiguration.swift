@@ -11,6 +11,8 @@ package struct SluiceConfiguration: Equatable, Sendable {
     package var listeners: [ListenerConfiguration]
     package var access = AccessConfiguration()
     package var limits = Limits()
+    /// What one CoAP listener may hold for its clients.
+    package var coap = CoAPLimits()
     /// What one session may hold for its client.
     package var queue = QueueLimits()
     package var storage = StorageBackend.memory
@@ -90,6 +92,27 @@ package struct AccessConfiguration: Equatable, Sendable {
     package var allowsAnonymous: Bool { anonymous ?? (passwordFile == nil) }
     /// Whether there is something to read again.
     package var hasFiles: Bool { passwordFile != nil || aclFile != nil }
+}
+
+/// What one CoAP listener may hold for its clients.
+package struct CoAPLimits: Equatable, Sendable {
+    /// Peers without observations that are remembered, and connections over TCP.
+    package var endpoints = 50_000
+    /// Sessions of `/mqtt/connection`.
+    package var sessions = 100_000
+    /// Observations of all peers, and of one.
+    package var observations = 100_000
+    package var observationsPerEndpoint = 64
+    /// Requests the core has not answered yet.
+    package var pendingRequests = 10_000
+    /// Bytes of all unfinished uploads together.
+    package var uploadBytes = 67_108_864
+    /// DTLS handshakes under way.
+    package var handshakes = 4_096
+    /// Whether an address must prove to be the sender's before it gets much (RFC 9175).
+    package var echo = false
+
+    package init() {}
 }
 
 /// Where what outlives a connection is kept.
