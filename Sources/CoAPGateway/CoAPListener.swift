@@ -39,7 +39,9 @@ package struct CoAPListener: Service {
         package var maximumRetransmissions = 4
         /// Seconds an endpoint without observations is remembered.
         package var idleTimeout = 300
-        /// Endpoints without observations remembered at a time; the one idle longest gives way. On `tcp`: connections, and
+        /// Endpoints without observations remembered at a time; the one idle longest gives way.
+        ///
+        /// On `tcp`: connections, and
         /// the newest gives way.
         package var idleEndpoints = 50_000
         /// Handshakes of DTLS under way.
