@@ -77,7 +77,13 @@ let package = Package(
         // Debian's libcoap3-dev has one library for each TLS implementation; GnuTLS's needs 12 kB for an idle DTLS
         // session where OpenSSL's needs 47.
         .systemLibrary(name: "CLibcoap", pkgConfig: "libcoap-3-gnutls", providers: [.apt(["libcoap3-dev"])]),
-        .target(name: "CCoAPShim", dependencies: ["CLibcoap"], cSettings: [.define("_GNU_SOURCE")]),
+        // libcoap must find GnuTLS's function of this name in the executable; see hello.c.
+        .target(
+            name: "CCoAPShim",
+            dependencies: ["CLibcoap"],
+            cSettings: [.define("_GNU_SOURCE")],
+            linkerSettings: [.unsafeFlags(["-Xlinker", "--export-dynamic-symbol=gnutls_dtls_cookie_verify"])]
+        ),
         .target(
             name: "CoAPGateway",
             dependencies: [

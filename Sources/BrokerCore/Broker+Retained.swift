@@ -53,6 +53,17 @@ extension Broker {
         return .success(currentRetained(topic.string.utf8Span.span.bytes))
     }
 
+    /// Retained messages the client may read, in no order, for one who looks around.
+    ///
+    /// - Parameter limit: messages that are looked at, whether the client may read them or not.
+    package func someRetained(_ limit: Int, for connection: VirtualConnection) -> [Message] {
+        guard let session = connection.session else { return [] }
+        return retained.some(limit).filter { message in
+            message.expiresAt > now
+                && authorizer?.mayReceive(message.topic.string, client: session.identity) ?? true
+        }
+    }
+
     /// Whether a topic has a retained message that has not expired.
     package func isRetained(_ topic: TopicName) -> Bool {
         currentRetained(topic.string.utf8Span.span.bytes) != nil

@@ -34,19 +34,23 @@ static int find_endpoint_socket(coap_context_t *context, coap_shim_socket_t *fou
     return found->descriptor < 0 ? ENOENT : 0;
 }
 
-/// An endpoint on any free port of the loopback interface, whose socket is replaced by our own afterwards.
-static int open_placeholder(coap_context_t *context, int family, coap_shim_socket_t *socket) {
-    coap_address_t address;
-    coap_address_init(&address);
-    address.addr.sa.sa_family = (sa_family_t)family;
+static void set_any_port(coap_address_t *address, int family) {
+    coap_address_init(address);
+    address->addr.sa.sa_family = (sa_family_t)family;
     if (family == AF_INET6) {
-        address.addr.sin6.sin6_addr = in6addr_loopback;
-        address.size = sizeof address.addr.sin6;
+        address->addr.sin6.sin6_addr = in6addr_loopback;
+        address->size = sizeof address->addr.sin6;
     } else {
-        address.addr.sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        address.size = sizeof address.addr.sin;
+        address->addr.sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address->size = sizeof address->addr.sin;
     }
-    coap_endpoint_t *endpoint = coap_new_endpoint(context, &address, COAP_PROTO_UDP);
+}
+
+/// An endpoint on any free port of the loopback interface, whose socket is replaced by our own afterwards.
+static int open_placeholder(coap_context_t *context, coap_proto_t protocol, int family, coap_shim_socket_t *socket) {
+    coap_address_t address;
+    set_any_port(&address, family);
+    coap_endpoint_t *endpoint = coap_new_endpoint(context, &address, protocol);
     if (!endpoint) return EADDRNOTAVAIL;
     // libcoap reads into 1472 bytes and cuts what is longer; a limit below that refuses what may have been cut.
     coap_endpoint_set_default_mtu(endpoint, 1400);
@@ -54,7 +58,8 @@ static int open_placeholder(coap_context_t *context, int family, coap_shim_socke
 }
 
 /// Without SO_REUSEADDR, which libcoap sets: it would let two processes take the same port, and the last one get all.
-static int bind_socket(const struct addrinfo *where, int buffer_bytes, int *descriptor) {
+/// With SO_REUSEPORT several sockets share one port, and the kernel keeps each peer with one of them.
+static int bind_socket(const struct addrinfo *where, bool shares_port, int buffer_bytes, int *descriptor) {
     int made = socket(where->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
     if (made < 0) return errno;
     if (where->ai_family == AF_INET6) {
@@ -64,6 +69,7 @@ static int bind_socket(const struct addrinfo *where, int buffer_bytes, int *desc
     setsockopt(made, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
     setsockopt(made, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
     setsockopt(made, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+    if (shares_port) setsockopt(made, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (bind(made, where->ai_addr, where->ai_addrlen) != 0) {
         int reason = errno;
         close(made);
@@ -73,27 +79,71 @@ static int bind_socket(const struct addrinfo *where, int buffer_bytes, int *desc
     return 0;
 }
 
-int coap_shim_open(
-    coap_context_t *context, const char *host, uint16_t port, int buffer_bytes, coap_shim_socket_t *socket) {
-    char service[8];
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_DGRAM}, *where = NULL;
-    snprintf(service, sizeof service, "%u", port);
-    int failed = getaddrinfo(host, service, &hints, &where);
-    if (failed) return failed < 0 ? failed : -failed;
-    int own = -1;
-    int reason = bind_socket(where, buffer_bytes, &own);
-    if (!reason) reason = open_placeholder(context, where->ai_family, socket);
-    freeaddrinfo(where);
-    if (!reason && dup3(own, socket->descriptor, O_CLOEXEC) < 0) reason = errno;
-    if (own >= 0) close(own);
-    if (reason) return reason;
+static int port_of(int descriptor, uint16_t *port) {
     struct sockaddr_storage bound;
     socklen_t length = sizeof bound;
-    if (getsockname(socket->descriptor, (struct sockaddr *)&bound, &length) != 0) return errno;
-    socket->port = ntohs(
+    if (getsockname(descriptor, (struct sockaddr *)&bound, &length) != 0) return errno;
+    *port = ntohs(
         bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
                                     : ((struct sockaddr_in *)&bound)->sin_port);
     return 0;
+}
+
+static int look_up(const char *host, uint16_t port, int type, struct addrinfo **where) {
+    char service[8];
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = type};
+    snprintf(service, sizeof service, "%u", port);
+    int failed = getaddrinfo(host, service, &hints, where);
+    return failed > 0 ? -failed : failed;
+}
+
+int coap_shim_free_port(const char *host, uint16_t port, uint16_t *found) {
+    struct addrinfo *where = NULL;
+    int reason = look_up(host, port, SOCK_DGRAM, &where), probe = -1;
+    if (reason) return reason;
+    reason = bind_socket(where, false, 0, &probe);
+    freeaddrinfo(where);
+    if (reason) return reason;
+    reason = port_of(probe, found);
+    close(probe);
+    return reason;
+}
+
+int coap_shim_open_datagrams(
+    coap_context_t *context, bool is_dtls, const char *host, uint16_t port, bool shares_port, int buffer_bytes,
+    coap_shim_socket_t *socket) {
+    struct addrinfo *where = NULL;
+    int own = -1, reason = look_up(host, port, SOCK_DGRAM, &where);
+    if (reason) return reason;
+    reason = bind_socket(where, shares_port, buffer_bytes, &own);
+    if (!reason)
+        reason = open_placeholder(context, is_dtls ? COAP_PROTO_DTLS : COAP_PROTO_UDP, where->ai_family, socket);
+    freeaddrinfo(where);
+    if (!reason && dup3(own, socket->descriptor, O_CLOEXEC) < 0) reason = errno;
+    if (own >= 0) close(own);
+    return reason ? reason : port_of(socket->descriptor, &socket->port);
+}
+
+int coap_shim_open_connections(
+    coap_context_t *context, bool is_tls, const char *host, uint16_t port, coap_shim_socket_t *socket) {
+    struct addrinfo *where = NULL;
+    int reason = look_up(host, port, SOCK_STREAM, &where);
+    if (reason) return reason;
+    coap_address_t address;
+    coap_address_init(&address);
+    memcpy(&address.addr, where->ai_addr, where->ai_addrlen);
+    address.size = where->ai_addrlen;
+    freeaddrinfo(where);
+    errno = 0;
+    if (!coap_new_endpoint(context, &address, is_tls ? COAP_PROTO_TLS : COAP_PROTO_TCP))
+        return errno ? errno : EADDRNOTAVAIL;
+    coap_shim_socket_t listening;
+    reason = find_endpoint_socket(context, &listening);
+    // libcoap lets five clients wait.
+    if (!reason && listen(listening.descriptor, SOMAXCONN) != 0) reason = errno;
+    socket->descriptor = coap_context_get_coap_fd(context);
+    socket->event_pointer = NULL;
+    return reason ? reason : port_of(listening.descriptor, &socket->port);
 }
 
 const char *coap_shim_error_text(int result) { return result < 0 ? gai_strerror(result) : strerror(result); }
@@ -111,13 +161,12 @@ void coap_shim_wake(int wake_descriptor) {
     if (write(wake_descriptor, &one, sizeof one) < 0) return;  // EAGAIN: it is awake already
 }
 
-int coap_shim_epoll(int socket_descriptor, int wake_descriptor) {
+int coap_shim_epoll(const int *descriptors, int count, int wake_descriptor) {
     int made = epoll_create1(EPOLL_CLOEXEC);
     if (made < 0) return -1;
-    int descriptors[] = {socket_descriptor, wake_descriptor};
-    for (int index = 0; index < 2; index++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptors[index]};
-        if (epoll_ctl(made, EPOLL_CTL_ADD, descriptors[index], &event) != 0) {
+    for (int index = 0; index <= count; index++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)index};
+        if (epoll_ctl(made, EPOLL_CTL_ADD, index == count ? wake_descriptor : descriptors[index], &event) != 0) {
             close(made);
             return -1;
         }
@@ -125,19 +174,18 @@ int coap_shim_epoll(int socket_descriptor, int wake_descriptor) {
     return made;
 }
 
-bool coap_shim_wait(int epoll_descriptor, int socket_descriptor, int wake_descriptor, int timeout) {
-    struct epoll_event events[2];
-    bool readable = false;
-    int count = epoll_wait(epoll_descriptor, events, 2, timeout);
-    for (int index = 0; index < count; index++) {
-        if (events[index].data.fd == socket_descriptor) {
-            readable = true;
+int coap_shim_wait(int epoll_descriptor, uint32_t *ready, int count, int wake_descriptor, int timeout) {
+    struct epoll_event events[64];
+    int found = epoll_wait(epoll_descriptor, events, 64, timeout), sockets = 0;
+    for (int index = 0; index < found; index++) {
+        if (events[index].data.u32 < (uint32_t)count) {
+            ready[sockets++] = events[index].data.u32;
         } else {
             uint64_t wakes;
             if (read(wake_descriptor, &wakes, sizeof wakes) < 0) continue;  // EAGAIN: taken back already
         }
     }
-    return readable;
+    return sockets;
 }
 
 void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth) {
@@ -147,6 +195,20 @@ void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *sock
     for (int index = 0; index < depth; index++)
         events[index] = (struct epoll_event){.events = EPOLLIN, .data.ptr = socket->event_pointer};
     coap_io_do_epoll(idle_context, events, (size_t)depth);
+}
+
+void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context) {
+    struct epoll_event events[64], timer = {0};
+    int found = epoll_wait(coap_context_get_coap_fd(context), events, 64, 0), sockets = 0;
+    for (int index = 0; index < found; index++) {
+        if (events[index].data.ptr)
+            events[sockets++] = events[index];
+        else
+            timer = events[index];
+    }
+    if (sockets > 0) coap_io_do_epoll(idle_context, events, (size_t)sockets);
+    // Its timer is one that only the context itself can take back.
+    if (timer.events) coap_io_do_epoll(context, &timer, 1);
 }
 
 // MARK: PDUs
@@ -192,6 +254,23 @@ void coap_shim_defer(coap_pdu_t *response) {
 
 int coap_shim_peer(const coap_session_t *session, char *text, size_t capacity) {
     return (int)coap_print_addr(coap_session_get_addr_remote(session), (unsigned char *)text, capacity);
+}
+
+bool coap_shim_set_certificate(
+    coap_context_t *context, const char *certificate, const char *key, const char *authorities,
+    coap_dtls_cn_callback_t validate) {
+    coap_dtls_pki_t setup = {
+        .version = COAP_DTLS_PKI_SETUP_VERSION,
+        .verify_peer_cert = authorities != NULL,
+        .check_common_ca = authorities != NULL,
+        .cert_chain_validation = 1,
+        .cert_chain_verify_depth = 3,
+        .allow_no_crl = 1,
+        .validate_cn_call_back = authorities ? validate : NULL,
+        .pki_key.key_type = COAP_PKI_KEY_PEM,
+        .pki_key.key.pem = {.ca_file = authorities, .public_cert = certificate, .private_key = key},
+    };
+    return coap_context_set_pki(context, &setup) == 1;
 }
 
 static void log_nothing(coap_log_t level, const char *message) {

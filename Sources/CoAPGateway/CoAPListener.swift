@@ -2,16 +2,30 @@ package import BrokerCore
 package import Logging
 import ServiceLifecycle
 
-/// Listens for CoAP over UDP and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959).
+/// Listens for CoAP over UDP, DTLS, TCP or TLS and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959,
+/// RFC 8323).
 ///
 /// libcoap runs on a thread of its own; what it receives becomes calls on the core, one batch each way.
 package struct CoAPListener: Service {
     /// Where to listen, and the bounds of what one endpoint or all of them may hold.
     package struct Configuration: Sendable {
+        /// What carries the messages.
+        package enum Transport: Sendable {
+            /// Datagrams, in DTLS if there is security (RFC 7252).
+            case udp
+            /// Connections, in TLS if there is security (RFC 8323).
+            case tcp
+        }
+
         /// An IPv4 or IPv6 address.
         package var host: String
         /// 0 takes any free port.
         package var port: Int
+        package var transport = Transport.udp
+        /// Encrypts; nil listens in the clear.
+        package var security: CoAPSecurity?
+        /// Sockets the peers are spread over, 1 to 63; on `udp`.
+        package var shards = 16
         /// Serves `coap://host/{topic}` besides `/ps/{topic}` and `/r/{topic}`.
         package var bareTopics = false
         /// Milliseconds the core has to answer before the request is acknowledged and its response sent separately
@@ -26,9 +40,21 @@ package struct CoAPListener: Service {
         /// Seconds an endpoint without observations is remembered.
         package var idleTimeout = 300
         /// Endpoints without observations remembered at a time; the one idle longest gives way.
-        package var idleEndpoints = 4_096
+        ///
+        /// On `tcp`: connections, and
+        /// the newest gives way.
+        package var idleEndpoints = 50_000
+        /// Handshakes of DTLS under way.
+        package var handshakes = 4_096
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
         package var clientsPerEndpoint = 8
+        /// Whether an address that has not proven to be the sender's gets 4.01 with an Echo option in place of an
+        /// observation, and of a response over three times as long as its request (RFC 9175 §2.4).
+        package var asksForEcho = false
+        /// Sessions of `/mqtt/connection`.
+        package var sessions = 100_000
+        /// Publishes with an idempotency key that are remembered, for an hour.
+        package var rememberedPublishes = 100_000
         /// Observations of one endpoint.
         package var observationsPerEndpoint = 64
         /// Observations of all endpoints.
@@ -46,6 +72,8 @@ package struct CoAPListener: Service {
         package var uploadBytes = 67_108_864
         /// Seconds an unfinished block-wise transfer is kept, MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2).
         package var blockwiseTimeout = 93
+        /// Milliseconds notifications wait for the next block of the last one to be fetched.
+        package var fetchPause = 3_000
         /// QoS 1 and 2 messages of one client on their way to its endpoint; the core's queue holds the rest.
         package var receiveMaximum = 16
         /// Messages of one client on their way to its endpoint beyond which QoS 0 is dropped.
@@ -55,6 +83,9 @@ package struct CoAPListener: Service {
             self.host = host
             self.port = port
         }
+
+        /// What its URLs begin with (RFC 7252 §6, RFC 8323 §8).
+        var scheme: String { (security == nil ? "coap" : "coaps") + (transport == .tcp ? "+tcp" : "") }
     }
 
     private let configuration: Configuration
@@ -80,7 +111,9 @@ package struct CoAPListener: Service {
         let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits)
         logger.info(
             "listening",
-            metadata: ["protocol": "coap", "address": "\(configuration.host)", "port": "\(context.port)"]
+            metadata: [
+                "protocol": "\(configuration.scheme)", "address": "\(configuration.host)", "port": "\(context.port)",
+            ]
         )
         if !context.tellsAcknowledgements {
             logger.warning("libcoap's acknowledgements can't be seen: observers get QoS 0")

@@ -49,7 +49,9 @@ final class CoAPLoop: @unchecked Sendable {
 
     private func serve() {
         context.enter()
+        let observer = context.preSharedKeys?.observe { [inbox] in inbox.append(.keysReplaced) }
         while !isDone { turn() }
+        if let observer { context.preSharedKeys?.endObserving(observer) }
         server.shutDown()
         submit()
         context.close()
@@ -66,6 +68,10 @@ final class CoAPLoop: @unchecked Sendable {
         take(events, now)
         let fromCore = inbox.takeAll()
         if stopAt == nil, fromCore.askForShutdown { stopAt = now + Self.patience }
+        if fromCore.tellOfKeys {
+            context.endOutdatedSessions()
+            maintainAt = now
+        }
         server.take(fromCore, now: now)
         server.endTurn(now: now)
         if server.hasOutstanding { maintainAt = min(maintainAt, now + .milliseconds(Int64(Self.retransmissionLook))) }
@@ -80,6 +86,7 @@ final class CoAPLoop: @unchecked Sendable {
             case .reset(let messageID, let endpoint): server.reset(messageID, from: endpoint)
             case .finished(let id): server.acknowledged(id, now: now)
             case .failed(let id, let failure): server.failed(id, failure)
+            case .lost(let endpoint): server.endpointLost(endpoint)
             case .gone(let endpoint): server.endpointGone(endpoint)
             }
             context.done(event)

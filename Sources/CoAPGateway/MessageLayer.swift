@@ -5,8 +5,16 @@ package protocol MessageLayer: AnyObject {
     /// Whether it tells when a confirmable message was acknowledged. Where it does not, observers get QoS 0.
     var tellsAcknowledgements: Bool { get }
 
+    /// Whether connections carry the messages: no Message IDs, no duplicates, and a confirmable message is one whose
+    /// arrival the peer is asked to confirm in some other way (RFC 8323).
+    var isReliable: Bool { get }
+
     /// The peer as text, for example `192.0.2.7:50123`.
     func remoteAddress(of endpoint: EndpointID) -> String
+    /// Who the transport says the peer is; nil when it says nothing.
+    func identity(of endpoint: EndpointID) -> String?
+    /// Bytes the largest message to the peer may have.
+    func largestMessage(to endpoint: EndpointID) -> Int
     /// Sends an acknowledgement, with the response in it unless that is nil.
     func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID)
     /// Sends a response without asking for an acknowledgement.
@@ -20,6 +28,8 @@ package protocol MessageLayer: AnyObject {
     /// Keeps the endpoint from being forgotten when idle, until released.
     func hold(_ endpoint: EndpointID)
     func release(_ endpoint: EndpointID)
+    /// Ends a secure session or a connection; the peer has to begin anew.
+    func disconnect(_ endpoint: EndpointID)
 }
 
 /// Why a confirmable message came to nothing.

@@ -6,9 +6,10 @@ import UnixSignals
 
 /// Reads the access files again at SIGHUP; files that are wrong change nothing.
 struct AccessReload: Service {
-    private let configuration: AccessConfiguration
+    private let configuration: SluiceConfiguration
     private let files: AccessFiles
     private let gate: AccessGate
+    private let deviceKeys: DeviceKeys
     private let core: CoreLoop
     private let hangUps: UnixSignalsSequence
     private let logger: Logger
@@ -17,15 +18,17 @@ struct AccessReload: Service {
     ///
     /// - Parameter files: what the gate has now.
     init(
-        _ configuration: AccessConfiguration,
+        _ configuration: SluiceConfiguration,
         files: AccessFiles,
         gate: AccessGate,
+        deviceKeys: DeviceKeys,
         core: CoreLoop,
         logger: Logger
     ) async {
         self.configuration = configuration
         self.files = files
         self.gate = gate
+        self.deviceKeys = deviceKeys
         self.core = core
         self.logger = logger
         hangUps = await UnixSignalsSequence(trapping: .sighup)
@@ -34,13 +37,17 @@ struct AccessReload: Service {
     func run() async throws {
         var current = files
         for await _ in hangUps.cancelOnGracefulShutdown() {
-            guard configuration.hasFiles else {
+            guard configuration.access.hasFiles || !configuration.preSharedKeyFiles.isEmpty else {
                 logger.info("SIGHUP: there are no access files to read again")
                 continue
             }
             do throws(ConfigurationRefused) {
-                let (former, read) = (current, try AccessFiles(configuration))
+                let (former, read) = (
+                    current,
+                    try AccessFiles(configuration.access, preSharedKeyFiles: configuration.preSharedKeyFiles)
+                )
                 await core.perform { [gate] in gate.replace(former, by: read, $0) }
+                deviceKeys.replace(read)
                 current = read
                 logger.notice("access files read again", metadata: current.metadata)
             } catch {
@@ -51,5 +58,11 @@ struct AccessReload: Service {
 }
 
 extension AccessFiles {
-    fileprivate var metadata: Logger.Metadata { passwords.map { ["users": "\($0.count)"] } ?? [:] }
+    fileprivate var metadata: Logger.Metadata {
+        var metadata: Logger.Metadata = [:]
+        if let passwords { metadata["users"] = "\(passwords.count)" }
+        let devices = preSharedKeys.values.reduce(0) { $0 + $1.entries.count }
+        if devices > 0 { metadata["devices"] = "\(devices)" }
+        return metadata
+    }
 }

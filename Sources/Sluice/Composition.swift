@@ -48,16 +48,18 @@ struct Composition {
         }
         let core = CoreLoop(eventLoop: eventLoopGroup.next(), broker: broker)
         let channels = MQTTChannels(core: core, eventLoopGroup: eventLoopGroup, limits: configuration.limits)
+        let deviceKeys = DeviceKeys(loaded.accessFiles)
         let reload = await AccessReload(
-            configuration.access,
+            configuration,
             files: loaded.accessFiles,
             gate: gate,
+            deviceKeys: deviceKeys,
             core: core,
             logger: logger
         )
         let listeners = configuration.listeners.map { listener in
             ServiceGroupConfiguration.ServiceConfiguration(
-                service: service(for: listener, core, eventLoopGroup, channels),
+                service: service(for: listener, core, eventLoopGroup, channels, deviceKeys),
                 serviceName: "\(listener.protocolName.rawValue) \(listener.bind)"
             )
         }
@@ -76,7 +78,8 @@ struct Composition {
         for listener: ListenerConfiguration,
         _ core: CoreLoop,
         _ eventLoopGroup: any EventLoopGroup,
-        _ channels: MQTTChannels
+        _ channels: MQTTChannels,
+        _ deviceKeys: DeviceKeys
     ) -> any Service {
         let bind = listener.bind
         switch listener.protocolName {
@@ -104,7 +107,7 @@ struct Composition {
             )
         case .coap:
             return CoAPListener(
-                configuration: .init(host: bind.host, port: bind.port),
+                configuration: .init(listener, loaded.configuration.coap, deviceKeys),
                 core: core,
                 limits: loaded.configuration.limits,
                 logger: logger

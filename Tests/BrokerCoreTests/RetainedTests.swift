@@ -253,6 +253,26 @@ import Testing
         }
     }
 
+    @Test("who looks around sees some of what is retained, but no topic that begins with $ and none that has expired")
+    func lookAround() throws {
+        let test = TestBroker()
+        let client = try test.connect("a")
+        for number in 1...5 { try client.publish("t/\(number)", "x", retain: true) }
+        try client.publish("$private", "x", retain: true)
+        try client.publish("late", "x", retain: true) { $0.properties.messageExpiryInterval = 1 }
+        test.advance(seconds: 2)
+        let visitor = VirtualConnection(
+            transportProtocol: .coap,
+            remoteAddress: "test",
+            outlet: .messages(MessageSink(capacity: 1, receive: { _ in }, closed: { _ in }))
+        )
+        #expect(test.broker.someRetained(100, for: visitor).isEmpty)
+        _ = test.broker.connect(ConnectRequest(), on: visitor)
+        #expect(test.broker.someRetained(3, for: visitor).count == 3)
+        let topics = test.broker.someRetained(100, for: visitor).map(\.topic.string)
+        #expect(topics.sorted() == (1...5).map { "t/\($0)" })
+    }
+
     @Test("[MQTT-3.8.4-5] a filter that stands twice in one SUBSCRIBE gets its retained messages as each asks")
     func twice() throws {
         let test = TestBroker()

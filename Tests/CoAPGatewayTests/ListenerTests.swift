@@ -115,7 +115,11 @@ import Testing
         var limits = Limits()
         // The observer, one more endpoint, and who publishes in the end.
         limits.connections = 3
-        try await withGateway(limits: limits, configuration: .local { $0.idleEndpoints = 1 }) { gateway in
+        let configuration = CoAPListener.Configuration.local {
+            $0.idleEndpoints = 1
+            $0.shards = 1
+        }
+        try await withGateway(limits: limits, configuration: configuration) { gateway in
             let observer = try gateway.client()
             #expect(try observer.ask(observer.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
             for _ in 0..<3 {

@@ -112,6 +112,22 @@ struct AccessTests {
         }
     }
 
+    @Test func `what is hidden from a CoAP client is not among the links either`() async throws {
+        try await running { sluice, _ in
+            let alice = ["-p", "\(sluice.mqtt)", "-u", "alice", "-P", "rabbit", "-q", "1"]
+            try await run("mosquitto_pub", alice + ["-t", "secret/kept", "-m", "1", "-r"])
+            try await run("mosquitto_pub", alice + ["-t", "open/kept", "-m", "2", "-r"])
+            func links(_ query: String) async throws -> String {
+                let uri = "coap://127.0.0.1:\(sluice.coap)/.well-known/core\(query)"
+                return try await run("coap-client-notls", ["-m", "get", "-B", "10", uri]).joined()
+            }
+            let door = "</ps>;rt=\"core.ps\";ct=40"
+            #expect(try await links("?u=bob&p=hatter") == door + ",</ps/open/kept>;rt=\"core.ps.data\";obs")
+            #expect(try await links("?u=alice&p=rabbit").contains("/ps/secret/kept"))
+            #expect(try await links("") == door)
+        }
+    }
+
     /// The HTTP status of a publish.
     private func publishStatus(
         _ sluice: SluiceProcess,

@@ -88,4 +88,65 @@ import Testing
         let loaded = try withFiles(["sluice.yaml": yaml("acl_file: acl"), "acl": "topic #\n"]) { try load($0) }
         #expect(loaded.warnings.count == 1)
     }
+
+    private func coap(_ rest: String) -> String {
+        "listeners: [{ protocol: coap, bind: \"127.0.0.1:0\", \(rest) }]\n"
+    }
+
+    private func words(_ files: [String: String]) throws -> [String] {
+        try withFiles(files) { folder in
+            do throws(ConfigurationRefused) {
+                _ = try LoadedConfiguration(file: folder.appending(path: "sluice.yaml").path(), environment: [:])
+                return []
+            } catch {
+                return error.problems.map { "\($0)".replacing(folder.path(), with: "") }
+            }
+        }
+    }
+
+    @Test func `pre-shared keys are read in mosquitto's format, and their mistakes told with line`() throws {
+        let keys = "# devices\nlamp:00ff\na:b:0A\n"
+        try withFiles(["sluice.yaml": coap("dtls: { psk_file: keys }"), "keys": keys]) { folder in
+            let loaded = try load(folder)
+            let file = try #require(loaded.accessFiles.preSharedKeys.values.first)
+            #expect(file.entries.map(\.identity) == ["lamp", "a:b"])
+            #expect(file.entries.map(\.key) == [[0, 255], [10]])
+        }
+        let wrong = "lamp\n:00\nlamp:0\nlamp:xx\nlamp:\nlamp:00\nlamp:01\n\(String(repeating: "a", count: 65)):00\n"
+        let found = try words(["sluice.yaml": coap("dtls: { psk_file: keys }"), "keys": wrong])
+        #expect(found.map { $0.prefix(9) } == [1, 2, 3, 4, 5, 7, 8].map { "/keys:\($0): " })
+    }
+
+    @Test(arguments: [
+        ("dtls: {}", "listeners[0].dtls.psk_file: is missing"),
+        ("tls: { psk_file: keys }", "listeners[0].tls: unknown key; did you mean dtls?"),
+        ("dtls: { certificate: cert }", "listeners[0].dtls.private_key: is missing"),
+        ("dtls: { client_ca: cert, psk_file: keys }", "listeners[0].dtls.certificate: is missing"),
+        (
+            "dtls: { certificate: cert, private_key: cert, client_certificate: required }",
+            "listeners[0].dtls.client_ca: is missing"
+        ),
+        ("dtls: { certificate: nowhere, private_key: cert }", "listeners[0].dtls.certificate: /nowhere cannot be read"),
+        (
+            "dtls: { psk_file: keys, identity: email }",
+            "listeners[0].dtls.identity: must be one of common_name, san, not 'email'"
+        ),
+        ("transport: sctp", "listeners[0].transport: must be one of udp, tcp, not 'sctp'"),
+    ])
+    func `what is wrong with a secure listener is told`(rest: String, expected: String) throws {
+        let found = try words(["sluice.yaml": coap(rest), "keys": "lamp:00\n", "cert": "x"])
+        #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
+    }
+
+    @Test func `a listener that knows its peers may be reached without passwords`() throws {
+        let everywhere = { (rest: String) in "listeners: [{ protocol: coap, bind: \"0.0.0.0:0\", \(rest) }]\n" }
+        let files = ["keys": "lamp:00\n", "cert": "x"]
+        func found(_ rest: String) throws -> [String] {
+            try words(files.merging(["sluice.yaml": everywhere(rest)]) { $1 })
+        }
+        #expect(try found("dtls: { psk_file: keys }").isEmpty)
+        #expect(try found("dtls: { certificate: cert, private_key: cert, client_ca: cert }").isEmpty)
+        #expect(try found("dtls: { certificate: cert, private_key: cert }").count == 1)
+        #expect(try found("transport: tcp").count == 1)
+    }
 }

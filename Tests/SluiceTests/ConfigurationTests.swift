@@ -49,6 +49,15 @@ import Testing
             listeners:
               - { protocol: http, bind: "[::1]:0", websocket_path: /ws, allowed_origins: ["https://a.example"] }
             access: { anonymous: true }
+            coap:
+              endpoints: 101
+              sessions: 102
+              observations: 103
+              observations_per_endpoint: 104
+              pending_requests: 105
+              upload_bytes: 106
+              handshakes: 107
+              echo: true
             limits:
               connections: 11
               sessions: 27
@@ -98,6 +107,16 @@ import Testing
         queue.whenFull = .disconnect
         #expect(configuration.limits == limits)
         #expect(configuration.queue == queue)
+        var coap = CoAPLimits()
+        coap.endpoints = 101
+        coap.sessions = 102
+        coap.observations = 103
+        coap.observationsPerEndpoint = 104
+        coap.pendingRequests = 105
+        coap.uploadBytes = 106
+        coap.handshakes = 107
+        coap.echo = true
+        #expect(configuration.coap == coap)
         #expect(configuration.node == "here")
         #expect(configuration.threads == 3)
         #expect(configuration.systemInterval == 23)
@@ -128,7 +147,7 @@ import Testing
         ("access: { anonymous: maybe }", "f.yaml:2: access.anonymous: must be true or false, not 'maybe'"),
         ("access: { password_file: \"\" }", "f.yaml:2: access.password_file: must be a file's path"),
         ("limits: 5", "f.yaml:2: limits: must be a mapping of keys and values"),
-        ("colour: red", "f.yaml:2: colour: unknown key; known are access, limits, listeners"),
+        ("colour: red", "f.yaml:2: colour: unknown key; known are access, coap, limits, listeners"),
         ("node: [a]", "f.yaml:2: node: must be text"),
         ("node: a\nnode: b", "f.yaml:2: the key node stands there twice"),
         ("node: [a", "f.yaml:"),
@@ -200,7 +219,7 @@ import Testing
             .filter { $0.hasSuffix(".yaml") }
         #expect(
             files == [
-                "browser-dashboard.yaml", "coap-sensors.yaml", "http-webhooks.yaml", "minimal.yaml",
+                "browser-dashboard.yaml", "coap-dtls.yaml", "coap-sensors.yaml", "http-webhooks.yaml", "minimal.yaml",
                 "with-passwords.yaml",
             ]
         )

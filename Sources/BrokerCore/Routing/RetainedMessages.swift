@@ -42,6 +42,19 @@ struct RetainedMessages {
         names.rows.compactMap { row in row.value.flatMap { $0.expiresAt <= now ? $0 : nil } }
     }
 
+    /// Some messages of topics that do not begin with `$`, so many at most, in no order.
+    func some(_ limit: Int) -> [Message] {
+        var found: [Message] = []
+        for row in names.rows {
+            guard found.count < limit else { break }
+            guard let message = row.value else { continue }
+            if !message.withBytes({ topic, _ in topic.withUnsafeBytes { $0.first == UInt8(ascii: "$") } }) {
+                found.append(message)
+            }
+        }
+        return found
+    }
+
     /// All messages whose topics match a filter, `$`-topics only by filters that begin so [MQTT-4.7.2-1].
     func matching(_ filter: TopicFilter, _ body: (Message) -> Void) {
         let path = filter.filter.utf8Span.span.bytes

@@ -23,33 +23,86 @@ bool coap_shim_hooks_work(void);
 // MARK: Socket and pump
 
 typedef struct {
-    int descriptor;        // the UDP socket, owned by libcoap's endpoint
+    int descriptor;        // the socket, owned by libcoap's endpoint
     void *event_pointer;   // what libcoap expects as `data.ptr` of the socket's epoll events
     uint16_t port;         // the real one, host byte order
 } coap_shim_socket_t;
 
-/// Makes a UDP endpoint bound to `host` (an address or a name) and `port`.
+/// Finds out whether `port` can be had alone; 0 finds one that can. Returns as `coap_shim_open_datagrams` does.
+int coap_shim_free_port(const char *host, uint16_t port, uint16_t *found);
+/// Makes a UDP or DTLS endpoint bound to `host` (an address or a name) and `port`.
 ///
 /// Returns 0, or an errno; an error of the name look-up is returned as its negative `EAI_` code.
-int coap_shim_open(
-    coap_context_t *context, const char *host, uint16_t port, int buffer_bytes, coap_shim_socket_t *socket);
+int coap_shim_open_datagrams(
+    coap_context_t *context, bool is_dtls, const char *host, uint16_t port, bool shares_port, int buffer_bytes,
+    coap_shim_socket_t *socket);
+/// Makes a TCP or TLS endpoint; `socket->descriptor` is the context's own epoll instance, `event_pointer` is NULL.
+int coap_shim_open_connections(
+    coap_context_t *context, bool is_tls, const char *host, uint16_t port, coap_shim_socket_t *socket);
 /// What such a result means, in words.
 const char *coap_shim_error_text(int result);
 void coap_shim_close(int descriptor);
 void coap_shim_name_thread(pthread_t thread, const char *name);
 
-/// An epoll instance that waits for the socket and for wake-ups; the descriptors, or -1 and errno.
-int coap_shim_epoll(int socket_descriptor, int wake_descriptor);
+/// An epoll instance that waits for sockets and for wake-ups; the descriptor, or -1 and errno.
+int coap_shim_epoll(const int *descriptors, int count, int wake_descriptor);
 int coap_shim_eventfd(void);
 void coap_shim_wake(int wake_descriptor);
 
-/// Waits until the socket is readable, somebody wakes us, or the time is over; milliseconds, -1 for ever.
-/// Takes back wake-ups. Returns whether the socket is readable.
-bool coap_shim_wait(int epoll_descriptor, int socket_descriptor, int wake_descriptor, int timeout);
+/// Waits until a socket is readable, somebody wakes us, or the time is over; milliseconds, -1 for ever. At most 63
+/// sockets. Takes back wake-ups. Returns the number of readable sockets; their places among the `count` are in `ready`.
+int coap_shim_wait(int epoll_descriptor, uint32_t *ready, int count, int wake_descriptor, int timeout);
 
 /// Reads and dispatches up to `depth` datagrams. `idle_context` is an empty context: libcoap ends each call with a scan
 /// of all the sessions of the context it is given, but finds the one a datagram belongs to by its socket.
 void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth);
+
+/// The same for a context of connections: accepts, reads and writes whatever is ready, up to 64 of them.
+void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context);
+
+// MARK: The door of a DTLS listener
+
+/// A peer's address and port, comparable.
+typedef struct {
+    uint64_t high, low, port;
+} coap_shim_peer_t;
+
+/// What becomes of a ClientHello.
+typedef enum {
+    COAP_SHIM_HELLO_PASS,    // it belongs to the session that is there
+    COAP_SHIM_HELLO_PROVEN,  // there is no session, and it may begin one
+    COAP_SHIM_HELLO_LATER,   // asked again at the next pump
+    COAP_SHIM_HELLO_DROP
+} coap_shim_hello_t;
+
+/// A ClientHello has come from an address whose cookie it shows; `random` tells one client's attempts apart.
+typedef coap_shim_hello_t (*coap_shim_proven_fn)(void *app, coap_shim_peer_t peer, uint64_t random);
+
+typedef struct {
+    uint64_t secret[2];
+    void *app;
+    coap_shim_proven_fn proven;
+} coap_shim_door_t;
+
+/// Whether libcoap believes our cookies.
+bool coap_shim_hello_hook_works(void);
+/// Chooses the secret; false when the system has no random bytes.
+bool coap_shim_door_init(coap_shim_door_t *door);
+coap_shim_peer_t coap_shim_peer_of(const struct sockaddr *address);
+coap_shim_peer_t coap_shim_peer_of_session(const coap_session_t *session);
+/// Like `coap_shim_pump` for a DTLS socket. Returns the number of datagrams there were, at most `depth`.
+int coap_shim_pump_dtls(
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, const coap_shim_door_t *door, int depth);
+
+// MARK: Certificates
+
+/// What is wrong with PEM files of a certificate, its key and, unless NULL, of certificate authorities; NULL when nothing.
+const char *coap_shim_check_certificate(const char *certificate, const char *key, const char *authorities);
+/// Gives `context` a certificate. Clients must show one that `authorities` have signed, unless that is NULL; `validate`
+/// is told of it.
+bool coap_shim_set_certificate(
+    coap_context_t *context, const char *certificate, const char *key, const char *authorities,
+    coap_dtls_cn_callback_t validate);
 
 // MARK: PDUs
 

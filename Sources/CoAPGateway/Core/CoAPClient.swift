@@ -1,10 +1,13 @@
 import BrokerCore
+import DequeModule
 import MQTTCodec
+import NIOCore
 
-/// One MQTT client behind an endpoint: the credentials it uses there, its subscriptions, and its virtual connection.
+/// One MQTT client: the credentials it uses, its subscriptions, and its virtual connection.
 ///
-/// A CoAP client does not connect; the first request that needs it does so on its behalf, and again after the core ended
-/// the connection. Each connection is a generation, so that what belongs to an old one is told apart.
+/// Without a session it belongs to one endpoint, and the first request that needs it connects on its behalf, again after
+/// the core ended the connection. With one (`/mqtt/connection`) it belongs to whoever knows its token, wherever that is.
+/// Each connection is a generation, so that what belongs to an old one is told apart.
 final class CoAPClient: @unchecked Sendable {
     // Sendable as a handle: `link` is touched on the core loop only, everything else that changes on the CoAP thread.
 
@@ -17,31 +20,48 @@ final class CoAPClient: @unchecked Sendable {
     }
 
     let credentials: ClientCredentials
+    /// Where it was when it came first, and who the transport said it was.
     let remoteAddress: String
-    let endpoint: Endpoint
+    let identity: String?
+    /// What a client with a session asked for; nil without one.
+    let session: CoAPSession?
+    /// Where it is now; nil when that is not known.
+    var endpoint: Endpoint?
 
     /// By Subscription Identifier.
     var subscriptions: [UInt32: Subscription] = [:]
     private var identifiers: [String: UInt32] = [:]
-    private var lastIdentifier: UInt32 = 0
     /// Requests the core has not answered yet.
     var pendingRequests = 0
     /// The turn it was last used in, for choosing whom to forget.
     var lastUse: UInt64 = 0
+    /// Of the connection that was last heard of.
+    var generation: UInt32 = 0
 
     /// The core's end.
     let link = CoreLink()
 
-    init(credentials: ClientCredentials, remoteAddress: String, endpoint: Endpoint) {
+    init(credentials: ClientCredentials, endpoint: Endpoint, session: CoAPSession? = nil) {
         self.credentials = credentials
-        self.remoteAddress = remoteAddress
         self.endpoint = endpoint
+        self.session = session
+        remoteAddress = endpoint.remoteAddress
+        identity = endpoint.identity
     }
 
     /// Nothing would be lost if it were disconnected.
     var isIdle: Bool { subscriptions.isEmpty && pendingRequests == 0 }
 
+    /// Whether subscriptions and messages outlive observations.
+    var isPersistent: Bool { session?.isPersistent ?? false }
+
+    /// All of them, wherever they are.
+    var observations: [Observation] { subscriptions.values.flatMap(\.observations) }
+
     /// A registration for that filter goes to the core.
+    ///
+    /// The identifier is always the same for a filter: messages that wait in a session of the core for longer than this
+    /// client is known still say it.
     ///
     /// - Returns: the identifier of its subscription, and whether there was one already.
     func use(_ filter: String) -> (identifier: UInt32, isRefresh: Bool) {
@@ -50,10 +70,11 @@ final class CoAPClient: @unchecked Sendable {
             return (identifier, true)
         }
         // 1 to 268,435,455 (MQTT 5.0 §3.8.2.1.2).
-        repeat { lastIdentifier = lastIdentifier % 268_435_455 + 1 } while subscriptions[lastIdentifier] != nil
-        identifiers[filter] = lastIdentifier
-        subscriptions[lastIdentifier] = Subscription(filter: filter, users: 1)
-        return (lastIdentifier, false)
+        var identifier = UInt32(PublisherID(clientID: filter).rawValue % 268_435_455) + 1
+        while subscriptions[identifier] != nil { identifier = identifier % 268_435_455 + 1 }
+        identifiers[filter] = identifier
+        subscriptions[identifier] = Subscription(filter: filter, users: 1)
+        return (identifier, false)
     }
 
     /// A registration or observation is over.
@@ -71,6 +92,37 @@ final class CoAPClient: @unchecked Sendable {
     }
 }
 
+/// What a session of `/mqtt/connection` has beside its virtual connection.
+final class CoAPSession {
+    /// What it was made with.
+    let request: ConnectRequest
+    /// What proves to be its client.
+    let token: String
+    /// Messages that wait for an observation, or for their client to be heard of again; oldest first.
+    ///
+    /// The core's Receive Maximum bounds them; more wait in the core.
+    var parked: Deque<DeliveryTicket> = []
+    /// A request that waits for a message.
+    var waiter: Exchange?
+    /// When it is forgotten, once the core has ended its connection.
+    var expiresAt = NIODeadline.distantFuture
+
+    init(request: ConnectRequest) {
+        self.request = request
+        token =
+            String(UInt64.random(in: .min ... .max), radix: 36) + String(UInt32.random(in: .min ... .max), radix: 36)
+    }
+
+    var isPersistent: Bool { request.sessionExpiryInterval > 0 }
+
+    /// Whether that is the token; takes the same time wherever they differ.
+    func proves(_ shown: String) -> Bool {
+        let (own, shown) = (Array(token.utf8), Array(shown.utf8))
+        guard own.count == shown.count else { return false }
+        return zip(own, shown).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+}
+
 /// The core's end of a client: its virtual connection.
 ///
 /// Touched on the core loop only.
@@ -81,4 +133,8 @@ final class CoreLink {
     /// To be told the answer to it.
     var waiting: [(VirtualConnection, ReasonCode) -> Void] = []
     var generation: UInt32 = 0
+    /// Whether the last CONNECT found a session.
+    var sessionPresent = false
+    /// Whether there was a connection before.
+    var hasConnected = false
 }

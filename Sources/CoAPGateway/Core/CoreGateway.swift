@@ -40,10 +40,20 @@ package final class CoreGateway: @unchecked Sendable {
 
     private func perform(_ request: CoreRequest, _ broker: Broker) {
         switch request {
+        case .connect(let exchange):
+            guard let link = exchange.client?.link else { return }
+            withConnection(exchange, broker) { _ in
+                .connected(generation: link.generation, sessionPresent: link.sessionPresent)
+            }
+        case .heartbeat(let exchange):
+            guard let link = exchange.client?.link else { return }
+            withConnection(exchange, broker) { _ in .alive(generation: link.generation) }
         case .publish(let exchange, let operation):
             withConnection(exchange, broker) { [self] in publish(operation, $0, broker) }
         case .read(let exchange, let topic):
             withConnection(exchange, broker) { [self] in read(topic, $0, broker) }
+        case .look(let exchange):
+            withConnection(exchange, broker) { .found(broker.someRetained(WellKnownCore.examined, for: $0)) }
         case .observe(let exchange, let operation, let identifier, let isRefresh):
             withConnection(exchange, broker) { [self] connection in
                 observe(operation, identifier, isRefresh, exchange.client?.link.generation ?? 0, connection, broker)
@@ -51,9 +61,9 @@ package final class CoreGateway: @unchecked Sendable {
         case .unsubscribe(let client, let generation, let filter):
             guard let connection = current(client, generation) else { return }
             _ = broker.unsubscribe([filter], on: connection)
-        case .settle(let client, let generation, let packetID):
+        case .settle(let client, let generation, let packetID, let isHeard):
             guard let connection = current(client, generation) else { return }
-            broker.heard(from: connection)
+            if isHeard { broker.heard(from: connection) }
             broker.consumed(1, on: connection)
             if let packetID { broker.acknowledge(packetID, on: connection) }
         case .disconnect(let client):
@@ -103,14 +113,36 @@ package final class CoreGateway: @unchecked Sendable {
         guard link.connecting == nil else { return }
         let connection = makeConnection(client)
         link.connecting = connection
-        let request = ConnectRequest(client.credentials, receiveMaximum: receiveMaximum)
-        broker.connect(request, on: connection) { result in
+        broker.connect(request(for: client), on: connection) { [self] result in
             let waiting = link.waiting
             link.waiting = []
             link.connecting = nil
-            if !result.reasonCode.isError { link.connection = connection }
+            let isLost = link.hasConnected && client.session != nil && !result.sessionPresent
+            guard !isLost || result.reasonCode.isError else {
+                // The session has ended meanwhile, and with it what its client still believes to observe.
+                broker.disconnect(connection, reason: .normalDisconnection)
+                emit(.closed(client, generation: link.generation, .sessionTakenOver))
+                for answer in waiting { answer(connection, .badUserNameOrPassword) }
+                return
+            }
+            if !result.reasonCode.isError {
+                link.connection = connection
+                link.hasConnected = true
+                link.sessionPresent = result.sessionPresent
+            }
             for answer in waiting { answer(connection, result.reasonCode) }
+            if result.sessionPresent { broker.resume(connection) }
         }
+    }
+
+    private func request(for client: CoAPClient) -> ConnectRequest {
+        guard let session = client.session else {
+            return ConnectRequest(client.credentials, receiveMaximum: receiveMaximum)
+        }
+        var request = session.request
+        request.receiveMaximum = receiveMaximum
+        if client.link.hasConnected { request.cleanStart = false }
+        return request
     }
 
     private func makeConnection(_ client: CoAPClient) -> VirtualConnection {
@@ -119,6 +151,7 @@ package final class CoreGateway: @unchecked Sendable {
         return VirtualConnection(
             transportProtocol: .coap,
             remoteAddress: client.remoteAddress,
+            transportIdentity: client.identity,
             outlet: .messages(
                 MessageSink(capacity: capacity) { [self] deliveries in
                     emit(.deliveries(client, generation: generation, deliveries))
@@ -204,7 +237,7 @@ extension CoreAnswer {
 }
 
 extension ConnectRequest {
-    fileprivate init(_ credentials: ClientCredentials, receiveMaximum: UInt16) {
+    init(_ credentials: ClientCredentials, receiveMaximum: UInt16 = .max) {
         self.init(
             clientID: credentials.clientID,
             userName: credentials.userName,

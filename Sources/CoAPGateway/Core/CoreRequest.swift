@@ -14,16 +14,26 @@ package struct CoreEvents: Sendable {
 
     /// Whether the thread is to end.
     var askForShutdown: Bool { events.contains { if case .shutdown = $0 { true } else { false } } }
+
+    /// Whether other pre-shared keys are in use from now on.
+    var tellOfKeys: Bool { events.contains { if case .keysReplaced = $0 { true } else { false } } }
 }
 
 /// What the CoAP thread asks of the core; many go over in one batch.
 enum CoreRequest: Sendable {
+    /// Makes a session.
+    case connect(Exchange)
+    /// The client of a session was heard of.
+    case heartbeat(Exchange)
     case publish(Exchange, PublishOperation)
     case read(Exchange, TopicName)
+    /// `/.well-known/core`.
+    case look(Exchange)
     case observe(Exchange, ObserveOperation, identifier: UInt32, isRefresh: Bool)
     case unsubscribe(CoAPClient, generation: UInt32, filter: String)
-    /// A delivery has left, or never will; with its Packet Identifier at QoS 1 and 2.
-    case settle(CoAPClient, generation: UInt32, packetID: PacketID?)
+    /// A delivery has left, or never will; with its Packet Identifier at QoS 1 and 2. `isHeard` when the client has
+    /// acknowledged it.
+    case settle(CoAPClient, generation: UInt32, packetID: PacketID?, isHeard: Bool)
     case disconnect(CoAPClient)
 }
 
@@ -34,13 +44,20 @@ enum CoreEvent: Sendable {
     /// The core ended the client's virtual connection.
     case closed(CoAPClient, generation: UInt32, ReasonCode)
     case shutdown
+    case keysReplaced
 }
 
 /// The core's answer to one request.
 enum CoreAnswer: Sendable {
+    case connected(generation: UInt32, sessionPresent: Bool)
+    case alive(generation: UInt32)
     case published(stoodBefore: Bool)
+    /// A publish with the same idempotency key was answered so.
+    case repeated(CoAPCode)
     case preconditionFailed
     case retained(Message?)
+    /// What is retained, or some of it.
+    case found([Message])
     case subscribed(generation: UInt32, retained: Message?)
     case refused(ReasonCode)
 }

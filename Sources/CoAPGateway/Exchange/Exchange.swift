@@ -21,6 +21,16 @@ final class Exchange: @unchecked Sendable {
     let acknowledgeAt: NIODeadline
     var state = State.open
     var client: CoAPClient?
+    /// It asks for `/.well-known/core`.
+    var isLook = false
+    /// What its query says of the message that is wanted with the answer.
+    var wantsDownlink = false
+    /// How long it may be waited for.
+    var wait = TimeAmount.zero
+    /// When the answer is given without one.
+    var downlinkDeadline: NIODeadline?
+    /// Its idempotency key.
+    var publishKey: PublishKey?
     /// What it is to do, as far as the answer depends on it.
     var publish: PublishOperation?
     var registration: Registration?

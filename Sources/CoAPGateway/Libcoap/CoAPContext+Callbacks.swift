@@ -7,12 +7,12 @@ extension CoAPContext {
         app.map { Unmanaged<CoAPContext>.fromOpaque($0).takeUnretainedValue() }
     }
 
-    private static func of(_ session: OpaquePointer?) -> CoAPContext? {
+    static func of(_ session: OpaquePointer?) -> CoAPContext? {
         guard let session, let context = coap_session_get_context(session) else { return nil }
         return from(coap_get_app_data(context))
     }
 
-    func addHandlers() {
+    func addHandlers(_ context: OpaquePointer) {
         let handler: coap_method_handler_t = { _, session, pdu, _, response in
             guard let session, let pdu, let response else { return }
             coap_shim_defer(response)
@@ -34,12 +34,35 @@ extension CoAPContext {
             guard let pdu else { return }
             CoAPContext.of(session)?.failed(pdu, reason)
         }
+        coap_register_pong_handler(context) { session, _, _ in
+            if let session { CoAPContext.of(session)?.pongCame(EndpointID(session)) }
+        }
         coap_register_event_handler(context) { session, event in
-            if event == COAP_EVENT_SERVER_SESSION_DEL, let session {
-                CoAPContext.of(session)?.events.append(.gone(EndpointID(session)))
-            }
+            if let session { CoAPContext.of(session)?.happened(event, session) }
             return 0
         }
+    }
+
+    private func happened(_ event: coap_event_t, _ session: OpaquePointer) {
+        let endpoint = EndpointID(session)
+        switch event {
+        case COAP_EVENT_SERVER_SESSION_NEW:
+            if isReliable { connected(endpoint) }
+            door?.entered(session)
+        case COAP_EVENT_SERVER_SESSION_DEL:
+            door?.left(session)
+            forget(endpoint)
+            events.append(.gone(endpoint))
+        case COAP_EVENT_DTLS_CLOSED, COAP_EVENT_SESSION_CLOSED, COAP_EVENT_TCP_CLOSED:
+            forget(endpoint)
+            events.append(.lost(endpoint))
+        default: break
+        }
+    }
+
+    private func forget(_ endpoint: EndpointID) {
+        identities[endpoint] = nil
+        if isReliable { forgetConnection(endpoint) }
     }
 
     private func requestCame(_ pdu: OpaquePointer, _ session: OpaquePointer) {
@@ -80,12 +103,12 @@ extension CoAPContext {
     }
 
     func finished(_ pdu: OpaquePointer?) {
-        guard !isSending, let pdu else { return }
+        guard !isSending, !isReliable, let pdu else { return }
         events.append(.finished(ConfirmableID(rawValue: UInt(bitPattern: pdu))))
     }
 
     private func failed(_ pdu: OpaquePointer, _ reason: coap_nack_reason_t) {
-        guard !isSending else { return }
+        guard !isSending, !isReliable else { return }
         events.append(
             .failed(
                 ConfirmableID(rawValue: UInt(bitPattern: pdu)),
@@ -96,7 +119,7 @@ extension CoAPContext {
 }
 
 extension EndpointID {
-    fileprivate init(_ session: OpaquePointer) { self.init(rawValue: UInt(bitPattern: session)) }
+    init(_ session: OpaquePointer) { self.init(rawValue: UInt(bitPattern: session)) }
 }
 
 extension CoAPFailure {

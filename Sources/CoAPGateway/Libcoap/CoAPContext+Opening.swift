@@ -4,9 +4,8 @@ import CLibcoap
 extension CoAPContext {
     struct Opened: @unchecked Sendable {
         // Sendable: made under the lock and handed out to the one who will own it.
-        let context: OpaquePointer
+        let shards: [Shard]
         let idleContext: OpaquePointer
-        let socket: coap_shim_socket_t
         let wake: Int32
         let epoll: Int32
     }
@@ -15,31 +14,80 @@ extension CoAPContext {
         let reason: String
     }
 
+    /// Sockets that one thread waits for, at most.
+    private static let mostShards = 63
+
     static func open(_ configuration: CoAPListener.Configuration) -> Result<Opened, OpenFailed> {
         _ = hooksWork
-        guard let port = UInt16(exactly: configuration.port) else {
-            return .failure(OpenFailed(reason: "no such port"))
+        var contexts: [OpaquePointer] = []
+        do throws(OpenFailed) {
+            return .success(try open(configuration, &contexts))
+        } catch {
+            for context in contexts { coap_free_context(context) }
+            return .failure(error)
         }
-        guard let context = coap_new_context(nil), let idleContext = coap_new_context(nil) else {
-            return .failure(OpenFailed(reason: "libcoap is out of memory"))
-        }
-        var socket = coap_shim_socket_t()
-        let failed = coap_shim_open(context, configuration.host, port, socketBuffer, &socket)
-        guard failed == 0 else {
-            coap_free_context(context)
-            coap_free_context(idleContext)
-            return .failure(OpenFailed(reason: String(cString: coap_shim_error_text(failed))))
+    }
+
+    private static func open(
+        _ configuration: CoAPListener.Configuration,
+        _ contexts: inout [OpaquePointer]
+    ) throws(OpenFailed) -> Opened {
+        guard let asked = UInt16(exactly: configuration.port) else { throw OpenFailed(reason: "no such port") }
+        let idleContext = try newContext(&contexts)
+        var shards: [Shard] = []
+        switch configuration.transport {
+        case .udp:
+            // Sockets that share a port would also share it with another process, which must be told instead.
+            var port: UInt16 = 0
+            try check(coap_shim_free_port(configuration.host, asked, &port))
+            let count = min(max(configuration.shards, 1), mostShards)
+            for _ in 0..<count {
+                let shard = try openShard(configuration, &contexts) { context, socket in
+                    coap_shim_open_datagrams(
+                        context,
+                        configuration.security != nil,
+                        configuration.host,
+                        port,
+                        count > 1,
+                        socketBuffer,
+                        &socket
+                    )
+                }
+                shards.append(shard)
+            }
+        case .tcp:
+            let shard = try openShard(configuration, &contexts) { context, socket in
+                coap_shim_open_connections(context, configuration.security != nil, configuration.host, asked, &socket)
+            }
+            shards.append(shard)
         }
         let wake = coap_shim_eventfd()
-        let epoll = coap_shim_epoll(socket.descriptor, wake)
-        guard wake >= 0, epoll >= 0 else {
-            coap_free_context(context)
-            coap_free_context(idleContext)
-            return .failure(OpenFailed(reason: "too many open files"))
-        }
-        return .success(
-            Opened(context: context, idleContext: idleContext, socket: socket, wake: wake, epoll: epoll)
-        )
+        let epoll = coap_shim_epoll(shards.map(\.socket.descriptor), Int32(shards.count), wake)
+        guard wake >= 0, epoll >= 0 else { throw OpenFailed(reason: "too many open files") }
+        return Opened(shards: shards, idleContext: idleContext, wake: wake, epoll: epoll)
+    }
+
+    private static func openShard(
+        _ configuration: CoAPListener.Configuration,
+        _ contexts: inout [OpaquePointer],
+        _ open: (OpaquePointer, inout coap_shim_socket_t) -> Int32
+    ) throws(OpenFailed) -> Shard {
+        let context = try newContext(&contexts)
+        if let security = configuration.security { try secure(context, security) }
+        var socket = coap_shim_socket_t()
+        try check(open(context, &socket))
+        return Shard(context: context, socket: socket)
+    }
+
+    private static func newContext(_ contexts: inout [OpaquePointer]) throws(OpenFailed) -> OpaquePointer {
+        guard let context = coap_new_context(nil) else { throw OpenFailed(reason: "libcoap is out of memory") }
+        contexts.append(context)
+        return context
+    }
+
+    private static func check(_ result: Int32) throws(OpenFailed) {
+        guard result != 0 else { return }
+        throw OpenFailed(reason: String(cString: coap_shim_error_text(result)))
     }
 }
 

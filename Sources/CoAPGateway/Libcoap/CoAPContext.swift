@@ -15,6 +15,8 @@ final class CoAPContext: MessageLayer {
         /// libcoap has done with a confirmable message; if it failed, `failed` came before.
         case finished(ConfirmableID)
         case failed(ConfirmableID, DeliveryFailure)
+        /// The secure session or the connection is over; the endpoint itself goes when it is no longer held.
+        case lost(EndpointID)
         case gone(EndpointID)
     }
 
@@ -34,10 +36,19 @@ final class CoAPContext: MessageLayer {
         return coap_shim_hooks_work()
     }()
 
-    let context: OpaquePointer
+    /// One libcoap context with a socket of its own.
+    ///
+    /// What libcoap does for a new peer, for a retransmission and at each look at its timers costs a walk over all the
+    /// peers of the context: so there are several, and the kernel spreads the peers over them.
+    struct Shard {
+        let context: OpaquePointer
+        var socket: coap_shim_socket_t
+        var depth: Int32 = 2
+    }
+
+    private(set) var shards: [Shard]
     /// Empty for ever; see `coap_shim_pump`.
     private let idleContext: OpaquePointer
-    private var socket: coap_shim_socket_t
     private let epoll: Int32
     /// Wakes the thread up.
     let wakeUp: WakeUp
@@ -47,10 +58,29 @@ final class CoAPContext: MessageLayer {
     let tellsAcknowledgements: Bool
     var events: [Event] = []
     var datagrams: Int32 = 0
-    private var depth: Int32 = 2
     /// A message is on its way into libcoap; that it is done with at once means that it was not sent.
     var isSending = false
     private var writer = OptionWriter()
+
+    /// Messages are carried by connections: no Message IDs, no acknowledgements, no duplicates (RFC 8323 §3).
+    let isReliable: Bool
+    /// Connections beyond which a new one is closed.
+    let mostConnections: Int
+    var connections: Set<EndpointID> = []
+    /// What each connection still has to confirm.
+    var flows: [EndpointID: ConnectionFlow] = [:]
+    var lastPing: UInt = 0
+    /// To be closed once libcoap is done with what it does.
+    var unwanted: [EndpointID] = []
+
+    /// Nil where there is no DTLS, or no hook for it.
+    var door: Door?
+
+    let preSharedKeys: PreSharedKeys?
+    let identityName: CoAPSecurity.Certificate.Identity
+    /// Who has begun a handshake, by session.
+    var identities: [EndpointID: TransportIdentity] = [:]
+    let keyAnswer = KeyAnswer()
 
     /// Binds.
     ///
@@ -64,22 +94,32 @@ final class CoAPContext: MessageLayer {
         }
         let parts = try opened.get()
         tellsAcknowledgements = Self.hooksWork
-        context = parts.context
+        shards = parts.shards
         idleContext = parts.idleContext
-        socket = parts.socket
         wakeUp = WakeUp(descriptor: parts.wake)
         epoll = parts.epoll
         acknowledgeTimeout = UInt32(clamping: max(configuration.acknowledgeTimeout, 1_000))
         maximumRetransmissions = UInt16(clamping: max(configuration.maximumRetransmissions, 1))
-        coap_set_app_data(context, Unmanaged.passUnretained(self).toOpaque())
-        coap_context_set_block_mode(context, 0)
-        coap_context_set_max_idle_sessions(context, UInt32(clamping: configuration.idleEndpoints))
-        coap_context_set_session_timeout(context, UInt32(clamping: configuration.idleTimeout))
-        addHandlers()
+        isReliable = configuration.transport == .tcp
+        mostConnections = configuration.idleEndpoints
+        identityName = configuration.security?.certificate?.identity ?? .commonName
+        preSharedKeys = configuration.security?.preSharedKeys
+        let idleEndpoints = max(configuration.idleEndpoints / shards.count, 1)
+        let handshakes = max(configuration.handshakes / shards.count, 1)
+        for shard in shards {
+            coap_set_app_data(shard.context, Unmanaged.passUnretained(self).toOpaque())
+            coap_context_set_block_mode(shard.context, 0)
+            coap_context_set_max_idle_sessions(shard.context, UInt32(clamping: idleEndpoints))
+            coap_context_set_max_handshake_sessions(shard.context, UInt32(clamping: handshakes))
+            coap_context_set_session_timeout(shard.context, UInt32(clamping: configuration.idleTimeout))
+            addHandlers(shard.context)
+        }
+        if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
+        door?.guarding(self)
     }
 
     /// The port that is listened on.
-    var port: Int { Int(socket.port) }
+    var port: Int { shards.first.map { Int($0.socket.port) } ?? 0 }
 
     // MARK: The thread's turn
 
@@ -97,13 +137,33 @@ final class CoAPContext: MessageLayer {
     ///
     /// - Parameter timeout: milliseconds; nil waits for ever.
     func turn(timeout: Int?) -> [Event] {
-        if coap_shim_wait(epoll, socket.descriptor, wakeUp.descriptor, timeout.map { Int32(clamping: $0) } ?? -1) {
-            datagrams = 0
-            coap_shim_pump(idleContext, &socket, depth)
-            // As many as there were, twice: reads that find nothing cost a system call each.
-            depth = tellsAcknowledgements ? min(max(datagrams * 2, 2), Self.largestDepth) : Self.largestDepth / 4
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: shards.count) { ready in
+            let count = coap_shim_wait(
+                epoll,
+                ready.baseAddress,
+                Int32(shards.count),
+                wakeUp.descriptor,
+                timeout.map { Int32(clamping: $0) } ?? -1
+            )
+            for place in ready.prefix(Int(count)) { pump(Int(place)) }
         }
+        closeUnwanted()
         return takeEvents()
+    }
+
+    private func pump(_ place: Int) {
+        guard !isReliable else { return coap_shim_pump_connections(idleContext, shards[place].context) }
+        if let door { return pump(place, through: door) }
+        datagrams = 0
+        coap_shim_pump(idleContext, &shards[place].socket, shards[place].depth)
+        // As many as there were, twice: reads that find nothing cost a system call each.
+        shards[place].depth =
+            tellsAcknowledgements ? min(max(datagrams * 2, 2), Self.largestDepth) : Self.largestDepth / 4
+    }
+
+    private func pump(_ place: Int, through door: Door) {
+        door.context = shards[place].context
+        _ = coap_shim_pump_dtls(idleContext, &shards[place].socket, &door.door, Self.largestDepth)
     }
 
     /// Lets libcoap send again what was not acknowledged and forget idle endpoints.
@@ -112,7 +172,8 @@ final class CoAPContext: MessageLayer {
     func maintain() -> [Event] {
         var now: coap_tick_t = 0
         coap_ticks(&now)
-        _ = coap_io_prepare_epoll(context, now)
+        if isReliable { closeSilent() }
+        for shard in shards { _ = coap_io_prepare_epoll(shard.context, now) }
         return takeEvents()
     }
 
@@ -128,14 +189,16 @@ final class CoAPContext: MessageLayer {
         return taken
     }
 
-    /// Closes the socket.
+    /// Closes the sockets.
     ///
     /// Nothing may be held any more.
     func close() {
         coap_shim_set_hooks(nil, nil, nil)
         Self.lifecycle.withLock { _ in
-            coap_set_app_data(context, nil)
-            coap_free_context(context)
+            for shard in shards {
+                coap_set_app_data(shard.context, nil)
+                coap_free_context(shard.context)
+            }
             coap_free_context(idleContext)
         }
         coap_shim_close(epoll)
@@ -150,28 +213,49 @@ final class CoAPContext: MessageLayer {
         }
     }
 
+    func identity(of endpoint: EndpointID) -> String? { identities[endpoint]?.name }
+
     func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
         guard let response else {
+            guard !isReliable else { return }
             _ = send(COAP_MESSAGE_ACK, nil, Token([]), messageID, endpoint)
             return
         }
         _ = send(COAP_MESSAGE_ACK, response, token, messageID, endpoint)
+        if isReliable { hasSent(to: endpoint) }
     }
 
     func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16? {
+        guard !isReliable else {
+            guard send(COAP_MESSAGE_NON, response, token, 0, endpoint) != nil else { return nil }
+            hasSent(to: endpoint)
+            return 0
+        }
         let messageID = coap_new_message_id(session(endpoint))
         return send(COAP_MESSAGE_NON, response, token, messageID, endpoint) == nil ? nil : messageID
     }
 
     func sendConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> ConfirmableID? {
-        send(COAP_MESSAGE_CON, response, token, coap_new_message_id(session(endpoint)), endpoint)
+        guard !isReliable else {
+            guard send(COAP_MESSAGE_NON, response, token, 0, endpoint) != nil else { return nil }
+            return ping(endpoint, isAwaited: true)
+        }
+        return send(COAP_MESSAGE_CON, response, token, coap_new_message_id(session(endpoint)), endpoint)
     }
 
     func hold(_ endpoint: EndpointID) { coap_session_reference(session(endpoint)) }
 
     func release(_ endpoint: EndpointID) { coap_session_release(session(endpoint)) }
 
-    private func session(_ endpoint: EndpointID) -> OpaquePointer? { OpaquePointer(bitPattern: endpoint.rawValue) }
+    func largestMessage(to endpoint: EndpointID) -> Int {
+        isReliable ? coap_session_max_pdu_size(session(endpoint)) : CoAPResponse.largestMessage
+    }
+
+    func disconnect(_ endpoint: EndpointID) {
+        coap_session_disconnected(session(endpoint), COAP_NACK_NOT_DELIVERABLE)
+    }
+
+    func session(_ endpoint: EndpointID) -> OpaquePointer? { OpaquePointer(bitPattern: endpoint.rawValue) }
 
     private func send(
         _ type: coap_pdu_type_t,

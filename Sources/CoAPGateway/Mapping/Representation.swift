@@ -45,12 +45,18 @@ package struct Representation: Sendable {
 
     /// The response to GET.
     ///
+    /// - Parameter roomy: bytes of the largest message on a connection; nil for datagrams.
     /// - Throws: 4.06 when it is nothing the client accepts, 4.00 for a block beyond its end.
-    package func response(to request: CoAPRequest, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
+    package func response(
+        to request: CoAPRequest,
+        roomy: Int? = nil,
+        now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse {
         guard isAcceptable(request.accept) else {
             throw CoAPFailure(.notAcceptable, "the retained message has another content type")
         }
         var response = CoAPResponse(.content)
+        response.roomy = roomy
         response.eTag = eTag
         response.maxAge = message.remainingExpiryInterval(at: now) ?? Self.defaultMaxAge
         if matches(request.eTags), request.block2?.number ?? 0 == 0 {
@@ -69,7 +75,7 @@ extension CoAPResponse {
     /// - Throws: 4.00 for a block beyond its end.
     package mutating func cut(_ message: Message, wanted: Block?) throws(CoAPFailure) {
         let length = message.payloadLength
-        let room = min(roomForPayload, Self.largestPayload)
+        let room = min(roomForPayload, largestPayload)
         if wanted == nil, length <= room {
             payload = .part(message, 0..<length)
             return

@@ -11,8 +11,16 @@ package enum RequestOperation: Sendable {
     /// GET with Observe 0: SUBSCRIBE.
     case observe(ObserveOperation)
     /// GET with Observe 1: UNSUBSCRIBE, and the retained message once more; no topic when it is a filter.
-    case endObservation(TopicName?)
+    ///
+    /// `unsubscribing` the filter even where a session would keep it.
+    case endObservation(TopicName?, unsubscribing: String?)
     case wellKnownCore
+    /// POST to `/mqtt/connection`: CONNECT.
+    case connect(ConnectionQuery)
+    /// PUT to `/mqtt/connection`: PINGREQ.
+    case heartbeat
+    /// DELETE of `/mqtt/connection`: DISCONNECT.
+    case disconnect
 
     /// Reads a request whose body is complete.
     ///
@@ -24,21 +32,46 @@ package enum RequestOperation: Sendable {
         limits: Limits
     ) throws(CoAPFailure) {
         let resource = try ResourcePath(path: request.path, topicArgument: query.topic, bareTopics: bareTopics)
-        guard case .topic(let topic, let root) = resource else {
+        let topic: String
+        let root: String?
+        switch resource {
+        case .wellKnownCore:
             self = .wellKnownCore
             return
+        case .connection:
+            self = try Self.connection(request, query)
+            return
+        case .topic(let name, let under): (topic, root) = (name, under)
         }
         switch request.code {
         case .get where request.observe == 0:
             self = .observe(try ObserveOperation(request, query, filter: topic, root: root, limits))
         case .get where request.observe == 1:
-            self = .endObservation(try? TopicName(topic))
+            self = .endObservation(try? TopicName(topic), unsubscribing: query.unsubscribes ? topic : nil)
         case .get: self = .read(try TopicName.checked(topic))
         case .post, .put, .delete:
             self = .publish(try PublishOperation(request, query, topic: try TopicName.checked(topic), limits))
         default:
             throw CoAPFailure(.methodNotAllowed, "a topic has GET, POST, PUT and DELETE")
         }
+    }
+
+    private static func connection(
+        _ request: CoAPRequest,
+        _ query: RequestQuery
+    ) throws(CoAPFailure) -> RequestOperation {
+        guard [.post, .put, .delete].contains(request.code) else {
+            throw CoAPFailure(.methodNotAllowed, "a connection has POST, PUT and DELETE")
+        }
+        guard !query.credentials.clientID.isEmpty else {
+            throw CoAPFailure(.clientIdentifierNotValid, "a connection needs a clientid")
+        }
+        guard request.code != .post else {
+            _ = try query.connection.will()
+            return .connect(query.connection)
+        }
+        guard query.token != nil else { throw CoAPFailure.badToken }
+        return request.code == .put ? .heartbeat : .disconnect
     }
 }
 
@@ -94,6 +127,8 @@ package struct ObserveOperation: Sendable {
     package let topic: TopicName?
     /// The path segment topics stand under, for the Location-Path of notifications.
     package let root: String?
+    /// Only the latest message of each topic is wanted.
+    package let coalesces: Bool
 
     init(
         _ request: CoAPRequest,
@@ -117,6 +152,7 @@ package struct ObserveOperation: Sendable {
         )
         topic = self.filter.shareName == nil ? try? TopicName(filter) : nil
         self.root = root
+        coalesces = query.coalesces
     }
 }
 
@@ -142,6 +178,10 @@ extension TopicName {
 }
 
 extension CoAPFailure {
+    static var badToken: CoAPFailure {
+        CoAPFailure(.badUserNameOrPassword, "no session has that clientid and token: POST to /mqtt/connection")
+    }
+
     static func tooLarge(_ maximum: Int) -> CoAPFailure {
         var failure = CoAPFailure(.packetTooLarge, "a body has at most \(maximum) bytes")
         failure.size1 = maximum

@@ -18,6 +18,20 @@ package struct RequestQuery: Sendable, Equatable {
     package var retainHandling = SubscriptionOptions.RetainHandling.sendAtSubscribe
     /// `clientid`, `c`; `username`, `u`; `password`, `p`.
     package var credentials = ClientCredentials()
+    /// `token`, `t`: of the session that `clientid` names.
+    package var token: String?
+    /// `id`: the same in a publish that is sent again.
+    package var publishID: String?
+    /// `dl`: the oldest message that waits for the client goes into the response.
+    package var wantsDownlink = false
+    /// `wait`: seconds to wait for it.
+    package var wait: UInt16 = 0
+    /// `obs=state`: of messages that wait, only the latest of each topic is sent.
+    package var coalesces = false
+    /// `unsub`: the end of an observation is the end of its subscription, in a persistent session, too.
+    package var unsubscribes = false
+    /// What POST to `/mqtt/connection` says.
+    package var connection = ConnectionQuery()
 
     package init() {}
 
@@ -51,11 +65,24 @@ package struct RequestQuery: Sendable, Equatable {
         case "clientid", "c": credentials.clientID = value ?? ""
         case "username", "u": credentials.userName = value ?? ""
         case "password", "p": credentials.password = value ?? ""
-        default: break
+        case "token", "t": token = value ?? ""
+        case "id": publishID = value ?? ""
+        case "dl": wantsDownlink = try Self.flag(value, argument)
+        case "wait": wait = try Self.number(value, argument)
+        case "obs":
+            guard value == "state" || value == "all" else { throw .bad(argument) }
+            coalesces = value == "state"
+        case "unsub": unsubscribes = try Self.flag(value, argument)
+        default: try connection.take(name, value, argument)
         }
     }
 
-    private static func flag(_ value: String?, _ argument: String) throws(CoAPFailure) -> Bool {
+    static func number<Value: FixedWidthInteger>(_ value: String?, _ argument: String) throws(CoAPFailure) -> Value {
+        guard let value, let number = Value(value) else { throw .bad(argument) }
+        return number
+    }
+
+    static func flag(_ value: String?, _ argument: String) throws(CoAPFailure) -> Bool {
         switch value {
         case nil, "", "1", "true": true
         case "0", "false": false
@@ -78,7 +105,7 @@ package struct ClientCredentials: Hashable, Sendable {
 }
 
 extension CoAPFailure {
-    fileprivate static func bad(_ argument: String) -> CoAPFailure {
+    static func bad(_ argument: String) -> CoAPFailure {
         // The value may be a password that was put into the wrong argument: name the argument only.
         CoAPFailure(.malformedPacket, "the query argument \(argument.prefix { $0 != "=" }) has no such value")
     }

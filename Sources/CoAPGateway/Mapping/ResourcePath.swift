@@ -4,6 +4,8 @@ import MQTTCodec
 package enum ResourcePath: Sendable, Equatable {
     /// `/.well-known/core` (RFC 6690 §4).
     case wellKnownCore
+    /// `/mqtt/connection`: a session's beginning, heartbeat and end, as EMQX has it.
+    case connection
     /// A topic or filter, not yet checked, and the segment it stands under: `ps`, `r`, or nil for a bare one.
     case topic(String, under: String?)
 
@@ -13,6 +15,10 @@ package enum ResourcePath: Sendable, Equatable {
     package init(path: [String], topicArgument: String?, bareTopics: Bool) throws(CoAPFailure) {
         if path == [".well-known", "core"] {
             self = .wellKnownCore
+            return
+        }
+        if path == ["mqtt", "connection"] {
+            self = .connection
             return
         }
         let root = path.first.flatMap { $0 == "ps" || $0 == "r" ? $0 : nil }

@@ -65,6 +65,7 @@ enum OptionNumber {
     static let block1: UInt16 = 27
     static let size2: UInt16 = 28
     static let size1: UInt16 = 60
+    static let echo: UInt16 = 252
     static let noResponse: UInt16 = 258
     static let requestTag: UInt16 = 292
 }

@@ -33,7 +33,13 @@ package struct CoAPRequest: Sendable {
     package private(set) var requestTags: [[UInt8]] = []
     /// The classes of response that are not wanted, bit by bit (RFC 7967 §2.1).
     package private(set) var noResponse: UInt8 = 0
-    package var payload: [UInt8] = []
+    /// What proves that the sender's address is its own (RFC 9175 §2.2).
+    package private(set) var echo: [UInt8]?
+    /// Bytes of the message, or a few less.
+    package private(set) var size: Int
+    package var payload: [UInt8] = [] {
+        didSet { size += payload.count - oldValue.count }
+    }
     /// What is wrong with it.
     package private(set) var malformed: CoAPFailure?
 
@@ -42,11 +48,14 @@ package struct CoAPRequest: Sendable {
         self.code = code
         self.messageID = messageID
         self.token = token
+        size = 4 + Int(token.length)
     }
 
     /// Takes the next option.
     package mutating func take(_ number: UInt16, _ value: RawSpan) {
+        size += 1 + value.byteCount
         switch number {
+        case OptionNumber.echo: echo = value.array
         case OptionNumber.uriPath:
             if let text = text(value) { path.append(text) }
         case OptionNumber.uriQuery:

@@ -22,7 +22,11 @@ package struct CoAPResponse: Sendable {
     package var block2: Block?
     package var size2: Int?
     package var size1: Int?
+    /// What the client is to send back (RFC 9175 §2.2).
+    package var echo: [UInt8]?
     package var payload = Payload.none
+    /// Bytes of the largest message, where that is not a datagram's matter (RFC 8323 §5.3.1).
+    var roomy: Int?
 
     package init(_ code: CoAPCode) { self.code = code }
 
@@ -62,6 +66,7 @@ package struct CoAPResponse: Sendable {
         if let block1 { options.add(OptionNumber.block1, UInt64(block1.value)) }
         if let size2 { options.add(OptionNumber.size2, UInt64(size2)) }
         if let size1 { options.add(OptionNumber.size1, UInt64(size1)) }
+        if let echo { options.add(OptionNumber.echo, echo) }
     }
 
     /// Bytes of payload that fit beside these options into a datagram (RFC 7252 §4.6), with a token and a Block2, Size2
@@ -69,12 +74,24 @@ package struct CoAPResponse: Sendable {
     var roomForPayload: Int {
         var options = OptionWriter()
         write(to: &options)
-        return Self.largestMessage - 4 - 8 - 1 - 24 - options.encodedLength
+        return largestMessage - 4 - 8 - 1 - 24 - options.encodedLength
     }
+
+    /// Bytes of the message without its token, or a few more.
+    var size: Int {
+        var options = OptionWriter()
+        write(to: &options)
+        return 5 + options.bytes.count + options.entries.count * 2 + payloadLength
+    }
+
+    /// Bytes the peer takes.
+    var largestMessage: Int { roomy ?? Self.largestMessage }
+    /// Bytes of payload that are sent without a Block2 option unless the client asks for one.
+    var largestPayload: Int { roomy ?? Self.largestPayload }
 
     /// Bytes; the IPv6 minimum MTU less its headers, as RFC 7252 §4.6 has it.
     static let largestMessage = 1_152
-    /// Bytes of payload that are sent without a Block2 option unless the client asks for one.
+    /// Bytes of payload that fit into a datagram in any network.
     static let largestPayload = 1_024
 }
 

@@ -21,7 +21,11 @@ package struct ConfirmableID: Hashable, Sendable {
 final class Endpoint {
     let id: EndpointID
     let remoteAddress: String
+    /// Who the transport says the peer is.
+    let identity: String?
     var clients: [ClientCredentials: CoAPClient] = [:]
+    /// Clients with a session that are here now, by Client Identifier.
+    var sessions: [String: CoAPClient] = [:]
     var observations: [Token: Observation] = [:]
     /// Registrations the core has not answered yet.
     var registrations: [Token: Exchange] = [:]
@@ -30,6 +34,13 @@ final class Endpoint {
     var snapshots = BlockwiseSnapshots()
     /// Requests the core has not answered yet.
     var pendingRequests = 0
+    /// Requests that wait for a message.
+    var waitingRequests = 0
+
+    /// Whether its address was proven to be its own, or need not be.
+    var isVerified: Bool
+    /// What proves it.
+    lazy var echo = withUnsafeBytes(of: UInt64.random(in: .min ... .max)) { [UInt8]($0) }
 
     /// What is to be sent, in order.
     var outgoing: Deque<Outgoing> = []
@@ -50,17 +61,21 @@ final class Endpoint {
         case farewell(Token, CoAPResponse)
         /// A response that comes after the acknowledgement of its request.
         case response(Token, CoAPResponse)
+        /// Nobody is interested in what becomes of it any more.
+        case abandoned
     }
 
-    init(id: EndpointID, remoteAddress: String, rememberedMessages: Int) {
+    init(id: EndpointID, remoteAddress: String, identity: String?, isVerified: Bool, rememberedMessages: Int) {
         self.id = id
         self.remoteAddress = remoteAddress
+        self.identity = identity
+        self.isVerified = isVerified
         duplicates = DuplicateFilter(capacity: rememberedMessages)
     }
 
     /// It must not be forgotten now.
     var isBusy: Bool {
-        !observations.isEmpty || pendingRequests > 0 || !outgoing.isEmpty || outstanding != nil
+        !observations.isEmpty || pendingRequests > 0 || waitingRequests > 0 || !outgoing.isEmpty || outstanding != nil
     }
 
     /// It has something that ends at a time.
@@ -75,6 +90,8 @@ final class DeliveryTicket {
     let qos: QoS
     let packetID: PacketID?
     var remaining: Int
+    /// The client has acknowledged it.
+    var isHeard = false
 
     init(_ delivery: Delivery, client: CoAPClient, generation: UInt32, observations: Int) {
         self.client = client

@@ -16,6 +16,7 @@ final class Observation {
     let filter: TopicFilter
     let isWildcard: Bool
     let root: String?
+    let coalesces: Bool
     let resource: ResourceKey
     /// The one Content-Format its notifications may have; they have none unless the client asked (RFC 7641 §4.2).
     let accept: UInt16?
@@ -46,6 +47,7 @@ final class Observation {
         filter = registration.operation.filter
         isWildcard = registration.operation.topic == nil
         root = registration.operation.root
+        coalesces = registration.operation.coalesces
         self.sequence = sequence
         confirmedAt = now
     }
@@ -66,12 +68,13 @@ final class Observation {
     /// The next notification: that message.
     ///
     /// - Throws: when it can't be expressed as the client wants it.
-    func notification(of message: Message, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
+    func notification(of message: Message, roomy: Int?, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
         let representation = Representation(message)
         guard representation.isAcceptable(accept) else {
             throw CoAPFailure(.notAcceptable, "a message has another content type than the registration accepts")
         }
         var response = CoAPResponse(.content)
+        response.roomy = roomy
         response.observe = sequence.next()
         response.contentFormat = accept
         response.maxAge = message.remainingExpiryInterval(at: now)

@@ -13,12 +13,13 @@ extension CoAPServer {
         case .answer(let exchange, let answer): take(answer, of: exchange, now)
         case .deliveries(let client, let generation, let deliveries):
             for delivery in deliveries { deliver(delivery, to: client, generation) }
-        case .closed(let client, let generation, let reason): closed(client, generation, reason)
+        case .closed(let client, let generation, let reason): closed(client, generation, reason, now)
         case .shutdown: isShuttingDown = true
+        case .keysReplaced: break
         }
     }
 
-    private func take(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
+    func take(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
         let endpoint = exchange.endpoint
         pendingRequests -= 1
         endpoint.pendingRequests -= 1
@@ -26,13 +27,34 @@ extension CoAPServer {
         if endpoint.registrations[exchange.request.token] === exchange {
             endpoint.registrations[exchange.request.token] = nil
         }
-        guard !endpoint.isGone else { return }
+        guard !endpoint.isGone else {
+            // Its token was never told to anybody.
+            if case .connected = answer, let client = exchange.client { coreRequests.append(.disconnect(client)) }
+            return finishKey(of: exchange, .serviceUnavailable)
+        }
         do throws(CoAPFailure) {
-            respond(to: exchange, with: try response(to: exchange, answer, now))
+            let response = try response(to: exchange, answer, now)
+            finishKey(of: exchange, response.code)
+            if !answerWithDownlink(exchange, wait: exchange.wait, now) { respond(to: exchange, with: response) }
+            if exchange.registration != nil, let client = exchange.client { unpark(client) }
         } catch {
+            finishKey(of: exchange, error.code)
             respond(to: exchange, with: error.response)
         }
         updateHold(endpoint)
+    }
+
+    /// Gives the same answer to those who have sent the same publish again meanwhile.
+    private func finishKey(of exchange: Exchange, _ code: CoAPCode) {
+        guard let key = exchange.publishKey else { return }
+        for waiting in publishKeys.finish(key, code) {
+            pendingRequests -= 1
+            waiting.endpoint.pendingRequests -= 1
+            waiting.client?.pendingRequests -= 1
+            guard !waiting.endpoint.isGone else { continue }
+            respond(to: waiting, with: CoAPResponse(code))
+            updateHold(waiting.endpoint)
+        }
     }
 
     private func response(
@@ -42,6 +64,15 @@ extension CoAPServer {
     ) throws(CoAPFailure) -> CoAPResponse {
         let request = exchange.request
         switch answer {
+        case .connected(let generation, let sessionPresent):
+            return connected(exchange, generation, sessionPresent: sessionPresent)
+        case .alive(let generation):
+            exchange.client?.generation = generation
+            return CoAPResponse(.changed)
+        case .repeated(let code): return CoAPResponse(code)
+        case .found(let messages): return try links(messages, exchange, now)
+        // Who may see nothing sees the door.
+        case .refused(let reason) where exchange.isLook && reason != .serverBusy: return try links([], exchange, now)
         case .refused(let reason):
             if let registration = exchange.registration, let client = exchange.client {
                 // Nothing was subscribed, so there is nothing to unsubscribe.
@@ -69,11 +100,48 @@ extension CoAPServer {
         _ exchange: Exchange,
         _ now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse {
-        let response = try Representation(message).response(to: exchange.request, now: now)
+        let response = try Representation(message).response(
+            to: exchange.request,
+            roomy: roomy(exchange.endpoint),
+            now: now
+        )
         if response.block2?.more == true {
             keep(message, response, ResourceKey(exchange.request), exchange.endpoint, now)
         }
         return response
+    }
+
+    /// The response with links; a long list goes in blocks.
+    private func links(
+        _ messages: [Message],
+        _ exchange: Exchange,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> CoAPResponse {
+        let text = WellKnownCore.links(exchange.request.query, messages)
+        let noTopic: [UInt8] = []
+        let body = Message(
+            topic: noTopic.span.bytes,
+            payload: text.utf8Span.span.bytes,
+            qos: .atMostOnce,
+            retain: false,
+            properties: nil,
+            expiresAt: .distantFuture,
+            publisher: .none
+        )
+        var response = CoAPResponse(.content)
+        response.roomy = roomy(exchange.endpoint)
+        response.contentFormat = 40
+        try response.cut(body, wanted: exchange.request.block2)
+        if response.block2?.more == true {
+            response.eTag = Representation(body).eTag
+            keep(body, response, ResourceKey(exchange.request), exchange.endpoint, now)
+        }
+        return response
+    }
+
+    /// Bytes of the largest message to a peer with a connection.
+    func roomy(_ endpoint: Endpoint) -> Int? {
+        layer.isReliable ? layer.largestMessage(to: endpoint.id) : nil
     }
 
     func keep(
@@ -104,6 +172,7 @@ extension CoAPServer {
         guard let registration = exchange.registration, let client = exchange.client else {
             throw CoAPFailure(.unspecifiedError)
         }
+        client.generation = generation
         var response = CoAPResponse(.content)
         do throws(CoAPFailure) {
             if let retained { response = try represent(retained, exchange, now) }
@@ -130,7 +199,7 @@ extension CoAPServer {
         exchange.state = .answered
         let request = exchange.request
         let endpoint = exchange.endpoint
-        var response = answer
+        var response = bounded(answer, request, endpoint)
         if let block1 = request.block1 {
             // Echoed on every response to a block (RFC 7959 §2.3).
             response.block1 = block1
@@ -155,9 +224,25 @@ extension CoAPServer {
         }
     }
 
+    /// No more than three times the bytes received go to an address that has not proven to be the sender's (RFC 9175 §2.4).
+    private func bounded(_ answer: CoAPResponse, _ request: CoAPRequest, _ endpoint: Endpoint) -> CoAPResponse {
+        guard !endpoint.isVerified, answer.size + Int(request.token.length) > 3 * request.size else { return answer }
+        guard answer.code.isError else { return challenge(endpoint) }
+        var brief = answer
+        brief.payload = .none
+        return brief
+    }
+
+    /// 4.01 with what the client is to send back.
+    func challenge(_ endpoint: Endpoint) -> CoAPResponse {
+        var response = CoAPResponse(.unauthorized)
+        response.echo = endpoint.echo
+        return response
+    }
+
     /// Keeps an answer for duplicates, but not the body a GET would fetch again just as well.
     private func remember(_ response: CoAPResponse?, _ request: CoAPRequest, _ endpoint: Endpoint) {
-        if let response, response.holdsMessage, response.payloadLength > Self.rememberedPayload {
+        if let response, request.code == .get, response.holdsMessage, response.payloadLength > Self.rememberedPayload {
             endpoint.duplicates.forget(request.messageID, token: request.token)
         } else {
             endpoint.duplicates.answer(

@@ -5,28 +5,59 @@ package import NIOCore
 
 extension CoAPServer {
     /// How long notifications wait for the next block of the last one to be fetched.
-    static var fetchPause: TimeAmount { .seconds(3) }
+    var fetchPause: TimeAmount { .milliseconds(Int64(configuration.fetchPause)) }
 
     /// A message for a client: one notification for each observation it matched.
     func deliver(_ delivery: Delivery, to client: CoAPClient, _ generation: UInt32) {
         var matching: [Observation] = []
         for identifier in delivery.subscriptionIdentifiers {
             guard let subscription = client.subscriptions[identifier] else { continue }
-            matching += subscription.observations.lazy.filter { $0.generation == generation }
+            matching += subscription.observations.lazy.filter {
+                $0.generation == generation || client.session != nil
+            }
         }
         let ticket = DeliveryTicket(delivery, client: client, generation: generation, observations: matching.count)
+        if let session = client.session {
+            if matching.isEmpty {
+                // Subscribed under another identifier, before this gateway knew the client.
+                let topic = delivery.message.topic
+                matching = client.observations.filter { $0.filter.matches(topic) }
+                ticket.remaining = matching.count
+            }
+            guard !matching.isEmpty, client.endpoint != nil else { return park(ticket, session) }
+        }
         guard !matching.isEmpty else { return settle(ticket) }
-        let endpoint = client.endpoint
-        guard !endpoint.isGone else { return }
+        guard let endpoint = client.endpoint, !endpoint.isGone else { return }
+        for observation in matching where observation.coalesces {
+            dropOutdated(observation, ticket.message.topic, endpoint)
+        }
         for observation in matching { endpoint.outgoing.append(.notification(observation, ticket)) }
         markDirty(endpoint)
     }
 
-    private func settle(_ ticket: DeliveryTicket) {
+    /// `obs=state`: a message of the same topic that has not been sent yet gives way.
+    private func dropOutdated(_ observation: Observation, _ topic: TopicName, _ endpoint: Endpoint) {
+        var outdated: [DeliveryTicket] = []
+        endpoint.outgoing.removeAll { item in
+            guard case .notification(let other, let ticket) = item, other === observation,
+                ticket.message.topic == topic
+            else { return false }
+            outdated.append(ticket)
+            return true
+        }
+        for ticket in outdated { settle(ticket) }
+    }
+
+    func settle(_ ticket: DeliveryTicket) {
         ticket.remaining -= 1
         guard ticket.remaining <= 0 else { return }
         coreRequests.append(
-            .settle(ticket.client, generation: ticket.generation, packetID: ticket.packetID)
+            .settle(
+                ticket.client,
+                generation: ticket.generation,
+                packetID: ticket.packetID,
+                isHeard: ticket.isHeard
+            )
         )
     }
 
@@ -41,6 +72,7 @@ extension CoAPServer {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
             case .farewell(let token, let response), .response(let token, let response):
                 sendConfirmable(response, token, next, endpoint)
+            case .abandoned: break
             }
         }
     }
@@ -52,10 +84,11 @@ extension CoAPServer {
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) {
-        guard !observation.isEnded, ticket.message.expiresAt > now else { return settle(ticket) }
+        guard ticket.message.expiresAt > now else { return settle(ticket) }
+        guard !observation.isEnded else { return passOver(ticket) }
         let response: CoAPResponse
         do throws(CoAPFailure) {
-            response = try observation.notification(of: ticket.message, now: now)
+            response = try observation.notification(of: ticket.message, roomy: roomy(endpoint), now: now)
         } catch {
             // Not what the registration accepts: said so, and over (RFC 7641 §4.2).
             remove(observation, from: endpoint)
@@ -64,7 +97,7 @@ extension CoAPServer {
         }
         if response.block2?.more == true {
             keep(ticket.message, response, observation.resource, endpoint, now)
-            endpoint.pausedUntil = now + Self.fetchPause
+            endpoint.pausedUntil = now + fetchPause
             markTimed(endpoint)
         }
         let isConfirmable =
@@ -104,7 +137,11 @@ extension CoAPServer {
     /// A confirmable message was acknowledged, which for a notification is PUBACK.
     package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
         guard let (endpoint, item) = endOutstanding(id) else { return }
-        if case .notification(let observation, _) = item { observation.confirmedAt = now }
+        endpoint.isVerified = true
+        if case .notification(let observation, let ticket) = item {
+            observation.confirmedAt = now
+            ticket.isHeard = true
+        }
         finish(item, of: endpoint)
     }
 
@@ -112,13 +149,32 @@ extension CoAPServer {
     package func failed(_ id: ConfirmableID, _ failure: DeliveryFailure) {
         guard let (endpoint, item) = endOutstanding(id) else { return }
         switch (failure, item) {
-        case (.reset, .notification(let observation, _)): remove(observation, from: endpoint)
+        case (.reset, .notification(let observation, let ticket)):
+            remove(observation, from: endpoint)
+            return passOver(ticket)
         case (.reset, _): break
-        case (.unreachable, _):
-            removeAll(of: endpoint)
-            endpoint.outgoing.removeAll { if case .notification = $0 { false } else { true } }
+        case (.unreachable, _): return unreachable(endpoint, item)
         }
         finish(item, of: endpoint)
+    }
+
+    /// The observation a message was for is over; a persistent session keeps it for the next one.
+    private func passOver(_ ticket: DeliveryTicket) {
+        guard let session = ticket.client.session, ticket.remaining == 1 else { return settle(ticket) }
+        park(ticket, session)
+    }
+
+    /// An endpoint does not answer: persistent sessions keep what is theirs, other observations are over.
+    private func unreachable(_ endpoint: Endpoint, _ item: Endpoint.Outgoing) {
+        if case .notification = item { endpoint.outgoing.prepend(item) }
+        for client in endpoint.sessions.values where client.isPersistent { sleep(client) }
+        removeAll(of: endpoint)
+        let left = endpoint.outgoing
+        endpoint.outgoing = []
+        for item in left {
+            if case .notification = item { finish(item, of: endpoint) } else { endpoint.outgoing.append(item) }
+        }
+        markDirty(endpoint)
     }
 
     private func endOutstanding(_ id: ConfirmableID) -> (Endpoint, Endpoint.Outgoing)? {

@@ -56,7 +56,8 @@ extension CoAPServer {
     }
 
     func endUse(_ identifier: UInt32, of client: CoAPClient, _ generation: UInt32) {
-        guard let filter = client.endUse(of: identifier) else { return }
+        // A persistent session goes on to queue what matches.
+        guard let filter = client.endUse(of: identifier), !client.isPersistent else { return }
         coreRequests.append(.unsubscribe(client, generation: generation, filter: filter))
     }
 
@@ -66,9 +67,9 @@ extension CoAPServer {
     }
 
     /// The core ended a virtual connection: its observers are told why, as their last notification (RFC 7641 §4.2).
-    func closed(_ client: CoAPClient, _ generation: UInt32, _ reason: ReasonCode) {
-        let endpoint = client.endpoint
-        guard !endpoint.isGone else { return }
+    func closed(_ client: CoAPClient, _ generation: UInt32, _ reason: ReasonCode, _ now: NIODeadline) {
+        if let session = client.session { return sessionClosed(client, session, reason, now) }
+        guard let endpoint = client.endpoint, !endpoint.isGone else { return }
         let farewell = CoAPFailure(reason).response
         for observation in endpoint.observations.values
         where observation.client === client && observation.generation == generation {

@@ -6,9 +6,10 @@ extension CoAPServer {
     /// A request has come, duplicates included.
     package func received(_ request: CoAPRequest, from id: EndpointID, now: NIODeadline) {
         let endpoint = endpoint(id)
-        if let answer = endpoint.duplicates.receive(request, now: now) {
+        if !layer.isReliable, let answer = endpoint.duplicates.receive(request, now: now) {
             return answerDuplicate(request, answer, endpoint)
         }
+        if !endpoint.isVerified, request.echo == endpoint.echo { endpoint.isVerified = true }
         var head = request
         head.payload = []
         let exchange = Exchange(
@@ -49,7 +50,7 @@ extension CoAPServer {
             bareTopics: configuration.bareTopics,
             limits: limits
         )
-        try start(operation, query, exchange)
+        try start(operation, query, exchange, now)
     }
 
     // MARK: Blocks
@@ -60,17 +61,24 @@ extension CoAPServer {
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse? {
-        guard let block = request.block2, block.number > 0, request.code == .get else { return nil }
+        guard let block = request.block2, block.number > 0, request.code == .get || request.code == .post else {
+            return nil
+        }
         let response = try endpoint.snapshots.response(
             to: request,
             block: block,
             now: now,
             until: now + blockwiseTimeout
         )
-        guard let response else { return nil }
+        guard let response else {
+            guard request.code == .get else {
+                throw CoAPFailure(.requestEntityIncomplete, "the response this block is of is no longer there")
+            }
+            return nil
+        }
         if endpoint.pausedUntil != nil {
             let isLast = response.block2?.more == false
-            endpoint.pausedUntil = isLast ? nil : now + Self.fetchPause
+            endpoint.pausedUntil = isLast ? nil : now + fetchPause
             if isLast { markDirty(endpoint) }
         }
         return response
@@ -117,25 +125,67 @@ extension CoAPServer {
     private func start(
         _ operation: RequestOperation,
         _ query: RequestQuery,
-        _ exchange: Exchange
+        _ exchange: Exchange,
+        _ now: NIODeadline
     ) throws(CoAPFailure) {
         switch operation {
         case .wellKnownCore:
-            return respond(to: exchange, with: try WellKnownCore.answer(exchange.request))
-        case .publish(let publish):
+            try WellKnownCore.check(exchange.request)
             try submit(exchange, query)
-            exchange.publish = publish
-            coreRequests.append(.publish(exchange, publish))
+            exchange.isLook = true
+            coreRequests.append(.look(exchange))
+        case .connect(let connection): try beginSession(connection, query, exchange)
+        case .heartbeat:
+            try submit(exchange, query)
+            coreRequests.append(.heartbeat(exchange))
+        case .disconnect:
+            endSession(try resolve(query, at: exchange.endpoint))
+            respond(to: exchange, with: CoAPResponse(.deleted))
+        case .publish(let publish): try start(publish, query, exchange, now)
         case .read(let topic):
             try submit(exchange, query)
             coreRequests.append(.read(exchange, topic))
         case .observe(let observe):
             try register(observe, query, exchange)
-        case .endObservation(let topic):
+        case .endObservation(let topic, let filter):
             deregister(exchange.request.token, at: exchange.endpoint)
+            if let filter {
+                let client = try resolve(query, at: exchange.endpoint)
+                coreRequests.append(.unsubscribe(client, generation: client.generation, filter: filter))
+            }
             guard let topic else { return respond(to: exchange, with: CoAPResponse(.content)) }
             try submit(exchange, query)
             coreRequests.append(.read(exchange, topic))
+        }
+    }
+
+    private func start(
+        _ publish: PublishOperation,
+        _ query: RequestQuery,
+        _ exchange: Exchange,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) {
+        let client = try submit(exchange, query)
+        exchange.publish = publish
+        exchange.wantsDownlink = query.wantsDownlink
+        exchange.wait = .seconds(Int64(query.wait))
+        guard let id = query.publishID else { return coreRequests.append(.publish(exchange, publish)) }
+        let key = PublishKey(
+            clientID: client.credentials.clientID,
+            userName: client.credentials.userName,
+            identity: client.identity,
+            id: id
+        )
+        guard !key.clientID.isEmpty || key.identity != nil else {
+            take(.refused(.clientIdentifierNotValid), of: exchange, now)
+            return
+        }
+        switch publishKeys.begin(key, exchange, now: now) {
+        case .new:
+            exchange.publishKey = key
+            coreRequests.append(.publish(exchange, publish))
+        case .pending: break
+        case .done(let code): take(.repeated(code), of: exchange, now)
         }
     }
 
@@ -145,6 +195,7 @@ extension CoAPServer {
         _ exchange: Exchange
     ) throws(CoAPFailure) {
         let endpoint = exchange.endpoint
+        guard endpoint.isVerified else { return respond(to: exchange, with: challenge(endpoint)) }
         let token = exchange.request.token
         if endpoint.observations[token] == nil {
             guard endpoint.observations.count + endpoint.registrations.count < configuration.observationsPerEndpoint
@@ -165,14 +216,20 @@ extension CoAPServer {
     /// Counts a request as pending and finds whom it is for.
     @discardableResult
     private func submit(_ exchange: Exchange, _ query: RequestQuery) throws(CoAPFailure) -> CoAPClient {
+        let client = try resolve(query, at: exchange.endpoint)
+        try submit(exchange, for: client)
+        // Who asks for messages one by one does not want them all at once.
+        if !query.wantsDownlink { wake(client, at: exchange.endpoint) }
+        return client
+    }
+
+    func submit(_ exchange: Exchange, for client: CoAPClient) throws(CoAPFailure) {
         guard pendingRequests < configuration.pendingRequests else { throw CoAPFailure(.serverBusy) }
-        let client = try client(query.credentials, at: exchange.endpoint)
         exchange.client = client
         client.pendingRequests += 1
         exchange.endpoint.pendingRequests += 1
         pendingRequests += 1
-        if exchange.request.isConfirmable { waiting.append(exchange) }
+        if exchange.request.isConfirmable, !layer.isReliable { waiting.append(exchange) }
         updateHold(exchange.endpoint)
-        return client
     }
 }

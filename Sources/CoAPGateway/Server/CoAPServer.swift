@@ -25,6 +25,12 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// Exchanges the core has not answered yet.
     var pendingRequests = 0
     var observationCount = 0
+    /// Clients with a session, by Client Identifier.
+    var sessions: [String: CoAPClient] = [:]
+    /// Requests that wait for a message.
+    var waiters: [Exchange] = []
+    var sessionsDueAt = NIODeadline.distantPast
+    var publishKeys: PublishKeys
     var uploadBytes = 0
     /// Who waits for the fate of which confirmable message.
     var confirmables: [ConfirmableID: Endpoint] = [:]
@@ -39,6 +45,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         self.layer = layer
         self.configuration = configuration
         self.limits = limits
+        publishKeys = PublishKeys(capacity: configuration.rememberedPublishes)
         blockwiseTimeout = .seconds(Int64(configuration.blockwiseTimeout))
         uploadBounds = BlockwiseUploads.Bounds(
             body: limits.maximumPacketSize,
@@ -69,10 +76,20 @@ package final class CoAPServer<Layer: MessageLayer> {
         let endpoint = Endpoint(
             id: id,
             remoteAddress: layer.remoteAddress(of: id),
+            identity: layer.identity(of: id),
+            isVerified: !configuration.asksForEcho || configuration.security != nil || layer.isReliable,
             rememberedMessages: configuration.rememberedMessages
         )
         endpoints[id] = endpoint
         return endpoint
+    }
+
+    /// The secure session or connection of an endpoint is over.
+    package func endpointLost(_ id: EndpointID) {
+        guard let endpoint = endpoints[id] else { return }
+        if endpoint.isHeld { layer.release(id) }
+        endpoint.isHeld = false
+        endpointGone(id)
     }
 
     /// The message layer has forgotten an endpoint; its name may be used again at once.
@@ -80,6 +97,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         guard let endpoint = endpoints.removeValue(forKey: id) else { return }
         endpoint.isGone = true
         endpoint.isHeld = false
+        for client in endpoint.sessions.values { left(client, endpoint) }
         timed[id] = nil
         uploadBytes -= endpoint.uploads.bytes
         observationCount -= endpoint.observations.count
@@ -89,6 +107,17 @@ package final class CoAPServer<Layer: MessageLayer> {
         endpoint.observations = [:]
         for client in endpoint.clients.values { coreRequests.append(.disconnect(client)) }
         endpoint.clients = [:]
+    }
+
+    /// The client of a session is not where it was: one that is persistent sleeps, another one has lost its observations.
+    private func left(_ client: CoAPClient, _ endpoint: Endpoint) {
+        if !client.isPersistent {
+            for observation in client.observations { remove(observation, from: endpoint) }
+        }
+        sleep(client)
+        guard let session = client.session, !client.isPersistent else { return }
+        for ticket in session.parked { settle(ticket) }
+        session.parked = []
     }
 
     /// The client of those credentials at that endpoint; makes room for it when there are many.
@@ -105,7 +134,6 @@ package final class CoAPServer<Layer: MessageLayer> {
         }
         let client = CoAPClient(
             credentials: credentials,
-            remoteAddress: endpoint.remoteAddress,
             endpoint: endpoint
         )
         client.lastUse = turn
@@ -127,6 +155,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         turn &+= 1
         acknowledgeOverdue(now)
         if timersDueAt <= now { expireTimers(now) }
+        if !sessions.isEmpty { expireSessions(now) }
         while !dirty.isEmpty {
             let leaving = dirty
             dirty.removeAll(keepingCapacity: true)
@@ -144,8 +173,8 @@ package final class CoAPServer<Layer: MessageLayer> {
     package var nextDeadline: NIODeadline? {
         let overdue = waiting.first?.acknowledgeAt
         let timers = timersDueAt == .distantFuture ? nil : timersDueAt
-        guard let overdue, let timers else { return overdue ?? timers }
-        return min(overdue, timers)
+        let waiter = waiters.lazy.compactMap(\.downlinkDeadline).min()
+        return [overdue, timers, waiter].compactMap { $0 }.min()
     }
 
     /// How often endpoints with unfinished transfers are looked at.
@@ -192,5 +221,7 @@ package final class CoAPServer<Layer: MessageLayer> {
             if endpoint.isHeld { layer.release(endpoint.id) }
             endpointGone(endpoint.id)
         }
+        for client in sessions.values { coreRequests.append(.disconnect(client)) }
+        sessions = [:]
     }
 }

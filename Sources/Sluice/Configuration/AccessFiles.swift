@@ -1,26 +1,38 @@
 package import Auth
 import Foundation
 
-/// What the files that `access` names say.
+/// What the files that `access` and the listeners name say.
 package struct AccessFiles: Sendable {
     /// nil when there is no password file.
     package private(set) var passwords: PasswordFile?
     /// nil when there is no access control file.
     package private(set) var accessControl: AccessControlList?
 
+    /// By path.
+    package private(set) var preSharedKeys: [String: PreSharedKeyFile] = [:]
+
     /// No files.
     init() {}
 
     /// Reads them.
     ///
+    /// - Parameter preSharedKeyFiles: the paths of those that listeners name.
     /// - Throws: everything that is wrong with them.
-    package init(_ configuration: AccessConfiguration) throws(ConfigurationRefused) {
+    package init(
+        _ configuration: AccessConfiguration,
+        preSharedKeyFiles: Set<String> = []
+    ) throws(ConfigurationRefused) {
         var problems: [ConfigurationProblem] = []
         passwords = Self.read(configuration.passwordFile, &problems) { text throws(AccessFileRefused) in
             try PasswordFile(text)
         }
         accessControl = Self.read(configuration.aclFile, &problems) { text throws(AccessFileRefused) in
             try AccessControlList(text)
+        }
+        for path in preSharedKeyFiles.sorted() {
+            preSharedKeys[path] = Self.read(path, &problems) { text throws(AccessFileRefused) in
+                try PreSharedKeyFile(text)
+            }
         }
         guard problems.isEmpty else { throw ConfigurationRefused(problems: problems) }
     }

@@ -6,7 +6,7 @@ import Yams
 /// A configuration with where it came from.
 package struct LoadedConfiguration: Sendable {
     package let configuration: SluiceConfiguration
-    /// What the files of its section `access` say.
+    /// What the files of its section `access` and of its listeners say.
     package let accessFiles: AccessFiles
     /// The file; nil when there was none.
     package let file: String?
@@ -59,7 +59,7 @@ package struct LoadedConfiguration: Sendable {
         configuration = SluiceConfiguration(root, isDefault: isDefault, reading)
         var problems = reading.problems
         do throws(ConfigurationRefused) {
-            accessFiles = try AccessFiles(configuration.access)
+            accessFiles = try AccessFiles(configuration.access, preSharedKeyFiles: configuration.preSharedKeyFiles)
         } catch {
             problems += error.problems
             accessFiles = AccessFiles()

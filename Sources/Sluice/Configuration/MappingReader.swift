@@ -155,6 +155,9 @@ struct MappingReader {
         }
     }
 
+    /// Reports what is wrong with a key's value beyond its form.
+    func report(_ words: String, _ name: String) { reading.report(words, key: key(name), line: line(of: name)) }
+
     /// The line of a key, to report what only shows later.
     func line(of name: String) -> Int? { entries.first { $0.key == name }?.line }
 

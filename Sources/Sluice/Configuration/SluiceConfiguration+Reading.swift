@@ -30,6 +30,8 @@ extension SluiceConfiguration {
         access = AccessConfiguration(&accessReader, reading)
         var limitsReader = file.mapping("limits")
         limits.read(&limitsReader)
+        var coapReader = file.mapping("coap")
+        coap.read(&coapReader)
         var sessions = file.mapping("sessions")
         var queueReader = sessions.mapping("queue")
         queue.read(&queueReader)
@@ -56,11 +58,11 @@ extension SluiceConfiguration {
         var taken: Set<String> = []
         for (place, listener) in listeners.enumerated() {
             let key = "listeners[\(place)].bind"
-            let transport = listener.protocolName == .coap ? "udp" : "tcp"
+            let transport = listener.protocolName == .coap ? listener.transport.rawValue : "tcp"
             if listener.bind.port != 0, !taken.insert("\(transport) \(listener.bind)").inserted {
                 reading.report("\(listener.bind) is taken by a listener above", key: key, line: line)
             }
-            if !listener.bind.isLoopback, access.anonymous == nil, access.passwordFile == nil {
+            if !listener.bind.isLoopback, access.anonymous == nil, access.passwordFile == nil, !listener.knowsItsPeers {
                 reading.report(
                     "\(listener.bind) can be reached from other machines, and no credentials are asked for; "
                         + "name a password file in access: { password_file: passwd }, "
@@ -94,11 +96,55 @@ extension ListenerConfiguration {
                 ?? path
             reader.texts("allowed_origins", &origins)
         }
+        var transport = Transport.udp
+        var security: SecurityConfiguration?
+        if name == .coap {
+            reader.choice("transport", &transport)
+            let section = transport == .udp ? "dtls" : "tls"
+            let isSecure = reader.line(of: section) != nil
+            var mapping = reader.mapping(section)
+            if isSecure { security = SecurityConfiguration(&mapping, reading) }
+        }
         reader.require(["protocol", "bind"])
         reader.finish()
         guard let name, let bind else { return nil }
-        self.init(protocolName: name, bind: bind, websocketPath: path, allowedOrigins: origins)
+        self.init(
+            protocolName: name,
+            bind: bind,
+            websocketPath: path,
+            allowedOrigins: origins,
+            transport: transport,
+            security: security
+        )
     }
+}
+
+extension SecurityConfiguration {
+    fileprivate init(_ reader: inout MappingReader, _ reading: ConfigurationReading) {
+        preSharedKeyFile = reader.file("psk_file")
+        certificate = reader.file("certificate")
+        privateKey = reader.file("private_key")
+        clientAuthority = reader.file("client_ca")
+        clientCertificate = clientAuthority == nil ? .none : .required
+        reader.choice("client_certificate", &clientCertificate)
+        reader.choice("identity", &identity)
+        if certificate != nil || privateKey != nil || clientAuthority != nil {
+            reader.require(["certificate", "private_key"])
+        } else if preSharedKeyFile == nil {
+            reader.require(["psk_file"])
+        }
+        if clientCertificate == .required, clientAuthority == nil { reader.require(["client_ca"]) }
+        for (key, path) in [("certificate", certificate), ("private_key", privateKey), ("client_ca", clientAuthority)] {
+            guard let path, !FileManager.default.isReadableFile(atPath: path) else { continue }
+            reader.report("\(path) cannot be read", key)
+        }
+        reader.finish()
+    }
+}
+
+extension ListenerConfiguration {
+    /// Whether nobody gets in who has not proven to be somebody.
+    fileprivate var knowsItsPeers: Bool { security?.knowsItsPeers ?? false }
 }
 
 extension AccessConfiguration {
@@ -139,6 +185,20 @@ extension Limits {
         reader.integer("publish_rate", in: 0...10_000_000, &publishRate)
         reader.flag("validate_payload_format", &validatesPayloadFormat)
         reader.integer("connect_timeout", in: 1...3_600, &connectTimeout)
+        reader.finish()
+    }
+}
+
+extension CoAPLimits {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        reader.integer("endpoints", in: 64...10_000_000, &endpoints)
+        reader.integer("sessions", in: 0...10_000_000, &sessions)
+        reader.integer("observations", in: 0...10_000_000, &observations)
+        reader.integer("observations_per_endpoint", in: 0...10_000, &observationsPerEndpoint)
+        reader.integer("pending_requests", in: 1...1_000_000, &pendingRequests)
+        reader.integer("upload_bytes", in: 0...1_000_000_000_000, &uploadBytes)
+        reader.integer("handshakes", in: 64...1_000_000, &handshakes)
+        reader.flag("echo", &echo)
         reader.finish()
     }
 }

@@ -11,12 +11,17 @@ package struct SluiceConfiguration: Equatable, Sendable {
     package var listeners: [ListenerConfiguration]
     package var access = AccessConfiguration()
     package var limits = Limits()
+    /// What one CoAP listener may hold for its clients.
+    package var coap = CoAPLimits()
     /// What one session may hold for its client.
     package var queue = QueueLimits()
     package var storage = StorageBackend.memory
     /// Seconds from one publication of the `$SYS` topics to the next; 0 switches them off.
     package var systemInterval = 10
     package var log = LogConfiguration()
+
+    /// The paths of the files of pre-shared keys that listeners name.
+    var preSharedKeyFiles: Set<String> { Set(listeners.compactMap { $0.security?.preSharedKeyFile }) }
 }
 
 /// One address that is listened on.
@@ -34,6 +39,44 @@ package struct ListenerConfiguration: Equatable, Sendable {
     package var websocketPath = "/mqtt"
     /// The origins whose pages may open a WebSocket, on `http` listeners; empty is any.
     package var allowedOrigins: [String] = []
+    /// What carries CoAP, on `coap` listeners.
+    package var transport = Transport.udp
+    /// DTLS or TLS, on `coap` listeners; nil listens in the clear.
+    package var security: SecurityConfiguration?
+
+    /// What carries CoAP.
+    package enum Transport: String, CaseIterable, Sendable {
+        case udp
+        case tcp
+    }
+}
+
+/// How the peers of a listener are encrypted and told apart.
+package struct SecurityConfiguration: Equatable, Sendable {
+    /// Which name of a client's certificate is its user name.
+    package enum Identity: String, CaseIterable, Sendable {
+        case commonName = "common_name"
+        case subjectAlternativeName = "san"
+    }
+
+    /// Whether clients must show a certificate.
+    package enum ClientCertificate: String, CaseIterable, Sendable {
+        case required
+        case none
+    }
+
+    /// Devices and the keys they share with the broker; nil takes none.
+    package var preSharedKeyFile: String?
+    /// The broker's own certificate and its key; both or none.
+    package var certificate: String?
+    package var privateKey: String?
+    /// Who signs clients' certificates.
+    package var clientAuthority: String?
+    package var clientCertificate = ClientCertificate.none
+    package var identity = Identity.commonName
+
+    /// Whether nobody gets in who has not proven to be somebody.
+    var knowsItsPeers: Bool { certificate == nil || clientCertificate == .required }
 }
 
 /// Who may connect.
@@ -49,6 +92,27 @@ package struct AccessConfiguration: Equatable, Sendable {
     package var allowsAnonymous: Bool { anonymous ?? (passwordFile == nil) }
     /// Whether there is something to read again.
     package var hasFiles: Bool { passwordFile != nil || aclFile != nil }
+}
+
+/// What one CoAP listener may hold for its clients.
+package struct CoAPLimits: Equatable, Sendable {
+    /// Peers without observations that are remembered, and connections over TCP.
+    package var endpoints = 50_000
+    /// Sessions of `/mqtt/connection`.
+    package var sessions = 100_000
+    /// Observations of all peers, and of one.
+    package var observations = 100_000
+    package var observationsPerEndpoint = 64
+    /// Requests the core has not answered yet.
+    package var pendingRequests = 10_000
+    /// Bytes of all unfinished uploads together.
+    package var uploadBytes = 67_108_864
+    /// DTLS handshakes under way.
+    package var handshakes = 4_096
+    /// Whether an address must prove to be the sender's before it gets much (RFC 9175).
+    package var echo = false
+
+    package init() {}
 }
 
 /// Where what outlives a connection is kept.

@@ -64,9 +64,9 @@ final class RawClient {
 
     func reset(_ message: RawMessage) { send(RawMessage(.reset, 0, message.messageID)) }
 
-    /// Sends a ping and takes in everything up to its answer: what the server sent before has come by then.
+    /// Sends what is answered without the core and takes in everything up to its answer: what the server sent before has come by then.
     func drain() throws -> [RawMessage] {
-        let ping = confirmable(Method.get, "/.well-known/core", token: [0xee])
+        let ping = confirmable(Method.get, "/nowhere", token: [0xee])
         send(ping)
         var messages: [RawMessage] = []
         while true {

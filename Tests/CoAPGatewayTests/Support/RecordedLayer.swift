@@ -13,13 +13,23 @@ final class RecordedLayer: MessageLayer {
     }
 
     var tellsAcknowledgements = true
+    var isReliable = false
+    var largest = 1_152
     var sent: [Sent] = []
     /// How often each endpoint is held.
     var held: [EndpointID: Int] = [:]
+    var identities: [EndpointID: String] = [:]
+    var disconnected: [EndpointID] = []
     private var lastMessageID: UInt16 = 0
     private var lastConfirmable: UInt = 0
 
     func remoteAddress(of endpoint: EndpointID) -> String { "endpoint \(endpoint.rawValue)" }
+
+    func identity(of endpoint: EndpointID) -> String? { identities[endpoint] }
+
+    func largestMessage(to endpoint: EndpointID) -> Int { largest }
+
+    func disconnect(_ endpoint: EndpointID) { disconnected.append(endpoint) }
 
     func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
         sent.append(.acknowledgement(messageID, response))
@@ -78,7 +88,8 @@ final class ServerScene {
         confirmable: Bool = true,
         token: [UInt8] = [7],
         observe: UInt8? = nil,
-        payload: String = ""
+        payload: String = "",
+        from other: EndpointID? = nil
     ) -> UInt16 {
         lastMessageID += 1
         let options: [(UInt16, [UInt8])] = observe.map { [(6, $0 == 0 ? [] : [$0])] } ?? []
@@ -92,10 +103,45 @@ final class ServerScene {
                 options: options,
                 payload: text(payload)
             ),
-            from: endpoint,
+            from: other ?? endpoint,
             now: now
         )
         return lastMessageID
+    }
+
+    /// A request and all that is sent until nobody has anything left to say; the answer in an acknowledgement first.
+    @discardableResult
+    func ask(
+        _ code: CoAPCode,
+        _ uri: String,
+        token: [UInt8] = [7],
+        observe: UInt8? = nil,
+        payload: String = "",
+        from other: EndpointID? = nil
+    ) -> CoAPResponse? {
+        let messageID = receive(code, uri, token: token, observe: observe, payload: payload, from: other)
+        settle()
+        let place = layer.sent.firstIndex {
+            if case .acknowledgement(messageID, _) = $0 { true } else { false }
+        }
+        guard let place, case .acknowledgement(_, let response) = layer.sent.remove(at: place) else { return nil }
+        return response
+    }
+
+    /// Acknowledges confirmable messages until there are none; their payloads.
+    func acknowledgeAll() -> [String] {
+        var payloads: [String] = []
+        while true {
+            settle()
+            var isDone = true
+            for sent in layer.take() {
+                guard case .confirmable(let id, _, let response) = sent else { continue }
+                payloads.append(response.text)
+                server.acknowledged(id, now: now)
+                isDone = false
+            }
+            if isDone { return payloads }
+        }
     }
 
     /// Turns until nobody has anything left to say.
@@ -124,4 +170,9 @@ final class ServerScene {
             from: publisher
         )
     }
+}
+
+extension CoAPResponse {
+    /// The payload as text.
+    var text: String { withPayload { String(decoding: $0, as: UTF8.self) } }
 }

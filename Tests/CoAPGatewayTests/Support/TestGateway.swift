@@ -46,6 +46,7 @@ extension CoAPListener.Configuration {
         // Nothing is sent again but in tests that ask for it: on a busy machine two seconds are soon over.
         configuration.acknowledgeTimeout = 50_000
         configuration.separateResponseAfter = 60_000
+        configuration.fetchPause = 60_000
         change(&configuration)
         return configuration
     }

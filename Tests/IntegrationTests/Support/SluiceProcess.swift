@@ -9,6 +9,9 @@ struct SluiceProcess {
     var mqtt: Int { ports["mqtt"] ?? 0 }
     var http: Int { ports["http"] ?? 0 }
     var coap: Int { ports["coap"] ?? 0 }
+    var coaps: Int { ports["coaps"] ?? 0 }
+    var coapTCP: Int { ports["coap+tcp"] ?? 0 }
+    var coapsTCP: Int { ports["coaps+tcp"] ?? 0 }
 
     /// Every protocol on a port of the system's choice; the log is JSON, which says which.
     static let everyProtocol = """

@@ -1,0 +1,113 @@
+import CCoAPShim
+import CLibcoap
+import Glibc
+import Synchronization
+
+extension CoAPContext {
+    /// Gives libcoap what it needs for handshakes; to be called before there is an endpoint.
+    static func secure(_ context: OpaquePointer, _ security: CoAPSecurity) throws(OpenFailed) {
+        if security.preSharedKeys != nil {
+            var setup = coap_dtls_spsk_t()
+            setup.version = UInt8(COAP_DTLS_SPSK_SETUP_VERSION)
+            setup.validate_id_call_back = { identity, session, _ in
+                guard let identity, let session else { return nil }
+                return CoAPContext.of(session)?.key(of: identity.pointee, EndpointID(session))
+            }
+            guard coap_context_set_psk2(context, &setup) == 1 else {
+                throw OpenFailed(reason: "libcoap can't do DTLS with pre-shared keys")
+            }
+        }
+        guard let certificate = security.certificate else { return }
+        if let wrong = coap_shim_check_certificate(
+            certificate.chainFile,
+            certificate.privateKeyFile,
+            certificate.clientAuthorityFile
+        ) {
+            throw OpenFailed(reason: "\(certificate.chainFile): \(String(cString: wrong))")
+        }
+        let isSet = coap_shim_set_certificate(
+            context,
+            LastingPath.of(certificate.chainFile),
+            LastingPath.of(certificate.privateKeyFile),
+            certificate.clientAuthorityFile.flatMap(LastingPath.of)
+        ) { _, bytes, length, session, _, _, _ in
+            guard let bytes, let session, let context = CoAPContext.of(session) else { return 0 }
+            let certificate = [UInt8](UnsafeBufferPointer(start: bytes, count: length))
+            return context.accepts(certificate, EndpointID(session)) ? 1 : 0
+        }
+        guard isSet else { throw OpenFailed(reason: "libcoap can't do DTLS with certificates") }
+    }
+
+    /// Takes down whose certificate was verified; one without the name that is asked for is refused.
+    private func accepts(_ certificate: [UInt8], _ endpoint: EndpointID) -> Bool {
+        let names = CertificateNames(certificate)
+        let name =
+            switch identityName {
+            case .commonName: names?.commonName
+            case .subjectAlternativeName: names?.subjectAlternativeName
+            }
+        guard let name else { return false }
+        identities[endpoint] = TransportIdentity(name: name, key: nil)
+        return true
+    }
+
+    /// The key of whoever begins a handshake; nil when nobody knows it.
+    ///
+    /// libcoap copies it at once.
+    private func key(of identity: coap_bin_const_t, _ endpoint: EndpointID) -> UnsafePointer<coap_bin_const_t>? {
+        let bytes = UnsafeBufferPointer(start: identity.s, count: identity.length)
+        guard let name = String(validating: bytes, as: UTF8.self), let key = preSharedKeys?.key(of: Array(bytes))
+        else {
+            identities[endpoint] = nil
+            return nil
+        }
+        identities[endpoint] = TransportIdentity(name: name, key: key)
+        return keyAnswer.pointing(to: key)
+    }
+
+    /// Ends the sessions of those whose key is another one now, or gone.
+    func endOutdatedSessions() {
+        let outdated = identities.filter { _, identity in
+            identity.key.map { $0 != preSharedKeys?.key(of: Array(identity.name.utf8)) } ?? false
+        }
+        for endpoint in outdated.keys { disconnect(endpoint) }
+    }
+}
+
+/// A key in memory that stays where it is, for libcoap to copy.
+final class KeyAnswer {
+    private let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: PreSharedKeys.longestKey)
+    private let answer = UnsafeMutablePointer<coap_bin_const_t>.allocate(capacity: 1)
+
+    deinit {
+        bytes.deallocate()
+        answer.deallocate()
+    }
+
+    /// Good until the next call.
+    func pointing(to key: [UInt8]) -> UnsafePointer<coap_bin_const_t> {
+        let count = min(key.count, PreSharedKeys.longestKey)
+        for place in 0..<count { bytes[place] = key[place] }
+        answer.initialize(to: coap_bin_const_t(length: count, s: UnsafePointer(bytes)))
+        return UnsafePointer(answer)
+    }
+}
+
+/// Paths for libcoap, which keeps the pointers it is given: one copy of each, for the life of the process.
+private enum LastingPath {
+    private struct Copies: @unchecked Sendable {
+        // Sendable: the characters never change.
+        var byPath: [String: UnsafePointer<CChar>] = [:]
+    }
+
+    private static let copies = Mutex(Copies())
+
+    static func of(_ path: String) -> UnsafePointer<CChar>? {
+        copies.withLock { copies in
+            if let copy = copies.byPath[path] { return copy }
+            guard let made = strdup(path) else { return nil }
+            copies.byPath[path] = UnsafePointer(made)
+            return UnsafePointer(made)
+        }
+    }
+}

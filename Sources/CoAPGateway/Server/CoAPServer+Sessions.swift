@@ -1,0 +1,245 @@
+import BrokerCore
+import DequeModule
+import MQTTCodec
+import NIOCore
+
+// Sessions of `/mqtt/connection`: a client is known by its Client Identifier and token, wherever it is.
+extension CoAPServer {
+    /// The client a request is for.
+    func resolve(_ query: RequestQuery, at endpoint: Endpoint) throws(CoAPFailure) -> CoAPClient {
+        let former = sessions[query.credentials.clientID]
+        guard let token = query.token else {
+            // Its own virtual connection would end the session's.
+            guard former == nil else { throw CoAPFailure.badToken }
+            return try client(query.credentials, at: endpoint)
+        }
+        guard let former, let session = former.session, session.proves(token), former.identity == endpoint.identity
+        else { throw CoAPFailure.badToken }
+        return former
+    }
+
+    /// POST: begins a session, once the core agrees.
+    func beginSession(
+        _ connection: ConnectionQuery,
+        _ query: RequestQuery,
+        _ exchange: Exchange
+    ) throws(CoAPFailure) {
+        guard sessions[query.credentials.clientID] != nil || sessions.count < configuration.sessions else {
+            throw CoAPFailure(.serverBusy, "too many sessions")
+        }
+        var request = ConnectRequest(query.credentials)
+        request.cleanStart = connection.cleanStart
+        request.sessionExpiryInterval = connection.sessionExpiryInterval
+        request.keepAlive = connection.keepAlive
+        request.will = try connection.will()
+        let client = CoAPClient(
+            credentials: query.credentials,
+            endpoint: exchange.endpoint,
+            session: CoAPSession(request: request)
+        )
+        // Nothing is delivered to it before it has its answer.
+        client.endpoint = nil
+        try submit(exchange, for: client)
+        coreRequests.append(.connect(exchange))
+    }
+
+    /// The core agrees: the answer is the token.
+    func connected(_ exchange: Exchange, _ generation: UInt32, sessionPresent: Bool) -> CoAPResponse {
+        guard let client = exchange.client, let session = client.session else { return CoAPResponse(.changed) }
+        if let former = sessions[client.credentials.clientID] { forget(former) }
+        sessions[client.credentials.clientID] = client
+        client.generation = generation
+        wake(client, at: exchange.endpoint)
+        var response = CoAPResponse(sessionPresent ? .changed : .created)
+        response.payload = .text(session.token)
+        return response
+    }
+
+    /// DELETE: ends the connection as DISCONNECT does; what outlives it is the core's matter.
+    func endSession(_ client: CoAPClient) {
+        coreRequests.append(.disconnect(client))
+        unbind(client)
+        forget(client)
+    }
+
+    /// The client of a session was heard of there: what waits for it can go.
+    func wake(_ client: CoAPClient, at endpoint: Endpoint) {
+        guard client.session != nil else { return }
+        if client.endpoint !== endpoint {
+            unbind(client)
+            client.endpoint = endpoint
+            endpoint.sessions[client.credentials.clientID] = client
+            for observation in client.observations {
+                if endpoint.observations[observation.token] == nil {
+                    endpoint.observations[observation.token] = observation
+                } else {
+                    remove(observation, from: endpoint)
+                }
+            }
+        }
+        unpark(client)
+        updateHold(endpoint)
+    }
+
+    /// A session that outlives silence keeps what it observes and what it was sent, for later.
+    func sleep(_ client: CoAPClient) {
+        unbind(client)
+        guard let session = client.session else { return }
+        for ticket in session.parked where ticket.qos == .atMostOnce { settle(ticket) }
+        session.parked.removeAll { $0.qos == .atMostOnce }
+    }
+
+    /// Takes a client and all that is on its way to it away from its endpoint.
+    func unbind(_ client: CoAPClient) {
+        guard let session = client.session, let endpoint = client.endpoint else { return }
+        client.endpoint = nil
+        endpoint.sessions[client.credentials.clientID] = nil
+        var tickets: [DeliveryTicket] = []
+        func take(_ item: Endpoint.Outgoing) -> Bool {
+            guard case .notification(_, let ticket) = item, ticket.client === client else { return false }
+            if tickets.last !== ticket { tickets.append(ticket) }
+            return true
+        }
+        if let outstanding = endpoint.outstanding, take(outstanding.item) {
+            endpoint.outstanding = (outstanding.id, .abandoned)
+        }
+        endpoint.outgoing.removeAll(where: take)
+        for ticket in tickets { ticket.remaining = 1 }
+        session.parked = Deque(tickets) + session.parked
+        for observation in client.observations where endpoint.observations[observation.token] === observation {
+            endpoint.observations[observation.token] = nil
+        }
+        markDirty(endpoint)
+    }
+
+    /// Keeps a message that can't go out now; answers a request that waits for one.
+    func park(_ ticket: DeliveryTicket, _ session: CoAPSession) {
+        ticket.remaining = 1
+        if let waiter = session.waiter {
+            session.waiter = nil
+            return answer(waiter, with: ticket)
+        }
+        guard session.isPersistent, ticket.qos != .atMostOnce else { return settle(ticket) }
+        session.parked.append(ticket)
+    }
+
+    /// Sends the messages that wait for observations that are there now.
+    func unpark(_ client: CoAPClient) {
+        guard let session = client.session, let endpoint = client.endpoint, !session.parked.isEmpty else { return }
+        let observations = client.observations
+        let parked = session.parked
+        session.parked = []
+        for ticket in parked {
+            let topic = ticket.message.topic
+            let matching = observations.filter { $0.filter.matches(topic) }
+            guard !matching.isEmpty else {
+                session.parked.append(ticket)
+                continue
+            }
+            ticket.remaining = matching.count
+            for observation in matching { endpoint.outgoing.append(.notification(observation, ticket)) }
+        }
+        markDirty(endpoint)
+    }
+
+    /// The core ended the virtual connection of a session.
+    func sessionClosed(_ client: CoAPClient, _ session: CoAPSession, _ reason: ReasonCode, _ now: NIODeadline) {
+        let endpoint = client.endpoint
+        let waiter = session.waiter
+        session.waiter = nil
+        if let waiter { answer(waiter, with: nil) }
+        unbind(client)
+        // The core sends again what was not acknowledged.
+        session.parked = []
+        if reason == .keepAliveTimeout, session.isPersistent, sessions[client.credentials.clientID] === client {
+            let left = session.request.sessionExpiryInterval
+            session.expiresAt = left == .max ? .distantFuture : now + .seconds(Int64(left))
+            return
+        }
+        let tokens = client.observations.map(\.token)
+        forget(client)
+        guard let endpoint, !endpoint.isGone else { return }
+        let farewell = CoAPFailure(reason).response
+        for token in tokens { endpoint.outgoing.append(.farewell(token, farewell)) }
+        markDirty(endpoint)
+    }
+
+    /// Nobody can use the session's token any more.
+    func forget(_ client: CoAPClient) {
+        unbind(client)
+        if sessions[client.credentials.clientID] === client { sessions[client.credentials.clientID] = nil }
+        for observation in client.observations {
+            observation.isEnded = true
+            observationCount -= 1
+        }
+        client.subscriptions = [:]
+        client.session?.parked = []
+    }
+
+    /// Forgets the sessions that the core has forgotten; and answers those who have waited long enough for a message.
+    func expireSessions(_ now: NIODeadline) {
+        if sessionsDueAt <= now {
+            sessionsDueAt = now + .seconds(10)
+            for client in sessions.values {
+                if let session = client.session, session.expiresAt <= now { forget(client) }
+            }
+        }
+        guard !waiters.isEmpty else { return }
+        for waiter in waiters where waiter.state != .answered && waiter.downlinkDeadline ?? now <= now {
+            waiter.client?.session?.waiter = nil
+            answer(waiter, with: nil)
+        }
+        waiters.removeAll { $0.state == .answered }
+    }
+
+    // MARK: Downlink with the uplink
+
+    /// The answer to a publish that wants a message with it.
+    ///
+    /// - Returns: whether it was given, or will be.
+    func answerWithDownlink(_ exchange: Exchange, wait: TimeAmount, _ now: NIODeadline) -> Bool {
+        guard exchange.wantsDownlink, let session = exchange.client?.session else { return false }
+        if let ticket = session.parked.popFirst() {
+            answer(exchange, with: ticket)
+            return true
+        }
+        guard wait > .zero, waiters.count < configuration.pendingRequests else { return false }
+        if let former = session.waiter { answer(former, with: nil) }
+        session.waiter = exchange
+        exchange.endpoint.waitingRequests += 1
+        exchange.downlinkDeadline = now + wait
+        waiters.append(exchange)
+        return true
+    }
+
+    private func answer(_ exchange: Exchange, with ticket: DeliveryTicket?) {
+        if exchange.downlinkDeadline != nil {
+            exchange.endpoint.waitingRequests -= 1
+            exchange.downlinkDeadline = nil
+        }
+        guard !exchange.endpoint.isGone else {
+            exchange.state = .answered
+            if let ticket, let session = ticket.client.session { park(ticket, session) }
+            return
+        }
+        defer { updateHold(exchange.endpoint) }
+        var response = CoAPResponse(.changed)
+        guard let ticket else { return respond(to: exchange, with: response) }
+        let message = ticket.message
+        response.roomy = roomy(exchange.endpoint)
+        response.contentFormat = Representation(message).contentFormat
+        response.locationPath = message.topic.locationPath(under: "ps")
+        do throws(CoAPFailure) {
+            try response.cut(message, wanted: exchange.request.block2)
+        } catch {
+            response.payload = .none
+        }
+        if response.block2?.more == true {
+            response.eTag = Representation(message).eTag
+            keep(message, response, ResourceKey(exchange.request), exchange.endpoint, .now())
+        }
+        respond(to: exchange, with: response)
+        ticket.isHeard = true
+        settle(ticket)
+    }
+}
