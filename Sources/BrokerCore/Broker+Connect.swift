@@ -241,6 +241,7 @@ extension Broker {
         connection.session = session
         connection.lastActivity = now
         connectedCount += 1
+        connectedByProtocol[connection.transportProtocol, default: 0] += 1
         statistics.connections &+= 1
         statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)
         if session.isPersistent {

@@ -29,6 +29,8 @@ package final class Broker {
 
     var sessions = ByteKeyed<Session>()
     var connectedCount = 0
+    /// The same, each protocol by itself.
+    var connectedByProtocol: [VirtualConnection.TransportProtocol: Int] = [:]
     var isShuttingDown = false
     var lastSessionNumber: UInt64 = 0
     @exclusivity(unchecked) var router: Router
