@@ -72,6 +72,12 @@ let package = Package(
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ],
+            // The live page and the OpenAPI document: part of the executable, so that it is one file.
+            resources: [
+                .embedInCode("Resources/page.html"), .embedInCode("Resources/style.css"),
+                .embedInCode("Resources/script.js"), .embedInCode("Resources/socket.js"),
+                .embedInCode("Resources/favicon.svg"), .embedInCode("Resources/openapi.yaml"),
+            ],
             swiftSettings: settings
         ),
         // Debian's libcoap3-dev has one library for each TLS implementation; GnuTLS's needs 12 kB for an idle DTLS

@@ -99,7 +99,7 @@ struct Composition {
                 core: core,
                 eventLoopGroup: eventLoopGroup,
                 limits: loaded.configuration.limits,
-                configureMQTT: { try channels.configure($0, transportProtocol: .websocket) },
+                configureMQTT: { try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1) },
                 logger: logger
             )
         case .coap:

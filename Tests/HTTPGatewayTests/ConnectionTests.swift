@@ -133,7 +133,7 @@ import Testing
                     core: server.core,
                     eventLoopGroup: server.eventLoopGroup,
                     limits: Limits(),
-                    configureMQTT: { _ in },
+                    configureMQTT: { _, _ in },
                     logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
                 )
                 .run()

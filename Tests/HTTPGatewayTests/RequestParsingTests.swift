@@ -64,19 +64,19 @@ import Testing
 
     @Test("Basic credentials may have colons in the password, and any bytes")
     func credentials() throws {
-        #expect(try BasicCredentials.from(nil) == nil)
-        let credentials = try BasicCredentials.from("Basic dXNlcjpwYTpzcw==")
-        #expect(credentials?.userName == "user")
-        #expect(credentials?.password == Array("pa:ss".utf8))
-        #expect(try BasicCredentials.from("basic dTo=")?.password.isEmpty == true)
+        #expect(try Authorization(nil) == .none)
+        let credentials = BasicCredentials(userName: "user", password: Array("pa:ss".utf8))
+        #expect(try Authorization("Basic dXNlcjpwYTpzcw==") == .basic(credentials))
+        #expect(try Authorization("basic dTo=") == .basic(BasicCredentials(userName: "u", password: [])))
+        #expect(try Authorization("bearer  abc") == .bearer("abc"))
     }
 
     @Test(
         "credentials that can't be read are not taken for none",
-        arguments: ["Bearer x", "Basic", "Basic !", "Basic dXNlcg=="]
+        arguments: ["Digest x", "Bearer", "Basic", "Basic !", "Basic dXNlcg=="]
     )
     func badCredentials(authorization: String) {
-        let problem = #expect(throws: Problem.self) { try BasicCredentials.from(authorization) }
+        let problem = #expect(throws: Problem.self) { try Authorization(authorization) }
         #expect(problem?.status.code == 401)
         #expect(problem?.headers[.wwwAuthenticate]?.hasPrefix("Basic ") == true)
     }

@@ -3,9 +3,9 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
-@Suite struct WebSocketByteCodecTests {
+@Suite struct WebSocketCodecTests {
     private func makeChannel(maximum: Int = 1_000_000) throws -> EmbeddedChannel {
-        let channel = EmbeddedChannel(handler: WebSocketByteCodec(maximumMessageSize: maximum))
+        let channel = EmbeddedChannel(handler: WebSocketCodec(.binary, .init(maximumMessageSize: maximum)))
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         return channel
     }

@@ -4,8 +4,8 @@ import MQTTCodec
 package import NIOCore
 
 /// A message as JSON: `{"topic": …, "payload": …, "payload_encoding": …, "qos": …, "retain": …, "properties": …}`.
-package struct PublishEnvelope: Decodable {
-    enum PayloadEncoding: String, Codable {
+package struct PublishEnvelope: Decodable, Sendable {
+    enum PayloadEncoding: String, Codable, Sendable {
         /// The payload is the string's UTF-8.
         case plain
         case base64
@@ -28,7 +28,7 @@ package struct PublishEnvelope: Decodable {
     }
 
     /// The MQTT 5 properties of a message, in JSON both ways.
-    struct Properties: Codable, Equatable {
+    struct Properties: Codable, Equatable, Sendable {
         var payloadFormatIndicator: Int?
         var messageExpiryInterval: Int?
         var responseTopic: String?
@@ -81,7 +81,7 @@ package struct PublishEnvelope: Decodable {
         return (messages, isBatch)
     }
 
-    private func request() throws(Problem) -> PublishRequest {
+    func request() throws(Problem) -> PublishRequest {
         guard let qos = QoS(rawValue: UInt8(clamping: qos ?? 0)), self.qos ?? 0 >= 0 else {
             throw .unprocessable("qos must be 0, 1 or 2", .qosNotSupported)
         }
@@ -110,8 +110,8 @@ package struct PublishEnvelope: Decodable {
 }
 
 /// User Properties as an object; a name that is given more than once has an array.
-struct UserPropertyMap: Codable, Equatable {
-    private enum Value: Codable, Equatable {
+struct UserPropertyMap: Codable, Equatable, Sendable {
+    private enum Value: Codable, Equatable, Sendable {
         case one(String)
         case many([String])
 

@@ -9,7 +9,7 @@ package struct PublishRequest: Sendable {
     package let qos: QoS
     package let retain: Bool
     /// nil when it has none.
-    package let properties: PublishProperties?
+    package var properties: PublishProperties?
 }
 
 /// How a raw body is to be published, as query and header fields say.

@@ -89,6 +89,14 @@ extension Problem {
         )
     }
 
+    /// RFC 6750 §3.1.
+    static let invalidToken = Problem(
+        .unauthorized,
+        .badUserNameOrPassword,
+        "the token is unknown, or its time is over",
+        headers: [.wwwAuthenticate: #"Bearer realm="sluice", error="invalid_token""#]
+    )
+
     static let originNotAllowed = Problem(.forbidden, .notAuthorized, "pages of this origin may not use the gateway")
 
     static let bodyTimeout = Problem(.requestTimeout, .maximumConnectTime, "the body took too long to arrive")

@@ -18,6 +18,8 @@ extension HTTPListener {
         package var idleTimeout = Duration.seconds(60)
         /// How long a request's body may take to arrive.
         package var bodyTimeout = Duration.seconds(30)
+        /// How long a client may read nothing while there is something for it.
+        package var stallTimeout = Duration.seconds(120)
         /// How long streams and WebSockets may take to read our last words when the server stops.
         package var shutdownTimeout = Duration.seconds(1)
 
@@ -36,6 +38,31 @@ extension HTTPListener {
         package var maximumWait = Duration.seconds(60)
         /// How long a subscription by long-poll lives without a poll.
         package var pollTimeout = Duration.seconds(60)
+
+        /// How long an Idempotency-Key is remembered.
+        package var idempotencyWindow = Duration.seconds(600)
+        /// Idempotency-Keys at a time, of all clients; the oldest gives way.
+        package var maximumIdempotencyKeys = 100_000
+        /// Bytes of their answers, likewise.
+        package var maximumIdempotencyBytes = 16 * 1_024 * 1_024
+        /// Session tokens at a time.
+        package var maximumTokens = 10_000
+        /// The longest a session token may be asked for.
+        package var maximumTokenLifetime = Duration.seconds(86_400)
+        /// Whether `/` is the live page.
+        package var hasLivePage = true
+        /// The proxies whose word on a client's address is taken.
+        package var trustedProxies = TrustedProxies()
+        /// Whether connections from trusted proxies begin with a PROXY protocol header.
+        package var expectsProxyProtocol = false
+
+        /// Whether a WebSocket that offers no subprotocol is refused; else it is taken for MQTT.
+        package var requiresSubprotocol = true
+        /// How often a WebSocket is sent a ping, and closed when nothing came since the last one; nil is never.
+        package var pingInterval: Duration? = .seconds(30)
+        /// Whether a pong counts for MQTT's Keep Alive: browsers slow down the timers of hidden pages, and their MQTT
+        /// libraries with them, but answer pings.
+        package var pongKeepsAlive = false
 
         package init(host: String, port: Int, websocketPath: String = "/mqtt", allowedOrigins: [String] = []) {
             self.host = host

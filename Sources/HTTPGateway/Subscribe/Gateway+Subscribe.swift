@@ -12,7 +12,7 @@ extension Gateway {
             exchange.fields,
             maximumWait: Int(configuration.maximumWait.components.seconds)
         )
-        let identity = try exchange.identity()
+        let identity = try exchange.identity(tokens)
         switch request.form {
         case .stream(let format):
             guard !request.subscriptions.isEmpty || request.isPersistent else {
