@@ -37,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
     ],
     targets: [
         .target(name: "MQTTCodec", dependencies: [nioCore], swiftSettings: settings),
@@ -55,11 +56,14 @@ let package = Package(
             dependencies: ["MQTTCodec", "BrokerCore", nioCore, nioPosix, logging, lifecycle],
             swiftSettings: settings
         ),
+        // Messages as JSON, for adapters that speak it.
+        .target(name: "JSONMessages", dependencies: ["MQTTCodec", "BrokerCore", nioCore], swiftSettings: settings),
         .target(
             name: "HTTPGateway",
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
+                "JSONMessages",
                 nioCore,
                 nioPosix,
                 nioHTTP1,
@@ -104,6 +108,17 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What a persistent session gets, posted to a URL.
+        .target(
+            name: "Webhooks",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioHTTP1, logging, lifecycle,
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "Sluice",
             dependencies: [
@@ -113,6 +128,7 @@ let package = Package(
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
+                "Webhooks",
                 nioCore,
                 nioPosix,
                 logging,
@@ -148,9 +164,18 @@ let package = Package(
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "HTTPGateway", "BrokerTestSupport", nioCore, nioPosix,
-                nioEmbedded, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "BrokerTestSupport", nioCore,
+                nioPosix, nioEmbedded, logging, lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "WebhooksTests",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "Webhooks", "BrokerTestSupport", nioCore, nioPosix, nioHTTP1, logging,
+                lifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -172,7 +197,7 @@ let package = Package(
         ),
         .testTarget(
             name: "SluiceTests",
-            dependencies: ["Sluice", "Auth", "BrokerCore", logging],
+            dependencies: ["Sluice", "Auth", "BrokerCore", "HTTPGateway", "Webhooks", nioCore, logging],
             swiftSettings: settings
         ),
         // They start the built executable and use the clients that people use.

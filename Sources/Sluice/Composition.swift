@@ -7,6 +7,7 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import UnixSignals
+import Webhooks
 
 /// The whole system, wired from its configuration.
 struct Composition {
@@ -61,8 +62,18 @@ struct Composition {
                 serviceName: "\(listener.protocolName.rawValue) \(listener.bind)"
             )
         }
+        let webhooks = WebhookService(
+            configuration.webhooks.map(\.configuration),
+            core: core,
+            eventLoopGroup: eventLoopGroup,
+            logger: logger
+        )
+        // Stopped in reverse order: webhooks last, after what clients have published.
+        let first: [ServiceGroupConfiguration.ServiceConfiguration] = [
+            .init(service: reload, serviceName: "access files"), .init(service: webhooks, serviceName: "webhooks"),
+        ]
         var group = ServiceGroupConfiguration(
-            services: [.init(service: reload, serviceName: "access files")] + listeners,
+            services: first + listeners,
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: quiet(logger)
         )
@@ -90,12 +101,7 @@ struct Composition {
             )
         case .http:
             return HTTPListener(
-                configuration: .init(
-                    host: bind.host,
-                    port: bind.port,
-                    websocketPath: listener.websocketPath,
-                    allowedOrigins: listener.allowedOrigins
-                ),
+                configuration: listener.httpConfiguration,
                 core: core,
                 eventLoopGroup: eventLoopGroup,
                 limits: loaded.configuration.limits,
@@ -127,5 +133,23 @@ struct Composition {
         var quiet = logger
         if logger.logLevel > .debug { quiet.logLevel = .warning }
         return quiet
+    }
+}
+
+extension ListenerConfiguration {
+    fileprivate var httpConfiguration: HTTPListener.Configuration {
+        var configuration = HTTPListener.Configuration(
+            host: bind.host,
+            port: bind.port,
+            websocketPath: http.websocketPath,
+            allowedOrigins: http.allowedOrigins
+        )
+        configuration.requiresSubprotocol = http.requiresSubprotocol
+        configuration.pingInterval = http.pingInterval > 0 ? .seconds(http.pingInterval) : nil
+        configuration.pongKeepsAlive = http.pongKeepsAlive
+        configuration.hasLivePage = http.livePage
+        configuration.trustedProxies = http.trustedProxies
+        configuration.expectsProxyProtocol = http.proxyProtocol
+        return configuration
     }
 }

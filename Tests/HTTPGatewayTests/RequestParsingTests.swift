@@ -1,5 +1,6 @@
 import HTTPGateway
 import HTTPTypes
+import JSONMessages
 import MQTTCodec
 import NIOCore
 import Testing

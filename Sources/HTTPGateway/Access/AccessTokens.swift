@@ -1,3 +1,4 @@
+import JSONMessages
 package import NIOCore
 import Synchronization
 

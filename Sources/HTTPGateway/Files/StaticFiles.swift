@@ -1,5 +1,6 @@
 import HTTPTypes
 import HummingbirdCore
+import JSONMessages
 import NIOCore
 
 /// A file that the gateway itself serves; they are part of the executable.

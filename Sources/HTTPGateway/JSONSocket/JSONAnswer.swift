@@ -1,4 +1,5 @@
 import BrokerCore
+import JSONMessages
 import MQTTCodec
 import NIOCore
 
@@ -60,7 +61,7 @@ struct JSONAnswer: Encodable {
     }
 }
 
-/// `{"op":"message", …}`
+/// `{"op":"message", …}`, a message for the client.
 struct JSONDelivery: Encodable {
     private let message: MessageJSON
 

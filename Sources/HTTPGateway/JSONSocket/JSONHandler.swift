@@ -1,5 +1,6 @@
 import BrokerCore
 import DequeModule
+import JSONMessages
 import MQTTCodec
 import NIOCore
 

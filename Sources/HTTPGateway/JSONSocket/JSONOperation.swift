@@ -1,4 +1,5 @@
 import FoundationEssentials
+package import JSONMessages
 package import MQTTCodec
 package import NIOCore
 

@@ -123,6 +123,8 @@ byID("subscribe").addEventListener("submit", async (event) => {
   topic.select();
 });
 
+byID("subscribe").addEventListener("input", () => say(byID("subscribe").querySelector(".note"), ""));
+
 // MARK: Publishing
 
 byID("publish").addEventListener("submit", async (event) => {
@@ -136,6 +138,7 @@ byID("publish").addEventListener("submit", async (event) => {
   say(note, answer.reason_code === 0x10 ? "Published; nobody is subscribed." : "Published.", "good");
 });
 
+byID("publish").addEventListener("input", () => say(byID("publish").querySelector(".note"), ""));
 byID("publish").elements.payload.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byID("publish").requestSubmit();
 });
@@ -160,7 +163,7 @@ function item(message) {
   if (message.retain) heading.append(make("span", { className: "badge retained", textContent: "retained" }));
   if (message.payload_encoding) heading.append(make("span", { className: "badge", textContent: "binary, as base64" }));
   const type = message.properties?.content_type;
-  if (type) heading.append(make("span", { className: "badge", textContent: type }));
+  if (type && !type.startsWith("text/plain")) heading.append(make("span", { className: "badge", textContent: type }));
   const made = make("li", { className: "message new" }, make("time", { textContent: time, dateTime: message.time.toISOString() }), heading, make("pre", { textContent: payload }));
   made.hidden = !isSought(made);
   return made;
@@ -213,7 +216,7 @@ const counts = {};
 function systemMessage({ topic, payload }) {
   const name = topic.slice("$SYS/broker/".length);
   if (name === "version") byID("version").textContent = payload.replace("sluice version ", "");
-  if (name === "clients/connected") byID("connected").textContent = `${Number(payload).toLocaleString()} connected`;
+  if (name === "clients/connected") byID("connected").textContent = Number(payload).toLocaleString();
   if (!name.startsWith("clients/connected/")) return;
   counts[name.slice("clients/connected/".length)] = Number(payload);
   const most = Math.max(1, ...Object.values(counts));

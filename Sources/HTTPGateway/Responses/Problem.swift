@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import HTTPTypes
+import JSONMessages
 package import MQTTCodec
 package import NIOCore
 import NIOHTTP1

@@ -1,4 +1,5 @@
 package import BrokerCore
+import JSONMessages
 package import MQTTCodec
 package import NIOCore
 

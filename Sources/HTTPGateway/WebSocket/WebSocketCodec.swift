@@ -1,3 +1,4 @@
+import JSONMessages
 package import NIOCore
 
 /// Makes buffers of a WebSocket, for the handler above it: unmasked payload up, one frame round each buffer down.

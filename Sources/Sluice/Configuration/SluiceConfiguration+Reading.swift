@@ -1,5 +1,6 @@
 import BrokerCore
 import Foundation
+import HTTPGateway
 import Logging
 import Yams
 
@@ -26,6 +27,7 @@ extension SluiceConfiguration {
                 line: nil
             )
         }
+        readWebhooks(&file, reading)
         var accessReader = file.mapping("access")
         access = AccessConfiguration(&accessReader, reading)
         var limitsReader = file.mapping("limits")
@@ -43,6 +45,22 @@ extension SluiceConfiguration {
         logReader.finish()
         file.finish()
         checkListeners(line: file.line(of: "listeners"), reading)
+    }
+
+    private mutating func readWebhooks(_ file: inout MappingReader, _ reading: ConfigurationReading) {
+        var names: Set<String> = []
+        for (place, entry) in (file.mappings("webhooks") ?? []).enumerated() {
+            var entry = entry
+            let webhook = WebhookOptions(&entry)
+            if !names.insert(webhook.name).inserted {
+                reading.report(
+                    "is taken by a webhook above",
+                    key: "webhooks[\(place)].name",
+                    line: entry.line(of: "name")
+                )
+            }
+            webhooks.append(webhook)
+        }
     }
 
     private static let defaultListeners: [ListenerConfiguration] = [
@@ -86,18 +104,34 @@ extension ListenerConfiguration {
             expected: "must be an address and a port, such as 127.0.0.1:1883 or [::1]:1883",
             BindAddress.init
         )
-        var path = "/mqtt"
-        var origins: [String] = []
-        if name == .http {
-            path =
-                reader.converted("websocket_path", expected: "must begin with /") { $0.hasPrefix("/") ? $0 : nil }
-                ?? path
-            reader.texts("allowed_origins", &origins)
-        }
+        var http = HTTPOptions()
+        if name == .http { http.read(&reader) }
         reader.require(["protocol", "bind"])
         reader.finish()
         guard let name, let bind else { return nil }
-        self.init(protocolName: name, bind: bind, websocketPath: path, allowedOrigins: origins)
+        self.init(protocolName: name, bind: bind, http: http)
+    }
+}
+
+extension HTTPOptions {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        let path = reader.converted("websocket_path", expected: "must begin with /") { $0.hasPrefix("/") ? $0 : nil }
+        websocketPath = path ?? websocketPath
+        reader.flag("websocket_require_subprotocol", &requiresSubprotocol)
+        reader.integer("websocket_ping_interval", in: 0...3_600, &pingInterval)
+        reader.flag("websocket_pong_keep_alive", &pongKeepsAlive)
+        reader.texts("allowed_origins", &allowedOrigins)
+        reader.flag("live_page", &livePage)
+        let proxies = reader.convertedList(
+            "trusted_proxies",
+            expected: "must be a list of addresses, 192.0.2.7, and ranges, 10.0.0.0/8",
+            AddressRange.init
+        )
+        trustedProxies = TrustedProxies(proxies ?? [])
+        reader.flag("proxy_protocol", &proxyProtocol)
+        if proxyProtocol, trustedProxies.isEmpty {
+            reader.report("true needs trusted_proxies", about: "proxy_protocol")
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 package import BrokerCore
+package import HTTPGateway
 package import Logging
 
 /// All that one YAML file configures.
@@ -9,6 +10,8 @@ package struct SluiceConfiguration: Equatable, Sendable {
     package var threads: Int
     /// Exactly the listeners the file names.
     package var listeners: [ListenerConfiguration]
+    /// What is posted where.
+    package var webhooks: [WebhookOptions] = []
     package var access = AccessConfiguration()
     package var limits = Limits()
     /// What one session may hold for its client.
@@ -30,10 +33,28 @@ package struct ListenerConfiguration: Equatable, Sendable {
 
     package var protocolName: ProtocolName
     package var bind: BindAddress
-    /// Where MQTT over WebSocket is served, on `http` listeners.
+    /// Of `http` listeners only.
+    package var http = HTTPOptions()
+}
+
+/// What can be said of an `http` listener.
+package struct HTTPOptions: Equatable, Sendable {
+    /// Where MQTT over WebSocket is served.
     package var websocketPath = "/mqtt"
-    /// The origins whose pages may open a WebSocket, on `http` listeners; empty is any.
+    /// Whether a WebSocket that offers no subprotocol is refused; else it is taken for MQTT.
+    package var requiresSubprotocol = true
+    /// Seconds from one ping to the next; 0 sends none.
+    package var pingInterval = 30
+    /// Whether a pong counts for MQTT's Keep Alive.
+    package var pongKeepsAlive = false
+    /// The origins whose pages may use the listener; empty is any.
     package var allowedOrigins: [String] = []
+    /// Whether `/` is the live page.
+    package var livePage = true
+    /// The proxies that are believed what they say of a client's address.
+    package var trustedProxies = TrustedProxies()
+    /// Whether connections from trusted proxies begin with a PROXY protocol header.
+    package var proxyProtocol = false
 }
 
 /// Who may connect.

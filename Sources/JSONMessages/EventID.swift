@@ -1,4 +1,4 @@
-import BrokerCore
+package import BrokerCore
 
 /// Names one delivery of one session: `<epoch>.<sequence>`.
 ///
@@ -23,7 +23,7 @@ package struct EventID: Sendable, Equatable, CustomStringConvertible {
     package var description: String { "\(epoch).\(sequence)" }
 
     /// The epoch of a session.
-    static func epoch(of session: SessionNumber) -> String { "\(process)-\(session.rawValue)" }
+    package static func epoch(of session: SessionNumber) -> String { "\(process)-\(session.rawValue)" }
 
     private static let process = String(Token.random().prefix(12))
 }
