@@ -124,6 +124,43 @@ import Testing
         }
     }
 
+    @Test("the header of a later request may take no longer than that of the first, however slowly it comes")
+    func slowHeader() async throws {
+        try await TestServer.run(configuration: .test { $0.idleTimeout = .milliseconds(300) }) { server in
+            let client = try await server.connect()
+            try await client.send("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await client.text(containing: "404")
+            let closed = Task { try await client.untilClosed() }
+            // A byte now and then would keep a timer alive that starts anew at each.
+            for byte in "GET /nothing HTTP/1.1\r\nHost: a\r\nX: y".map(String.init) { try? await client.send(byte) }
+            #expect(try await closed.value.split(separator: "HTTP/1.1 404").count == 1)
+        }
+    }
+
+    @Test("a client that reads nothing is closed after a while, its stream and its WebSocket too")
+    func stalled() async throws {
+        try await TestServer.run(
+            configuration: .test { configuration in
+                configuration.stallTimeout = .milliseconds(300)
+                configuration.pingInterval = nil
+            }
+        ) { server in
+            let stream = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
+            try await stream.send("GET /v1/subscribe?topic=s HTTP/1.1\r\nHost: a\r\n\r\n")
+            let page = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
+            let fields = WebSocketClient.handshake + ["Host: a", "Sec-WebSocket-Protocol: sluice.json"]
+            try await page.send("GET /mqtt HTTP/1.1\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")
+            for text in [#"{"op":"connect"}"#, #"{"op":"subscribe","topic":"s"}"#] {
+                try await page.send(WebSocketClient.frame(1, Array(text.utf8)))
+            }
+            try await waitFor(server) { $0.connectedClients == 2 }
+            // More than the sockets' buffers hold.
+            let payload = String(repeating: "x", count: 1_000_000)
+            for _ in 0..<20 { try await server.publish("s", payload) }
+            try await waitFor(server) { $0.connectedClients == 0 }
+        }
+    }
+
     @Test("an address that can't be had is an error that names it")
     func addressInUse() async throws {
         try await TestServer.run { server in

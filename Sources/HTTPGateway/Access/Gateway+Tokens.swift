@@ -41,6 +41,7 @@ extension Gateway {
         guard case .bearer(let token) = try Authorization(exchange.fields[.authorization]) else {
             throw .unauthorized("show the token to be revoked: Authorization: Bearer …")
         }
+        guard tokens.grant(of: token, at: .now()) != nil else { throw .invalidToken }
         tokens.revoke(token)
         return Response(status: .noContent)
     }
