@@ -236,7 +236,11 @@ extension Broker {
         case .packets(let stream):
             session.stream = stream
             stream.maximumPacketSize = request.maximumPacketSize
-        case .messages(let sink): session.sink = sink
+        case .messages(let sink):
+            session.sink = sink
+            if let inflight = sink.inflightMessages {
+                session.receiveMaximum = min(Int(request.receiveMaximum), inflight)
+            }
         }
         connection.session = session
         connection.lastActivity = now

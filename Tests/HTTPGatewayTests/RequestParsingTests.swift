@@ -1,3 +1,4 @@
+import BrokerCore
 import HTTPGateway
 import HTTPTypes
 import JSONMessages
@@ -117,6 +118,16 @@ import Testing
         for text in ["", ".", ".1", "a", "a.", "a.x", "a.-1", "a.18446744073709551616"] {
             #expect(EventID(text) == nil)
         }
+    }
+
+    @Test("a session that is kept in a store has an epoch that outlives the process, others have not")
+    func epochs() {
+        let stored = SessionNumber(rawValue: 1_800_000_000_000_000)
+        #expect(EventID.epoch(of: stored, process: "a") == EventID.epoch(of: stored, process: "b"))
+        let next = SessionNumber(rawValue: stored.rawValue + 1)
+        #expect(EventID.epoch(of: stored, process: "a") != EventID.epoch(of: next, process: "a"))
+        let passing = SessionNumber(rawValue: 7)
+        #expect(EventID.epoch(of: passing, process: "a") != EventID.epoch(of: passing, process: "b"))
     }
 
     @Test("a persistent subscription needs a Client Identifier")

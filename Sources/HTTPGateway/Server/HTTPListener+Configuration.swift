@@ -29,9 +29,12 @@ extension HTTPListener {
         package var subscriberMessages = 256
         /// Bytes of topics and payloads on their way to one subscriber, likewise.
         package var subscriberBytes = 1_048_576
-        /// QoS 1 and 2 messages of a persistent session that were written to a stream and can be had again by
-        /// `Last-Event-ID`; older ones count as acknowledged.
-        package var replayWindow: UInt16 = 256
+        /// QoS 1 and 2 messages of a persistent session that can be had again by `Last-Event-ID`.
+        ///
+        /// Older ones count as read. What the sockets' buffers at both ends hold has to find room in it.
+        package var replayWindow: UInt16 = 16_384
+        /// How long they can be had again.
+        package var replayTime = Duration.seconds(60)
         /// How often a stream with nothing to say says so.
         package var heartbeat = Duration.seconds(15)
         /// The longest a long-poll may wait.

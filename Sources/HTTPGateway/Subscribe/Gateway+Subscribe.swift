@@ -112,6 +112,7 @@ struct EventStream: ~Copyable {
                 subscriber.wrote(batch)
             case .alarm:
                 try await writer.write(format.heartbeat)
+                subscriber.grewOlder()
             case .closed(let reason):
                 try await writer.write(format.closing(reason))
                 return try await writer.finish(nil)
