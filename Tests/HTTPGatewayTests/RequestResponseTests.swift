@@ -4,7 +4,7 @@ import MQTTCodec
 import NIOCore
 import Testing
 
-/// [MQTT-4.10]: request and response, with an MQTT client that responds.
+/// Request and response (MQTT 5.0 §4.10), with an MQTT client that responds.
 @Suite(.timeLimit(.minutes(1))) struct RequestResponseTests {
     /// Answers the requests that come, each with what `respond` makes of it.
     private func responder(
