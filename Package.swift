@@ -37,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
     ],
     targets: [
         .target(name: "MQTTCodec", dependencies: [nioCore], swiftSettings: settings),
@@ -55,11 +56,14 @@ let package = Package(
             dependencies: ["MQTTCodec", "BrokerCore", nioCore, nioPosix, logging, lifecycle],
             swiftSettings: settings
         ),
+        // Messages as JSON, for adapters that speak it.
+        .target(name: "JSONMessages", dependencies: ["MQTTCodec", "BrokerCore", nioCore], swiftSettings: settings),
         .target(
             name: "HTTPGateway",
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
+                "JSONMessages",
                 nioCore,
                 nioPosix,
                 nioHTTP1,
@@ -71,6 +75,12 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+            ],
+            // The live page and the OpenAPI document: part of the executable, so that it is one file.
+            resources: [
+                .embedInCode("Resources/page.html"), .embedInCode("Resources/style.css"),
+                .embedInCode("Resources/script.js"), .embedInCode("Resources/socket.js"),
+                .embedInCode("Resources/favicon.svg"), .embedInCode("Resources/openapi.yaml"),
             ],
             swiftSettings: settings
         ),
@@ -111,6 +121,17 @@ let package = Package(
             dependencies: ["MQTTCodec", "BrokerCore", "CRocksDB", nioCore, logging],
             swiftSettings: settings
         ),
+        // What a persistent session gets, posted to a URL.
+        .target(
+            name: "Webhooks",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioHTTP1, logging, lifecycle,
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "Sluice",
             dependencies: [
@@ -121,6 +142,7 @@ let package = Package(
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
+                "Webhooks",
                 nioCore,
                 nioPosix,
                 logging,
@@ -156,9 +178,18 @@ let package = Package(
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "HTTPGateway", "BrokerTestSupport", nioCore, nioPosix,
-                nioEmbedded, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "BrokerTestSupport", nioCore,
+                nioPosix, nioEmbedded, logging, lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "WebhooksTests",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "Webhooks", "BrokerTestSupport", nioCore, nioPosix, nioHTTP1, logging,
+                lifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -185,7 +216,7 @@ let package = Package(
         ),
         .testTarget(
             name: "SluiceTests",
-            dependencies: ["Sluice", "Auth", "BrokerCore", "Storage", logging],
+            dependencies: ["Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "Webhooks", nioCore, logging],
             swiftSettings: settings
         ),
         // They start the built executable and use the clients that people use.

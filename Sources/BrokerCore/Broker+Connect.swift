@@ -240,11 +240,16 @@ extension Broker {
         case .packets(let stream):
             session.stream = stream
             stream.maximumPacketSize = request.maximumPacketSize
-        case .messages(let sink): session.sink = sink
+        case .messages(let sink):
+            session.sink = sink
+            if let inflight = sink.inflightMessages {
+                session.receiveMaximum = min(Int(request.receiveMaximum), inflight)
+            }
         }
         connection.session = session
         connection.lastActivity = now
         connectedCount += 1
+        connectedByProtocol[connection.transportProtocol, default: 0] += 1
         statistics.connections &+= 1
         statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)
         if journal != nil { store(session) }

@@ -90,6 +90,7 @@ extension Broker {
         session.stream = nil
         session.sink = nil
         connectedCount -= 1
+        connectedByProtocol[connection.transportProtocol, default: 0] -= 1
         guard session.isPersistent else { return endSession(session) }
         session.expiresAt =
             session.expiryInterval == .max ? .distantFuture : now + .seconds(Int64(session.expiryInterval))

@@ -140,6 +140,7 @@ extension Broker {
     /// Calls back when everything is written that there is.
     package func whenAllStored(_ done: @escaping (_ isStored: Bool) -> Void) {
         guard let journal else { return done(true) }
+        guard journal.failure == nil else { return done(false) }
         commitIfDue(evenUnhurried: true)
         waiters.append(StoreWaiter(batch: journal.isEmpty ? journal.openNumber - 1 : journal.openNumber, done: done))
         settleWaiters()

@@ -74,6 +74,11 @@ extension Broker {
         return .success((subscription, wantsRetained))
     }
 
+    /// The Topic Filters that the connection's session is subscribed to, in no order.
+    package func subscribedFilters(of connection: VirtualConnection) -> [String] {
+        connection.session?.subscriptions.values.map(\.filter.string) ?? []
+    }
+
     /// UNSUBSCRIBE; one Reason Code a filter [MQTT-3.10.4-1].
     package func unsubscribe(_ filters: [String], on connection: VirtualConnection) -> [ReasonCode] {
         guard let session = connection.session else { return filters.map { _ in .notAuthorized } }

@@ -49,6 +49,8 @@ package final class Broker {
 
     var sessions = ByteKeyed<Session>()
     var connectedCount = 0
+    /// The same, each protocol by itself.
+    var connectedByProtocol: [VirtualConnection.TransportProtocol: Int] = [:]
     var isShuttingDown = false
     var lastSessionNumber: UInt64 = 0
     @exclusivity(unchecked) var router: Router
@@ -108,6 +110,11 @@ package final class Broker {
 
     /// Virtual connections that have a session, all protocols together.
     package var connectedClients: Int { connectedCount }
+
+    /// Sessions, of connected clients and of absent ones.
+    package var sessionCount: Int { sessions.count }
+    /// Retained messages, without those under `$SYS`.
+    package var retainedCount: Int { retained.count }
 
     deinit {
         // Sessions hold their subscriptions and connections, and the other way round.

@@ -11,6 +11,8 @@ package final class MessageSink {
     /// Bytes of topics and payloads handed over and not yet reported as consumed at which QoS 0 messages are dropped,
     /// and QoS 1 and 2 stay in the session's queue.
     package let maximumBytes: Int
+    /// QoS 1 and 2 messages that may be unacknowledged, in place of `Limits.inflightMessages`; nil leaves it at that.
+    package let inflightMessages: Int?
     private let receive: @Sendable ([Delivery]) -> Void
     private let closed: @Sendable (ReasonCode) -> Void
     private var pending: [Delivery] = []
@@ -23,16 +25,20 @@ package final class MessageSink {
     /// - Parameters:
     ///   - capacity: messages that may wait in the adapter; beyond it QoS 0 is dropped and counted.
     ///   - maximumBytes: bytes that may wait there, give or take one message.
+    ///   - inflightMessages: QoS 1 and 2 messages that may be unacknowledged, when the adapter has to keep more of them
+    ///     than other clients may; nil is `Limits.inflightMessages`.
     ///   - receive: takes one batch.
     ///   - closed: told once, when the core ends the connection: taken over, shutting down, not authorised.
     package init(
         capacity: Int,
         maximumBytes: Int = .max,
+        inflightMessages: Int? = nil,
         receive: @escaping @Sendable ([Delivery]) -> Void,
         closed: @escaping @Sendable (ReasonCode) -> Void
     ) {
         self.capacity = capacity
         self.maximumBytes = maximumBytes
+        self.inflightMessages = inflightMessages
         self.receive = receive
         self.closed = closed
     }

@@ -9,7 +9,7 @@ package final class VirtualConnection: @unchecked Sendable {
     // Sendable so that adapters on other threads can hold it as a handle; nothing but the core loop looks inside.
 
     /// How the client reached us; for logs, metrics and authorisation.
-    package enum TransportProtocol: String, Sendable {
+    package enum TransportProtocol: String, CaseIterable, Sendable {
         case mqtt
         case websocket
         case http

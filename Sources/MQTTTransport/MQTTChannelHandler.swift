@@ -20,6 +20,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     private let core: CoreLoop
     private let bridge: LoopBridge?
     private let transportProtocol: VirtualConnection.TransportProtocol
+    private let remoteAddress: String?
     private let limits: Limits
     private var dialogue: MQTTDialogue?
     private var context: ChannelHandlerContext?
@@ -31,16 +32,20 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
 
     /// Makes a handler.
     ///
-    /// - Parameter bridge: nil when the channel lives on the core loop.
+    /// - Parameters:
+    ///   - bridge: nil when the channel lives on the core loop.
+    ///   - remoteAddress: the client, when it is not the other end of the channel.
     package init(
         core: CoreLoop,
         bridge: LoopBridge?,
         transportProtocol: VirtualConnection.TransportProtocol,
+        remoteAddress: String? = nil,
         limits: Limits
     ) {
         self.core = core
         self.bridge = bridge
         self.transportProtocol = transportProtocol
+        self.remoteAddress = remoteAddress
         self.limits = limits
     }
 
@@ -106,7 +111,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
         let made = MQTTDialogue(
             transport: bridge.map { RemoteTransport(handler: self, bridge: $0) } ?? self,
             transportProtocol: transportProtocol,
-            remoteAddress: context.channel.remoteAddress?.description ?? "",
+            remoteAddress: remoteAddress ?? context.channel.remoteAddress?.description ?? "",
             limits: limits
         )
         dialogue = made

@@ -19,14 +19,18 @@ package final class MQTTChannels: Sendable {
     }
 
     /// Adds the MQTT handler at the end of a channel's pipeline; on the channel's event loop.
+    ///
+    /// - Parameter remoteAddress: the client, when it is not the other end of the channel.
     package func configure(
         _ channel: any Channel,
-        transportProtocol: VirtualConnection.TransportProtocol
+        transportProtocol: VirtualConnection.TransportProtocol,
+        remoteAddress: String? = nil
     ) throws {
         let handler = MQTTChannelHandler(
             core: core,
             bridge: bridges[ObjectIdentifier(channel.eventLoop)],
             transportProtocol: transportProtocol,
+            remoteAddress: remoteAddress,
             limits: limits
         )
         try channel.pipeline.syncOperations.addHandler(handler)

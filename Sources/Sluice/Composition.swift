@@ -1,4 +1,5 @@
 import BrokerCore
+import Foundation
 import CoAPGateway
 import HTTPGateway
 import Logging
@@ -6,7 +7,9 @@ import MQTTTransport
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import Storage
 import UnixSignals
+import Webhooks
 
 /// The whole system, wired from its configuration.
 struct Composition {
@@ -34,6 +37,7 @@ struct Composition {
         let configuration = loaded.configuration
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         let gate = AccessGate(loaded.accessFiles, allowsAnonymous: configuration.access.allowsAnonymous)
+        let store = try openStore()
         let broker = Broker(
             limits: configuration.limits,
             queue: configuration.queue,
@@ -41,8 +45,12 @@ struct Composition {
             enhancedAuthenticator: gate.enhancedAuthenticator,
             authorizer: gate.authorizer,
             observer: ClientLog(logger),
+            store: store,
+            durability: configuration.storage.durability,
+            epoch: UInt64(Date().timeIntervalSince1970 * 1_000_000),
             now: .now()
         )
+        try recover(broker)
         if configuration.systemInterval > 0 {
             broker.publishSystemTopics(every: .seconds(Int64(configuration.systemInterval)), version: Version.current)
         }
@@ -63,15 +71,53 @@ struct Composition {
                 serviceName: "\(listener.protocolName.rawValue) \(listener.bind)"
             )
         }
+        let webhooks = WebhookService(
+            configuration.webhooks.map(\.configuration),
+            core: core,
+            eventLoopGroup: eventLoopGroup,
+            logger: logger
+        )
+        // Stopped in reverse order: webhooks last, after what clients have published.
+        let first: [ServiceGroupConfiguration.ServiceConfiguration] = [
+            .init(service: reload, serviceName: "access files"), .init(service: webhooks, serviceName: "webhooks"),
+        ]
         var group = ServiceGroupConfiguration(
-            services: [.init(service: reload, serviceName: "access files")] + listeners,
+            services: first + listeners,
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: quiet(logger)
         )
         group.maximumGracefulShutdownDuration = .seconds(10)
         try await ServiceGroup(configuration: group).run()
+        if let store {
+            if await !core.storeAll() { logger.error("what was changed last could not be stored") }
+            store.close()
+        }
         try await eventLoopGroup.shutdownGracefully()
         logger.info("stopped")
+    }
+
+    /// - Throws: why the store can't be used, in words that say what to do.
+    private func openStore() throws -> DurableStore? {
+        let storage = loaded.configuration.storage
+        guard storage.backend == .rocksdb else { return nil }
+        return try DurableStore(RocksDBStore(path: storage.path), durability: storage.durability, logger: logger)
+    }
+
+    private func recover(_ broker: Broker) throws {
+        let began = NIODeadline.now()
+        let failures = StoreFailureLog(logger)
+        broker.onStoreFailure = { failures.report($0, at: .now()) }
+        try broker.recover()
+        let storage = loaded.configuration.storage
+        guard storage.backend == .rocksdb else { return }
+        logger.info(
+            "store opened",
+            metadata: [
+                "path": "\(storage.path)", "durability": "\(storage.durability.rawValue)",
+                "sessions": "\(broker.sessionCount)", "retained": "\(broker.retainedCount)",
+                "milliseconds": "\((NIODeadline.now() - began).nanoseconds / 1_000_000)",
+            ]
+        )
     }
 
     private func service(
@@ -93,16 +139,11 @@ struct Composition {
             )
         case .http:
             return HTTPListener(
-                configuration: .init(
-                    host: bind.host,
-                    port: bind.port,
-                    websocketPath: listener.websocketPath,
-                    allowedOrigins: listener.allowedOrigins
-                ),
+                configuration: listener.httpConfiguration,
                 core: core,
                 eventLoopGroup: eventLoopGroup,
                 limits: loaded.configuration.limits,
-                configureMQTT: { try channels.configure($0, transportProtocol: .websocket) },
+                configureMQTT: { try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1) },
                 logger: logger
             )
         case .coap:
@@ -130,5 +171,23 @@ struct Composition {
         var quiet = logger
         if logger.logLevel > .debug { quiet.logLevel = .warning }
         return quiet
+    }
+}
+
+extension ListenerConfiguration {
+    fileprivate var httpConfiguration: HTTPListener.Configuration {
+        var configuration = HTTPListener.Configuration(
+            host: bind.host,
+            port: bind.port,
+            websocketPath: http.websocketPath,
+            allowedOrigins: http.allowedOrigins
+        )
+        configuration.requiresSubprotocol = http.requiresSubprotocol
+        configuration.pingInterval = http.pingInterval > 0 ? .seconds(http.pingInterval) : nil
+        configuration.pongKeepsAlive = http.pongKeepsAlive
+        configuration.hasLivePage = http.livePage
+        configuration.trustedProxies = http.trustedProxies
+        configuration.expectsProxyProtocol = http.proxyProtocol
+        return configuration
     }
 }

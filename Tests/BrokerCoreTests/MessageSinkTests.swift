@@ -181,4 +181,17 @@ import Testing
         test.advance(seconds: 5)
         #expect(client.closed == [.keepAliveTimeout])
     }
+
+    @Test("an adapter that keeps more for its client may be sent more than others unacknowledged")
+    func inflightMessages() throws {
+        let test = TestBroker { $0.inflightMessages = 2 }
+        for (inflight, expected) in [(nil, 2), (5, 5)] as [(Int?, Int)] {
+            let client = SinkClient(test, inflightMessages: inflight)
+            client.connect(ConnectRequest(clientID: "\(expected)", receiveMaximum: 100))
+            client.subscribe("t", qos: .atLeastOnce)
+            for number in 0..<10 { try client.publish("t", "\(number)", qos: .atLeastOnce) }
+            #expect(client.deliveries().count == expected)
+            test.broker.disconnect(client.connection, reason: .normalDisconnection)
+        }
+    }
 }

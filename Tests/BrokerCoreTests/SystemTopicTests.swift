@@ -51,6 +51,8 @@ import Testing
         #expect(values["version"] == "sluice version 1.2.3")
         #expect(values["uptime"] == "10 seconds")
         #expect(values["clients/connected"] == "2")
+        #expect(values["clients/connected/mqtt"] == "2")
+        #expect(values["clients/connected/coap"] == "0")
         #expect(values["clients/disconnected"] == "1")
         #expect(values["clients/total"] == "3")
         #expect(values["clients/maximum"] == "2")
@@ -118,6 +120,7 @@ import Testing
         #expect(
             try received(client) == [
                 "uptime": "10 seconds", "clients/connected": "1", "clients/total": "1", "clients/maximum": "1",
+                "clients/connected/mqtt": "1",
             ]
         )
         test.advance(seconds: 10)

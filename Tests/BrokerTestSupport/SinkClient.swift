@@ -12,8 +12,10 @@ package final class SinkClient {
 
     /// Makes a client that is not connected yet.
     ///
-    /// - Parameter capacity: messages that may wait here before QoS 0 is dropped.
-    package init(_ test: TestBroker, capacity: Int = 100) {
+    /// - Parameters:
+    ///   - capacity: messages that may wait here before QoS 0 is dropped.
+    ///   - inflightMessages: messages that may be unacknowledged, if not as many as for others.
+    package init(_ test: TestBroker, capacity: Int = 100, inflightMessages: Int? = nil) {
         self.test = test
         connection = VirtualConnection(
             transportProtocol: .coap,
@@ -21,6 +23,7 @@ package final class SinkClient {
             outlet: .messages(
                 MessageSink(
                     capacity: capacity,
+                    inflightMessages: inflightMessages,
                     receive: { [inbox] batch in inbox.state.withLock { $0.deliveries += batch } },
                     closed: { [inbox] reason in inbox.state.withLock { $0.closed.append(reason) } }
                 )

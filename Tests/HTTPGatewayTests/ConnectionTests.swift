@@ -124,6 +124,50 @@ import Testing
         }
     }
 
+    @Test("the header of a later request may take no longer than that of the first, however slowly it comes")
+    func slowHeader() async throws {
+        try await TestServer.run(configuration: .test { $0.idleTimeout = .seconds(2) }) { server in
+            // On a machine that is slow enough the first request may be late already: then once more.
+            for _ in 0..<5 {
+                let client = try await server.connect()
+                guard (try? await client.send("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")) != nil,
+                    (try? await client.text(containing: "\"Not Found\"}")) != nil
+                else { continue }
+                // A timer that starts anew at each byte would go on for ever.
+                let deadline = NIODeadline.now() + .seconds(30)
+                while NIODeadline.now() < deadline, (try? await client.send("X")) != nil { await Task.yield() }
+                #expect(NIODeadline.now() < deadline)
+                #expect(try await client.untilClosed().split(separator: "HTTP/1.1 404").count == 1)
+                return
+            }
+            Issue.record("no request was answered")
+        }
+    }
+
+    @Test("a client that reads nothing is closed after a while, its stream and its WebSocket too")
+    func stalled() async throws {
+        try await TestServer.run(
+            configuration: .test { configuration in
+                configuration.stallTimeout = .milliseconds(300)
+                configuration.pingInterval = nil
+            }
+        ) { server in
+            let stream = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
+            try await stream.send("GET /v1/subscribe?topic=s HTTP/1.1\r\nHost: a\r\n\r\n")
+            let page = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
+            let fields = WebSocketClient.handshake + ["Host: a", "Sec-WebSocket-Protocol: sluice.json"]
+            try await page.send("GET /mqtt HTTP/1.1\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")
+            for text in [#"{"op":"connect"}"#, #"{"op":"subscribe","topic":"s"}"#] {
+                try await page.send(WebSocketClient.frame(1, Array(text.utf8)))
+            }
+            try await waitFor(server) { $0.connectedClients == 2 }
+            // More than the sockets' buffers hold.
+            let payload = String(repeating: "x", count: 1_000_000)
+            for _ in 0..<20 { try await server.publish("s", payload) }
+            try await waitFor(server) { $0.connectedClients == 0 }
+        }
+    }
+
     @Test("an address that can't be had is an error that names it")
     func addressInUse() async throws {
         try await TestServer.run { server in
@@ -133,7 +177,7 @@ import Testing
                     core: server.core,
                     eventLoopGroup: server.eventLoopGroup,
                     limits: Limits(),
-                    configureMQTT: { _ in },
+                    configureMQTT: { _, _ in },
                     logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
                 )
                 .run()

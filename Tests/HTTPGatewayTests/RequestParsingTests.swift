@@ -1,5 +1,7 @@
+import BrokerCore
 import HTTPGateway
 import HTTPTypes
+import JSONMessages
 import MQTTCodec
 import NIOCore
 import Testing
@@ -64,19 +66,19 @@ import Testing
 
     @Test("Basic credentials may have colons in the password, and any bytes")
     func credentials() throws {
-        #expect(try BasicCredentials.from(nil) == nil)
-        let credentials = try BasicCredentials.from("Basic dXNlcjpwYTpzcw==")
-        #expect(credentials?.userName == "user")
-        #expect(credentials?.password == Array("pa:ss".utf8))
-        #expect(try BasicCredentials.from("basic dTo=")?.password.isEmpty == true)
+        #expect(try Authorization(nil) == .none)
+        let credentials = BasicCredentials(userName: "user", password: Array("pa:ss".utf8))
+        #expect(try Authorization("Basic dXNlcjpwYTpzcw==") == .basic(credentials))
+        #expect(try Authorization("basic dTo=") == .basic(BasicCredentials(userName: "u", password: [])))
+        #expect(try Authorization("bearer  abc") == .bearer("abc"))
     }
 
     @Test(
         "credentials that can't be read are not taken for none",
-        arguments: ["Bearer x", "Basic", "Basic !", "Basic dXNlcg=="]
+        arguments: ["Digest x", "Bearer", "Basic", "Basic !", "Basic dXNlcg=="]
     )
     func badCredentials(authorization: String) {
-        let problem = #expect(throws: Problem.self) { try BasicCredentials.from(authorization) }
+        let problem = #expect(throws: Problem.self) { try Authorization(authorization) }
         #expect(problem?.status.code == 401)
         #expect(problem?.headers[.wwwAuthenticate]?.hasPrefix("Basic ") == true)
     }
@@ -116,6 +118,16 @@ import Testing
         for text in ["", ".", ".1", "a", "a.", "a.x", "a.-1", "a.18446744073709551616"] {
             #expect(EventID(text) == nil)
         }
+    }
+
+    @Test("a session that is kept in a store has an epoch that outlives the process, others have not")
+    func epochs() {
+        let stored = SessionNumber(rawValue: 1_800_000_000_000_000)
+        #expect(EventID.epoch(of: stored, process: "a") == EventID.epoch(of: stored, process: "b"))
+        let next = SessionNumber(rawValue: stored.rawValue + 1)
+        #expect(EventID.epoch(of: stored, process: "a") != EventID.epoch(of: next, process: "a"))
+        let passing = SessionNumber(rawValue: 7)
+        #expect(EventID.epoch(of: passing, process: "a") != EventID.epoch(of: passing, process: "b"))
     }
 
     @Test("a persistent subscription needs a Client Identifier")

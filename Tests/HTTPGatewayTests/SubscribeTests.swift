@@ -190,17 +190,46 @@ import Testing
 
     @Test("what was written long ago counts as read, so that a long stream never stalls")
     func replayWindow() async throws {
-        var limits = Limits()
-        limits.inflightMessages = 10
-        try await TestServer.run(limits: limits) { server in
-            let client = try await stream(server, "topic=p&qos=1&clientid=d&clean=0")
+        try await TestServer.run(configuration: .test { $0.replayWindow = 5 }) { server in
+            let session = "topic=p&qos=1&clientid=d&clean=0"
+            let client = try await stream(server, session)
             for number in 0..<40 { try await server.publish("p", "\(number)", query: "&qos=1") }
-            #expect(payloads(try await client.text(containing: "data: ", times: 40)).last == "39")
+            let text = try await client.text(containing: "data: ", times: 40)
+            #expect(payloads(text).last == "39")
+            let seen = identifiers(text)
             try await client.close()
             try await waitFor(server) { $0.connectedClients == 0 }
-            let again = try await stream(server, "topic=p&qos=1&clientid=d&clean=0")
-            // The newest five could be had again.
-            #expect(payloads(try await again.text(containing: "data: ", times: 5)) == (35..<40).map(String.init))
+            // The newest five can be had again, and a client that has less than the others is told.
+            let enough = try await stream(server, session, ["Last-Event-ID: \(seen[34])"])
+            let rest = try await enough.text(containing: "data: ", times: 5)
+            #expect(payloads(rest) == (35..<40).map(String.init))
+            #expect(!rest.contains("event: reset"))
+            try await enough.close()
+            try await waitFor(server) { $0.connectedClients == 0 }
+            let late = try await stream(server, session, ["Last-Event-ID: \(seen[33])"])
+            let told = try await late.text(containing: "data: ", times: 5)
+            #expect(payloads(told).suffix(5) == (35..<40).map(String.init))
+            #expect(told.contains("event: reset"))
+        }
+    }
+
+    @Test("what was written long enough ago counts as read, too")
+    func replayTime() async throws {
+        try await TestServer.run(
+            configuration: .test { configuration in
+                configuration.replayTime = .milliseconds(50)
+                configuration.heartbeat = .milliseconds(100)
+            }
+        ) { server in
+            let session = "topic=p&qos=1&clientid=d&clean=0"
+            let client = try await stream(server, session)
+            try await server.publish("p", "1", query: "&qos=1")
+            try await client.text(containing: ":\n\n", times: 3)
+            try await client.close()
+            try await waitFor(server) { $0.connectedClients == 0 }
+            try await server.publish("p", "2", query: "&qos=1")
+            let again = try await stream(server, session)
+            #expect(payloads(try await again.text(containing: "data: ")) == ["2"])
         }
     }
 

@@ -8,12 +8,12 @@ import Testing
         _ frames: [ByteBuffer],
         pieces: Int = .max,
         maximum: Int = 1_000_000
-    ) throws -> (data: [UInt8], controls: [WebSocketFrameReader.Control]) {
+    ) throws -> (data: [UInt8], controls: [WebSocketFrameReader.Event]) {
         var all = ByteBuffer()
         for frame in frames { all.writeImmutableBuffer(frame) }
         var reader = WebSocketFrameReader(maximumMessageSize: maximum)
         var output = ByteBuffer()
-        var controls: [WebSocketFrameReader.Control] = []
+        var controls: [WebSocketFrameReader.Event] = []
         while var piece = all.readSlice(length: min(pieces, all.readableBytes)), piece.readableBytes > 0 {
             while let control = try reader.read(&piece, into: &output) { controls.append(control) }
         }

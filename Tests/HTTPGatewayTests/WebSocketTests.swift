@@ -24,6 +24,40 @@ import Testing
         }
     }
 
+    @Test("a client that offers no subprotocol is taken for one of MQTT, if the configuration says so")
+    func noSubprotocol() async throws {
+        try await TestServer.run(configuration: .test { $0.requiresSubprotocol = false }) { server in
+            let answer = try await handshake(server, [])
+            #expect(answer.status == 101)
+            #expect(answer.fields["sec-websocket-protocol"] == nil)
+            let known = try await handshake(server, ["Sec-WebSocket-Protocol: x, mqtt"])
+            #expect(known.fields["sec-websocket-protocol"] == "mqtt")
+        }
+    }
+
+    @Test(
+        "a pong keeps an MQTT client alive that sends no PINGREQ, if the configuration says so",
+        arguments: [true, false]
+    )
+    func pongKeepsAlive(isOn: Bool) async throws {
+        try await TestServer.run(
+            configuration: .test { configuration in
+                configuration.pongKeepsAlive = isOn
+                configuration.pingInterval = nil
+            }
+        ) { server in
+            let socket = try await WebSocketClient.open(server)
+            try await socket.send(2, WebSocketClient.bytes(.connect(Connect(keepAlive: 1, clientID: "c"))))
+            _ = try await socket.packets(1)
+            // Longer than one and a half times the Keep Alive.
+            let deadline = NIODeadline.now() + .seconds(3)
+            while NIODeadline.now() < deadline, await server.onCore({ $0.connectedClients }) == 1 {
+                try? await socket.send(10, [])
+            }
+            #expect(await server.onCore { $0.connectedClients } == (isOn ? 1 : 0))
+        }
+    }
+
     @Test("pages of other origins are kept out; what is no browser is not asked")
     func origins() async throws {
         try await TestServer.run(configuration: .test { $0.allowedOrigins = ["https://dash.example"] }) { server in

@@ -125,8 +125,8 @@ import Testing
         #expect(configuration.log.format == .json)
         let http = try #require(configuration.listeners.first)
         #expect(http.bind.description == "[::1]:0")
-        #expect(http.websocketPath == "/ws")
-        #expect(http.allowedOrigins == ["https://a.example"])
+        #expect(http.http.websocketPath == "/ws")
+        #expect(http.http.allowedOrigins == ["https://a.example"])
     }
 
     @Test(arguments: [

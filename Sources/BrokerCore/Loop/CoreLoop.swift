@@ -38,6 +38,15 @@ package final class CoreLoop: @unchecked Sendable {
         }
     }
 
+    /// Waits until the store has written everything there is.
+    ///
+    /// - Returns: false when it can't.
+    package func storeAll() async -> Bool {
+        await withCheckedContinuation { continuation in
+            submit { broker in broker.whenAllStored { continuation.resume(returning: $0) } }
+        }
+    }
+
     /// Connects a client, does work with the answer to its CONNECT, and waits for the work's value, and until the store
     /// has written what it brought about.
     ///

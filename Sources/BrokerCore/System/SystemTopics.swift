@@ -39,7 +39,10 @@ struct SystemTopics {
         let statistics = broker.statistics
         let connected = broker.connectedCount
         let total = broker.sessions.count
-        return [
+        let protocols = VirtualConnection.TransportProtocol.allCases.map { name in
+            ("clients/connected/\(name.rawValue)", "\(broker.connectedByProtocol[name] ?? 0)")
+        }
+        return protocols + [
             ("version", "sluice version \(version)"),
             ("uptime", "\(uptime) seconds"),
             ("clients/connected", "\(connected)"),

@@ -1,12 +1,13 @@
 import BrokerCore
 import HTTPTypes
 import HummingbirdCore
+import JSONMessages
 import MQTTCodec
 import NIOCore
 
 extension Gateway {
     /// `POST /publish`: a raw body when the query names the topic, else JSON.
-    func publish(_ exchange: Exchange, _ body: ByteBuffer) async throws(Problem) -> Response {
+    func publish(_ exchange: Exchange, _ body: ByteBuffer) async throws(Problem) -> PublishAnswer {
         if let topic = try exchange.query.string("topic") {
             let options = try PublishOptions(exchange.query, exchange.fields)
             let message = try options.request(topic: try TopicPath.name(topic), payload: body)
@@ -28,7 +29,7 @@ extension Gateway {
     }
 
     /// `POST` and `PUT /v1/topics/{topic}`: the raw body; PUT retains it.
-    func publish(_ exchange: Exchange, path: String, _ body: ByteBuffer) async throws(Problem) -> Response {
+    func publish(_ exchange: Exchange, path: String, _ body: ByteBuffer) async throws(Problem) -> PublishAnswer {
         var options = try PublishOptions(exchange.query, exchange.fields)
         if exchange.method == .put {
             guard try exchange.query.flag("retain") != false else {
@@ -41,20 +42,20 @@ extension Gateway {
     }
 
     /// `DELETE /v1/topics/{topic}`: clears the retained message, by publishing an empty one [MQTT-3.3.1-6].
-    func clear(_ exchange: Exchange, path: String) async throws(Problem) -> Response {
+    func clear(_ exchange: Exchange, path: String) async throws(Problem) -> PublishAnswer {
         var options = try PublishOptions(exchange.query, exchange.fields)
         options.retain = true
         let message = try options.request(topic: try TopicPath.topic(path), payload: ByteBuffer())
         let reasonCodes = try await send([message], exchange)
         if let reason = reasonCodes.first, reason.isError { throw Problem(reason) }
-        return Response(status: .noContent)
+        return PublishAnswer(.noContent)
     }
 
     private func publish(
         _ messages: [PublishRequest],
         isBatch: Bool,
         _ exchange: Exchange
-    ) async throws(Problem) -> Response {
+    ) async throws(Problem) -> PublishAnswer {
         let reasonCodes = try await send(messages, exchange)
         let refused = reasonCodes.filter(\.isError)
         if let first = refused.first, refused.count == reasonCodes.count {
@@ -62,32 +63,50 @@ extension Gateway {
         }
         let preferences = exchange.fields.values(of: "Prefer")
         if refused.isEmpty, preferences.contains(where: { $0.lowercased().contains("return=minimal") }) {
-            return Response(status: .noContent).with("Preference-Applied", "return=minimal")
+            var answer = PublishAnswer(.noContent)
+            if let name = HTTPField.Name("Preference-Applied") { answer.fields[name] = "return=minimal" }
+            return answer
         }
         let receipts = reasonCodes.map(PublishReceipt.init)
-        let body = isBatch ? JSON.encode(receipts) : JSON.encode(receipts.first)
-        return Response(
+        return PublishAnswer(
             // RFC 4918 §13: some went through, some did not, each says which.
-            status: refused.isEmpty ? .ok : HTTPResponse.Status(code: 207, reasonPhrase: "Multi-Status"),
-            headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: body)
+            refused.isEmpty ? .ok : HTTPResponse.Status(code: 207, reasonPhrase: "Multi-Status"),
+            [.contentType: "application/json"],
+            isBatch ? JSON.encode(receipts) : JSON.encode(receipts.first)
         )
     }
 
+    /// - Throws: 412 when the retained message is not the one that the request expects; nothing is published then.
     private func send(_ messages: [PublishRequest], _ exchange: Exchange) async throws(Problem) -> [ReasonCode] {
-        let identity = try exchange.identity()
-        return try await core.transact(as: identity) { broker, connection in
-            messages.map { message in
-                broker.publish(
-                    topic: message.topic.string.utf8Span.span.bytes,
-                    payload: message.payload.readableBytesSpan,
-                    qos: message.qos,
-                    retain: message.retain,
-                    properties: message.properties,
-                    from: connection
-                )
+        let identity = try exchange.identity(tokens)
+        let preconditions = Preconditions(exchange.fields)
+        let sent = try await core.transact(as: identity) { broker, connection -> Result<[ReasonCode], Problem> in
+            if !preconditions.isEmpty, let topic = messages.first?.topic {
+                switch broker.retainedValue(of: topic, for: connection) {
+                case .failure(let refused): return .failure(Problem(refused.reasonCode))
+                case .success(let value):
+                    guard preconditions.verdict(value?.entityTag, isRead: false) == .proceed else {
+                        return .failure(.preconditionFailed)
+                    }
+                }
             }
+            return .success(messages.map { broker.publish($0, from: connection) })
         }
+        return try sent.get()
+    }
+}
+
+extension Broker {
+    /// PUBLISH as the gateway read it.
+    func publish(_ message: PublishRequest, from connection: VirtualConnection) -> ReasonCode {
+        publish(
+            topic: message.topic.string.utf8Span.span.bytes,
+            payload: message.payload.readableBytesSpan,
+            qos: message.qos,
+            retain: message.retain,
+            properties: message.properties,
+            from: connection
+        )
     }
 }
 
@@ -109,19 +128,5 @@ struct PublishReceipt: Encodable {
         id = reason.isError ? nil : Token.random()
         reasonCode = reason == .success ? nil : reason.rawValue
         self.reason = reason == .success ? nil : reason.name
-    }
-}
-
-/// Names nobody can guess.
-enum Token {
-    /// 128 bits of the system's randomness as 32 hexadecimal digits.
-    static func random() -> String {
-        var generator = SystemRandomNumberGenerator()
-        return hexadecimal(generator.next()) + hexadecimal(generator.next())
-    }
-
-    static func hexadecimal(_ value: UInt64) -> String {
-        let digits = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
     }
 }

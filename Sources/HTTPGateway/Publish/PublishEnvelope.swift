@@ -1,22 +1,17 @@
 import FoundationEssentials
 import HTTPTypes
+import JSONMessages
 import MQTTCodec
 package import NIOCore
 
 /// A message as JSON: `{"topic": …, "payload": …, "payload_encoding": …, "qos": …, "retain": …, "properties": …}`.
-package struct PublishEnvelope: Decodable {
-    enum PayloadEncoding: String, Codable {
-        /// The payload is the string's UTF-8.
-        case plain
-        case base64
-    }
-
+package struct PublishEnvelope: Decodable, Sendable {
     let topic: String
     let payload: String
     let encoding: PayloadEncoding?
     let qos: Int?
     let retain: Bool?
-    let properties: Properties?
+    let properties: PropertiesJSON?
 
     enum CodingKeys: String, CodingKey {
         case topic
@@ -25,27 +20,6 @@ package struct PublishEnvelope: Decodable {
         case qos
         case retain
         case properties
-    }
-
-    /// The MQTT 5 properties of a message, in JSON both ways.
-    struct Properties: Codable, Equatable {
-        var payloadFormatIndicator: Int?
-        var messageExpiryInterval: Int?
-        var responseTopic: String?
-        var correlationData: String?
-        var correlationDataEncoding: PayloadEncoding?
-        var contentType: String?
-        var userProperties: UserPropertyMap?
-
-        enum CodingKeys: String, CodingKey {
-            case payloadFormatIndicator = "payload_format_indicator"
-            case messageExpiryInterval = "message_expiry_interval"
-            case responseTopic = "response_topic"
-            case correlationData = "correlation_data"
-            case correlationDataEncoding = "correlation_data_encoding"
-            case contentType = "content_type"
-            case userProperties = "user_properties"
-        }
     }
 
     /// Reads one message, or the many of a batch.
@@ -81,7 +55,7 @@ package struct PublishEnvelope: Decodable {
         return (messages, isBatch)
     }
 
-    private func request() throws(Problem) -> PublishRequest {
+    func request() throws(Problem) -> PublishRequest {
         guard let qos = QoS(rawValue: UInt8(clamping: qos ?? 0)), self.qos ?? 0 >= 0 else {
             throw .unprocessable("qos must be 0, 1 or 2", .qosNotSupported)
         }
@@ -109,59 +83,7 @@ package struct PublishEnvelope: Decodable {
     }
 }
 
-/// User Properties as an object; a name that is given more than once has an array.
-struct UserPropertyMap: Codable, Equatable {
-    private enum Value: Codable, Equatable {
-        case one(String)
-        case many([String])
-
-        init(from decoder: any Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if let one = try? container.decode(String.self) {
-                self = .one(one)
-            } else {
-                self = .many(try container.decode([String].self))
-            }
-        }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            switch self {
-            case .one(let value): try container.encode(value)
-            case .many(let values): try container.encode(values)
-            }
-        }
-    }
-
-    private let values: [String: Value]
-
-    init(_ properties: [UserProperty]) {
-        values = Dictionary(grouping: properties, by: \.name).mapValues { same in
-            same.count == 1 ? .one(same[0].value) : .many(same.map(\.value))
-        }
-    }
-
-    init(from decoder: any Decoder) throws {
-        values = try decoder.singleValueContainer().decode([String: Value].self)
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(values)
-    }
-
-    /// In the order of their names.
-    var properties: [UserProperty] {
-        values.sorted { $0.key < $1.key }.flatMap { name, value in
-            switch value {
-            case .one(let value): [UserProperty(name, value)]
-            case .many(let values): values.map { UserProperty(name, $0) }
-            }
-        }
-    }
-}
-
-extension PublishEnvelope.Properties {
+extension PropertiesJSON {
     /// - Throws: 422 when a value is none MQTT allows.
     func publishProperties() throws(Problem) -> PublishProperties {
         var properties = PublishProperties()
@@ -188,23 +110,6 @@ extension PublishEnvelope.Properties {
         properties.contentType = contentType
         properties.userProperties = userProperties?.properties ?? []
         return properties
-    }
-
-    /// - Returns: nil when there is none.
-    init?(_ properties: PublishProperties?, remainingExpiryInterval: UInt32?) {
-        self.init()
-        payloadFormatIndicator = properties?.payloadFormatIndicator.map { $0 ? 1 : 0 }
-        messageExpiryInterval = remainingExpiryInterval.map(Int.init)
-        responseTopic = properties?.responseTopic
-        if let bytes = properties?.correlationData {
-            let isText = bytes.isUTF8
-            correlationData =
-                isText ? String(buffer: bytes) : Data(bytes.readableBytesView).base64EncodedString()
-            correlationDataEncoding = isText ? nil : .base64
-        }
-        contentType = properties?.contentType
-        if let users = properties?.userProperties, !users.isEmpty { userProperties = UserPropertyMap(users) }
-        guard self != Self() else { return nil }
     }
 }
 

@@ -1,4 +1,5 @@
 package import HTTPTypes
+import JSONMessages
 package import MQTTCodec
 package import NIOCore
 
@@ -9,7 +10,7 @@ package struct PublishRequest: Sendable {
     package let qos: QoS
     package let retain: Bool
     /// nil when it has none.
-    package let properties: PublishProperties?
+    package var properties: PublishProperties?
 }
 
 /// How a raw body is to be published, as query and header fields say.
@@ -74,15 +75,6 @@ extension PublishProperties {
         }
         guard correlationData?.readableBytes ?? 0 <= 65_535 else {
             throw .unprocessable("correlation_data is longer than 65,535 bytes", .malformedPacket)
-        }
-    }
-}
-
-extension ByteBuffer {
-    /// Whether the readable bytes are UTF-8.
-    var isUTF8: Bool {
-        withUnsafeReadableBytes { bytes in
-            (try? UTF8Span(validating: Span<UInt8>(_unsafeBytes: bytes))) != nil
         }
     }
 }

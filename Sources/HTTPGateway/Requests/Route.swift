@@ -4,31 +4,49 @@ package enum Route: Sendable, Equatable {
     case publish
     /// A topic's retained message, and its place to publish to. The path is as it came.
     case topic(path: String)
+    /// Publishes a request and waits for its response. The path is as it came.
+    case request(path: String)
     /// Streams and long-polls.
     case subscribe
-    /// MQTT over WebSocket.
+    /// Session tokens.
+    case token
+    /// A file that the gateway itself serves.
+    case file(StaticFile)
+    /// MQTT, and `sluice.json`, over WebSocket.
     case webSocket
 
     private static let topicPrefix = "/v1/topics/"
+    private static let requestPrefix = "/v1/request/"
 
+    /// - Parameter hasLivePage: whether `/` is the live page.
     /// - Returns: nil for a path that names nothing.
-    package init?(path: String, webSocketPath: String) {
+    package init?(path: String, webSocketPath: String, hasLivePage: Bool) {
         switch path {
         case webSocketPath: self = .webSocket
         case "/publish", "/v1/publish": self = .publish
         case "/v1/subscribe": self = .subscribe
+        case "/v1/token": self = .token
         default:
-            guard path.hasPrefix(Self.topicPrefix) else { return nil }
-            self = .topic(path: String(path.dropFirst(Self.topicPrefix.count)))
+            if path.hasPrefix(Self.topicPrefix) {
+                self = .topic(path: String(path.dropFirst(Self.topicPrefix.count)))
+            } else if path.hasPrefix(Self.requestPrefix) {
+                self = .request(path: String(path.dropFirst(Self.requestPrefix.count)))
+            } else if let file = StaticFile(path: path), hasLivePage || !file.isLivePage {
+                self = .file(file)
+            } else {
+                return nil
+            }
         }
     }
 
     /// The methods it has, as Allow names them.
     package var methods: [String] {
         switch self {
-        case .publish: ["POST", "OPTIONS"]
+        case .publish, .request: ["POST", "OPTIONS"]
         case .topic: ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
         case .subscribe: ["GET", "OPTIONS"]
+        case .token: ["POST", "DELETE", "OPTIONS"]
+        case .file: ["GET", "HEAD", "OPTIONS"]
         case .webSocket: ["GET"]
         }
     }

@@ -13,7 +13,8 @@ enum Preflight {
                 .allow: route.methods.joined(separator: ", "),
                 .accessControlAllowMethods: route.methods.joined(separator: ", "),
                 .accessControlAllowHeaders:
-                    "Authorization, Content-Type, If-None-Match, Last-Event-ID, Prefer, \(PublishOptions.userPropertyField)",
+                    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
+                    + PublishOptions.userPropertyField,
                 .accessControlMaxAge: maximumAge,
             ]
         )
@@ -28,6 +29,6 @@ extension OriginPolicy {
         guard let origin, allows(origin) else { return }
         fields[.accessControlAllowOrigin] = allowed.isEmpty ? "*" : origin
         fields[.accessControlExposeHeaders] =
-            "ETag, Retry-After, Preference-Applied, \(PublishOptions.userPropertyField)"
+            "ETag, Idempotency-Replayed, Retry-After, Preference-Applied, \(PublishOptions.userPropertyField)"
     }
 }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import HTTPTypes
+import JSONMessages
 package import MQTTCodec
 package import NIOCore
 import NIOHTTP1
@@ -93,6 +94,14 @@ extension Problem {
             headers: [.wwwAuthenticate: #"Basic realm="sluice", charset="UTF-8""#]
         )
     }
+
+    /// RFC 6750 §3.1.
+    static let invalidToken = Problem(
+        .unauthorized,
+        .badUserNameOrPassword,
+        "the token is unknown, or its time is over",
+        headers: [.wwwAuthenticate: #"Bearer realm="sluice", error="invalid_token""#]
+    )
 
     static let originNotAllowed = Problem(.forbidden, .notAuthorized, "pages of this origin may not use the gateway")
 

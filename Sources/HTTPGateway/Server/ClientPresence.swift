@@ -1,12 +1,13 @@
 import Synchronization
 
 /// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
-/// there, and why its try to upgrade was refused.
+/// there, where it is by its proxy's word, and why its try to upgrade was refused.
 final class ClientPresence: Sendable {
     private struct State {
         var isGone = false
         var whenGone: (@Sendable () -> Void)?
         var refusal: Problem?
+        var client: ProxyHeader.Client?
     }
 
     private let state = Mutex(State())
@@ -38,4 +39,12 @@ final class ClientPresence: Sendable {
     func takeRefusal() -> Problem? {
         state.withLock { $0.refusal.take() }
     }
+
+    /// The connection's PROXY protocol header has come.
+    func cameFrom(_ client: ProxyHeader.Client) {
+        state.withLock { $0.client = client }
+    }
+
+    /// The client by the word of its connection's PROXY protocol header; nil without one.
+    var proxiedClient: ProxyHeader.Client? { state.withLock { $0.client } }
 }

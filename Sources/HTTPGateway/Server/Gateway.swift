@@ -10,6 +10,10 @@ final class Gateway: Sendable {
     let core: CoreLoop
     let limits: Limits
     let polls: Polls
+    let tokens: AccessTokens
+    let idempotencyKeys: IdempotencyKeys
+    let files: StaticFiles
+    let takenForRead = TakenForRead()
     private let origins: OriginPolicy
 
     init(configuration: HTTPListener.Configuration, core: CoreLoop, limits: Limits) {
@@ -17,6 +21,13 @@ final class Gateway: Sendable {
         self.core = core
         self.limits = limits
         polls = Polls(timeout: configuration.pollTimeout.timeAmount)
+        tokens = AccessTokens(maximum: configuration.maximumTokens)
+        idempotencyKeys = IdempotencyKeys(
+            window: configuration.idempotencyWindow.timeAmount,
+            maximum: configuration.maximumIdempotencyKeys,
+            maximumBytes: configuration.maximumIdempotencyBytes
+        )
+        files = StaticFiles(websocketPath: configuration.websocketPath)
         origins = OriginPolicy(allowed: configuration.allowedOrigins)
     }
 
@@ -32,7 +43,7 @@ final class Gateway: Sendable {
             if let refusal = client.presence.takeRefusal() { throw refusal }
             guard origins.allows(origin) else { throw .originNotAllowed }
             let target = RequestTarget(request.head.path ?? "")
-            guard let route = Route(path: target.path, webSocketPath: configuration.websocketPath) else {
+            guard let route = self.route(target.path) else {
                 throw .notFound("nothing is at \(target.path)")
             }
             guard route.methods.contains(request.method.rawValue) else { throw .methodNotAllowed(route.methods) }
@@ -42,9 +53,11 @@ final class Gateway: Sendable {
                 let payload = try await read(&body, of: request, writer)
                 let exchange = Exchange(
                     method: request.method,
+                    target: request.head.path ?? "",
                     fields: request.headers,
                     query: try Query(target.query),
-                    client: client
+                    client: client,
+                    takesTokenInQuery: route == .subscribe
                 )
                 response = try await answer(exchange, route, payload)
             }
@@ -88,16 +101,26 @@ final class Gateway: Sendable {
         return try await body.read(maximum: limits.maximumPacketSize, timeout: configuration.bodyTimeout.timeAmount)
     }
 
+    private func route(_ path: String) -> Route? {
+        Route(path: path, webSocketPath: configuration.websocketPath, hasLivePage: configuration.hasLivePage)
+    }
+
     private func answer(_ exchange: Exchange, _ route: Route, _ body: ByteBuffer) async throws(Problem) -> Response {
         switch route {
-        case .publish: try await publish(exchange, body)
+        case .publish:
+            try await once(exchange, body) { () throws(Problem) in try await publish(exchange, body) }
         case .topic(let path):
             switch exchange.method {
             case .get, .head: try await retained(exchange, path: path)
-            case .delete: try await clear(exchange, path: path)
-            default: try await publish(exchange, path: path, body)
+            case .delete:
+                try await once(exchange, body) { () throws(Problem) in try await clear(exchange, path: path) }
+            default:
+                try await once(exchange, body) { () throws(Problem) in try await publish(exchange, path: path, body) }
             }
+        case .request(let path): try await request(exchange, path: path, body)
         case .subscribe: try await subscribe(exchange)
+        case .token: exchange.method == .post ? try await issueToken(exchange) : try revokeToken(exchange)
+        case .file(let file): try files.response(file, Preconditions(exchange.fields), isHead: exchange.method == .head)
         // A try to upgrade never comes here.
         case .webSocket: throw .upgradeRequired
         }

@@ -26,14 +26,14 @@ struct GatewayChannel: HTTPChannelHandler {
     private let configuration: HTTPListener.Configuration
     private let limits: Limits
     private let open: OpenChannels
-    private let configureMQTT: @Sendable (any Channel) throws -> Void
+    private let configureMQTT: HTTPListener.ConfigureMQTT
 
     init(
         gateway: Gateway,
         configuration: HTTPListener.Configuration,
         limits: Limits,
         open: OpenChannels,
-        configureMQTT: @escaping @Sendable (any Channel) throws -> Void
+        configureMQTT: @escaping HTTPListener.ConfigureMQTT
     ) {
         self.init(gateway, configuration, limits, open, configureMQTT, presence: ClientPresence())
     }
@@ -43,7 +43,7 @@ struct GatewayChannel: HTTPChannelHandler {
         _ configuration: HTTPListener.Configuration,
         _ limits: Limits,
         _ open: OpenChannels,
-        _ configureMQTT: @escaping @Sendable (any Channel) throws -> Void,
+        _ configureMQTT: @escaping HTTPListener.ConfigureMQTT,
         presence: ClientPresence
     ) {
         self.gateway = gateway
@@ -52,7 +52,12 @@ struct GatewayChannel: HTTPChannelHandler {
         self.open = open
         self.configureMQTT = configureMQTT
         responder = { request, writer, channel in
-            try await gateway.respond(to: request, writer, Client(channel: channel, presence: presence))
+            let client = Client(
+                channel: channel,
+                presence: presence,
+                trustedProxies: configuration.trustedProxies
+            )
+            try await gateway.respond(to: request, writer, client)
         }
     }
 
@@ -61,7 +66,8 @@ struct GatewayChannel: HTTPChannelHandler {
         let presence = ClientPresence()
         let handshake = WebSocketHandshake(
             path: configuration.websocketPath,
-            allowedOrigins: configuration.allowedOrigins
+            allowedOrigins: configuration.allowedOrigins,
+            requiresSubprotocol: configuration.requiresSubprotocol
         )
         return channel.eventLoop.makeCompletedFuture {
             try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -93,14 +99,20 @@ struct GatewayChannel: HTTPChannelHandler {
         let requestGuard = RequestGuard(
             presence: presence,
             handshake: handshake,
-            firstRequestTimeout: configuration.idleTimeout.timeAmount
+            headerTimeout: configuration.idleTimeout.timeAmount,
+            stallTimeout: configuration.stallTimeout.timeAmount
         )
         let upgrade = NIOTypedHTTPServerUpgradeHandler<Negotiated>(
             httpEncoder: encoder,
             extraHTTPHandlers: [decoder, requestGuard],
             upgradeConfiguration: .init(
                 upgraders: [
-                    MQTTUpgrader(handshake: handshake, limits: limits, configureMQTT: configureMQTT)
+                    WebSocketUpgrader(
+                        handshake: handshake,
+                        gateway: gateway,
+                        presence: presence,
+                        configureMQTT: configureMQTT
+                    )
                 ],
                 notUpgradingCompletionHandler: { [configuration] channel in
                     channel.eventLoop.makeCompletedFuture {
@@ -110,6 +122,11 @@ struct GatewayChannel: HTTPChannelHandler {
             )
         )
         let operations = channel.pipeline.syncOperations
+        if configuration.expectsProxyProtocol, let peer = channel.remoteAddress.flatMap(IPAddress.init),
+            configuration.trustedProxies.contains(peer)
+        {
+            try operations.addHandler(ProxyHeaderReader(presence: presence))
+        }
         try operations.addHandler(encoder)
         try operations.addHandler(decoder)
         try operations.addHandler(requestGuard)
@@ -131,18 +148,5 @@ struct GatewayChannel: HTTPChannelHandler {
             configuration: .init(isOutboundHalfClosureEnabled: true)
         )
         return .http(asyncChannel, presence)
-    }
-}
-
-/// The client of one HTTP connection.
-struct Client: Sendable {
-    let channel: any Channel
-    let presence: ClientPresence
-
-    /// Its address and port as text.
-    var remoteAddress: String {
-        guard let address = channel.remoteAddress, let host = address.ipAddress else { return "" }
-        return host.utf8.contains(UInt8(ascii: ":"))
-            ? "[\(host)]:\(address.port ?? 0)" : "\(host):\(address.port ?? 0)"
     }
 }

@@ -18,6 +18,8 @@ extension HTTPListener {
         package var idleTimeout = Duration.seconds(60)
         /// How long a request's body may take to arrive.
         package var bodyTimeout = Duration.seconds(30)
+        /// How long a client may read nothing while there is something for it.
+        package var stallTimeout = Duration.seconds(120)
         /// How long streams and WebSockets may take to read our last words when the server stops.
         package var shutdownTimeout = Duration.seconds(1)
 
@@ -27,15 +29,43 @@ extension HTTPListener {
         package var subscriberMessages = 256
         /// Bytes of topics and payloads on their way to one subscriber, likewise.
         package var subscriberBytes = 1_048_576
-        /// QoS 1 and 2 messages of a persistent session that were written to a stream and can be had again by
-        /// `Last-Event-ID`; older ones count as acknowledged.
-        package var replayWindow: UInt16 = 256
+        /// QoS 1 and 2 messages of a persistent session that can be had again by `Last-Event-ID`.
+        ///
+        /// Older ones count as read. What the sockets' buffers at both ends hold has to find room in it.
+        package var replayWindow: UInt16 = 16_384
+        /// How long they can be had again.
+        package var replayTime = Duration.seconds(60)
         /// How often a stream with nothing to say says so.
         package var heartbeat = Duration.seconds(15)
         /// The longest a long-poll may wait.
         package var maximumWait = Duration.seconds(60)
         /// How long a subscription by long-poll lives without a poll.
         package var pollTimeout = Duration.seconds(60)
+
+        /// How long an Idempotency-Key is remembered.
+        package var idempotencyWindow = Duration.seconds(600)
+        /// Idempotency-Keys at a time, of all clients; the oldest gives way.
+        package var maximumIdempotencyKeys = 100_000
+        /// Bytes of their answers, likewise.
+        package var maximumIdempotencyBytes = 16 * 1_024 * 1_024
+        /// Session tokens at a time.
+        package var maximumTokens = 10_000
+        /// The longest a session token may be asked for.
+        package var maximumTokenLifetime = Duration.seconds(86_400)
+        /// Whether `/` is the live page.
+        package var hasLivePage = true
+        /// The proxies whose word on a client's address is taken.
+        package var trustedProxies = TrustedProxies()
+        /// Whether connections from trusted proxies begin with a PROXY protocol header.
+        package var expectsProxyProtocol = false
+
+        /// Whether a WebSocket that offers no subprotocol is refused; else it is taken for MQTT.
+        package var requiresSubprotocol = true
+        /// How often a WebSocket is sent a ping, and closed when nothing came since the last one; nil is never.
+        package var pingInterval: Duration? = .seconds(30)
+        /// Whether a pong counts for MQTT's Keep Alive: browsers slow down the timers of hidden pages, and their MQTT
+        /// libraries with them, but answer pings.
+        package var pongKeepsAlive = false
 
         package init(host: String, port: Int, websocketPath: String = "/mqtt", allowedOrigins: [String] = []) {
             self.host = host

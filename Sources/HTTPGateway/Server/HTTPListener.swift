@@ -9,11 +9,15 @@ import ServiceLifecycle
 /// Every request is a virtual connection to the broker: it connects, publishes or subscribes, and disconnects, through
 /// the same authentication, authorisation and queues as an MQTT client.
 package struct HTTPListener: Service {
+    /// Puts the MQTT handler at the end of the pipeline of a channel that has become a WebSocket, given the client's
+    /// address; called on the channel's event loop.
+    package typealias ConfigureMQTT = @Sendable (_ channel: any Channel, _ remoteAddress: String) throws -> Void
+
     private let configuration: Configuration
     private let core: CoreLoop
     private let eventLoopGroup: any EventLoopGroup
     private let limits: Limits
-    private let configureMQTT: @Sendable (any Channel) throws -> Void
+    private let configureMQTT: ConfigureMQTT
     private let logger: Logger
     private let onListening: @Sendable (Int) -> Void
 
@@ -22,15 +26,14 @@ package struct HTTPListener: Service {
     /// - Parameters:
     ///   - limits: what the broker grants; `maximumPacketSize` bounds bodies and WebSocket messages, `connections` the
     ///     network connections.
-    ///   - configureMQTT: puts the MQTT handler at the end of the pipeline of a channel that has become a WebSocket;
-    ///     called on the channel's event loop.
+    ///   - configureMQTT: makes an MQTT connection of a WebSocket.
     ///   - onListening: told the real port once clients can connect.
     package init(
         configuration: Configuration,
         core: CoreLoop,
         eventLoopGroup: any EventLoopGroup,
         limits: Limits,
-        configureMQTT: @escaping @Sendable (any Channel) throws -> Void,
+        configureMQTT: @escaping ConfigureMQTT,
         logger: Logger,
         onListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) {

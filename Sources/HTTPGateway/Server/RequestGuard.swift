@@ -4,7 +4,8 @@ import NIOHTTP1
 
 /// Stands behind the HTTP decoder of a connection and watches over what the layers above can't see.
 ///
-/// - A client that sends no request is closed after a while.
+/// - A client that sends no request, or takes too long over the header of one, is closed, and so is one that reads
+///   nothing of what there is for it.
 /// - A malformed request is answered before the connection closes.
 /// - Of the tries to upgrade only those pass that will succeed: the decoder reads nothing after one, and the upgrade
 ///   handler loses the head of a request it does not upgrade. All others go on as plain requests, the last ones of
@@ -18,26 +19,52 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let presence: ClientPresence
     private let handshake: WebSocketHandshake
-    private let firstRequestTimeout: TimeAmount
+    private let headerTimeout: TimeAmount
+    private let stallTimeout: TimeAmount
     private var timeout: Scheduled<Void>?
+    private var stall: Scheduled<Void>?
     private var isFirstRequest = true
     /// Requests begun and not yet wholly answered.
     private var requestsInProgress = 0
 
-    init(presence: ClientPresence, handshake: WebSocketHandshake, firstRequestTimeout: TimeAmount) {
+    /// - Parameters:
+    ///   - headerTimeout: from the end of a response, or the connection's beginning, to the end of the next header.
+    ///   - stallTimeout: how long a client may read nothing.
+    init(
+        presence: ClientPresence,
+        handshake: WebSocketHandshake,
+        headerTimeout: TimeAmount,
+        stallTimeout: TimeAmount
+    ) {
         self.presence = presence
         self.handshake = handshake
-        self.firstRequestTimeout = firstRequestTimeout
+        self.headerTimeout = headerTimeout
+        self.stallTimeout = stallTimeout
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        let channel = context.channel
-        timeout = context.eventLoop.scheduleTask(in: firstRequestTimeout) { channel.close(promise: nil) }
-    }
+    func handlerAdded(context: ChannelHandlerContext) { awaitHeader(context) }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         timeout?.cancel()
         timeout = nil
+        stall?.cancel()
+        stall = nil
+    }
+
+    private func awaitHeader(_ context: ChannelHandlerContext) {
+        timeout?.cancel()
+        let channel = context.channel
+        timeout = context.eventLoop.scheduleTask(in: headerTimeout) { channel.close(promise: nil) }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        stall?.cancel()
+        stall = nil
+        if !context.channel.isWritable {
+            let channel = context.channel
+            stall = context.eventLoop.scheduleTask(in: stallTimeout) { channel.close(promise: nil) }
+        }
+        context.fireChannelWritabilityChanged()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -56,7 +83,10 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) { requestsInProgress -= 1 }
+        if case .end = unwrapOutboundIn(data) {
+            requestsInProgress -= 1
+            if requestsInProgress == 0 { awaitHeader(context) }
+        }
         context.write(data, promise: promise)
     }
 

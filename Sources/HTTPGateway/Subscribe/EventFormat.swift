@@ -1,4 +1,5 @@
 package import BrokerCore
+import JSONMessages
 package import MQTTCodec
 package import NIOCore
 
@@ -21,7 +22,7 @@ package enum EventFormat: Sendable, CaseIterable {
 
     /// What a stream begins with.
     ///
-    /// - Parameter isReset: the client named a last event that is not of this session: what it has missed is unknown.
+    /// - Parameter isReset: the client named a last event that is not of this session, or too old: what it has missed is unknown.
     package func opening(isReset: Bool) -> ByteBuffer {
         var buffer = ByteBuffer()
         if self == .serverSentEvents { buffer.writeString("retry: \(Self.retry)\n\n") }

@@ -1,6 +1,7 @@
 import BrokerCore
 import HTTPTypes
 import HummingbirdCore
+import JSONMessages
 import MQTTCodec
 import NIOCore
 
@@ -12,7 +13,7 @@ extension Gateway {
             exchange.fields,
             maximumWait: Int(configuration.maximumWait.components.seconds)
         )
-        let identity = try exchange.identity()
+        let identity = try exchange.identity(tokens)
         switch request.form {
         case .stream(let format):
             guard !request.subscriptions.isEmpty || request.isPersistent else {
@@ -111,6 +112,7 @@ struct EventStream: ~Copyable {
                 subscriber.wrote(batch)
             case .alarm:
                 try await writer.write(format.heartbeat)
+                subscriber.grewOlder()
             case .closed(let reason):
                 try await writer.write(format.closing(reason))
                 return try await writer.finish(nil)

@@ -1,6 +1,7 @@
 import BrokerCore
 import HTTPTypes
 import HummingbirdCore
+import JSONMessages
 import MQTTCodec
 import NIOCore
 import Synchronization

@@ -1,4 +1,5 @@
 package import HTTPTypes
+package import JSONMessages
 package import MQTTCodec
 
 /// What a client wants to hear of, and how.

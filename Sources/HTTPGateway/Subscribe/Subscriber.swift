@@ -1,5 +1,6 @@
 import BrokerCore
 import DequeModule
+import JSONMessages
 import MQTTCodec
 import NIOCore
 import Synchronization
@@ -11,7 +12,8 @@ final class Subscriber: Sendable {
     let inbox: Inbox
     /// Of the session's event identifiers.
     let epoch: String
-    /// Whether the client named a last event that this session never had.
+    /// Whether the client has lost something: it named a last event that this session never had, or one so old that what
+    /// came after it can't be had again.
     let isReset: Bool
 
     private let core: CoreLoop
@@ -19,7 +21,9 @@ final class Subscriber: Sendable {
     private let isPersistent: Bool
     /// QoS 1 and 2 deliveries of a persistent session that are kept unacknowledged after they were written.
     private let replayWindow: Int
-    private let written: Mutex<Deque<UInt64>> = Mutex([])
+    private let replayTime: TimeAmount
+    private let takenForRead: TakenForRead
+    private let written: Mutex<Deque<(sequence: UInt64, at: NIODeadline)>> = Mutex([])
     private let isClosed = Atomic(false)
 
     private struct Opened: Sendable {
@@ -32,11 +36,15 @@ final class Subscriber: Sendable {
     /// - Throws: what the broker refused; nothing is left behind then.
     init(_ request: SubscribeRequest, as identity: Identity, _ gateway: Gateway) async throws(Problem) {
         let configuration = gateway.configuration
+        // A client that reads is sent whatever there is; what it has not acknowledged is kept for it.
         let window =
             request.isPersistent
-            ? Int(configuration.replayWindow) + configuration.subscriberMessages : configuration.subscriberMessages
-        let granted = min(window, gateway.limits.inflightMessages)
-        replayWindow = min(Int(configuration.replayWindow), granted / 2)
+            ? Int(configuration.replayWindow) + Int(configuration.replayWindow) / Self.slack
+                + configuration.subscriberMessages
+            : min(configuration.subscriberMessages, gateway.limits.inflightMessages)
+        replayWindow = Int(configuration.replayWindow)
+        replayTime = configuration.replayTime.timeAmount
+        takenForRead = gateway.takenForRead
 
         let inbox = Inbox()
         let connection = VirtualConnection(
@@ -46,6 +54,7 @@ final class Subscriber: Sendable {
                 MessageSink(
                     capacity: configuration.subscriberMessages,
                     maximumBytes: configuration.subscriberBytes,
+                    inflightMessages: request.isPersistent ? window : nil,
                     receive: { inbox.receive($0) },
                     closed: { inbox.close($0) }
                 )
@@ -55,11 +64,11 @@ final class Subscriber: Sendable {
             clientID: identity.clientID,
             cleanStart: !request.isPersistent,
             sessionExpiryInterval: request.sessionExpiryInterval,
-            receiveMaximum: UInt16(clamping: max(granted, 1))
+            receiveMaximum: UInt16(clamping: max(window, 1))
         )
         connect.identify(identity.credentials)
         let answer = await gateway.core.perform(connecting: connect, on: connection) { broker, connected in
-            Self.open(request, identity, connected, connection, broker)
+            Self.open(request, identity, connected, connection, broker, gateway.takenForRead)
         }
         let opened = try answer.value.get()
         guard answer.isStored else {
@@ -94,19 +103,40 @@ final class Subscriber: Sendable {
     /// client that comes back and says how far it got.
     func wrote(_ batch: [Delivery]) {
         guard isPersistent else { return acknowledge(batch) }
+        let now = NIODeadline.now()
         let oldEnough = written.withLock { written -> UInt64? in
-            for delivery in batch where delivery.packetID != nil { written.append(delivery.sequence) }
+            for delivery in batch where delivery.packetID != nil { written.append((delivery.sequence, now)) }
+            // Some at a time, since each time all that is kept is looked at.
+            guard written.count > replayWindow + replayWindow / Self.slack else { return nil }
             var last: UInt64?
-            while written.count > replayWindow { last = written.popFirst() }
+            while written.count > replayWindow { last = written.popFirst()?.sequence }
             return last
         }
         let connection = connection
         let count = batch.count
-        core.submit { broker in
-            broker.consumed(count, on: connection)
-            if let oldEnough { broker.acknowledge(through: oldEnough, on: connection) }
-        }
+        core.submit { $0.consumed(count, on: connection) }
+        if let oldEnough { takeForRead(oldEnough) }
     }
+
+    /// Time has passed: what was written long ago counts as read.
+    func grewOlder() {
+        let oldest = NIODeadline.now() - replayTime
+        let oldEnough = written.withLock { written -> UInt64? in
+            var last: UInt64?
+            while let first = written.first, first.at < oldest { last = written.popFirst()?.sequence }
+            return last
+        }
+        if let oldEnough { takeForRead(oldEnough) }
+    }
+
+    private func takeForRead(_ sequence: UInt64) {
+        takenForRead.note(epoch, through: sequence)
+        let connection = connection
+        core.submit { $0.acknowledge(through: sequence, on: connection) }
+    }
+
+    /// The part of the replay window by which it may be exceeded.
+    private static let slack = 8
 
     /// The client has said that it has them.
     func acknowledge(_ batch: [Delivery]) {
@@ -125,7 +155,8 @@ final class Subscriber: Sendable {
         _ identity: Identity,
         _ connected: ConnectResult,
         _ connection: VirtualConnection,
-        _ broker: Broker
+        _ broker: Broker,
+        _ takenForRead: TakenForRead
     ) -> Result<Opened, Problem> {
         guard !connected.reasonCode.isError else { return .failure(identity.refused(connected.reasonCode)) }
         func leave(_ problem: Problem) -> Result<Opened, Problem> {
@@ -151,6 +182,7 @@ final class Subscriber: Sendable {
         if let refused = zip(request.subscriptions, reasonCodes).first(where: { $1.isError }) {
             return leave(Problem(refused.1, detail: "\(refused.0.filter): \(refused.1.name)"))
         }
-        return .success(Opened(epoch: epoch, isReset: request.lastEventID != nil && !isKnown))
+        let hasLost = request.lastEventID.map { !isKnown || takenForRead.includes(epoch, after: $0.sequence) }
+        return .success(Opened(epoch: epoch, isReset: hasLost ?? false))
     }
 }

@@ -5,7 +5,7 @@ package struct WebSocketFailure: Error, Sendable, Equatable {
     package static let normal = WebSocketFailure(code: 1_000)
     package static let goingAway = WebSocketFailure(code: 1_001)
     package static let protocolError = WebSocketFailure(code: 1_002)
-    /// Text, where MQTT is binary [MQTT-6.0.0-1].
+    /// Text, where MQTT is binary [MQTT-6.0.0-1], or the other way round.
     package static let unacceptable = WebSocketFailure(code: 1_003)
     package static let notUTF8 = WebSocketFailure(code: 1_007)
     package static let messageTooLarge = WebSocketFailure(code: 1_009)

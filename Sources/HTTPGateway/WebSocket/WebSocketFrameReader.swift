@@ -1,12 +1,23 @@
+import JSONMessages
 package import NIOCore
 
 /// Reads a client's frames (RFC 6455 §5) and takes the masking off.
 ///
 /// The payload of data frames is handed on as it comes, since MQTT packets know no frames: neither a frame nor a message
-/// is ever gathered. Only a control frame is, 125 bytes at most.
+/// is gathered here. Only a control frame is, 125 bytes at most.
 package struct WebSocketFrameReader {
-    /// A control frame that has come.
-    package enum Control: Equatable {
+    /// What a peer's messages are.
+    package enum Form: Sendable {
+        /// Binary messages, whose ends have no meaning [MQTT-6.0.0-1], [MQTT-6.0.0-2].
+        case binary
+        /// Text messages, whose ends are told.
+        case text
+    }
+
+    /// Something that has come.
+    package enum Event: Equatable {
+        /// The end of a text message.
+        case message
         case ping(ByteBuffer)
         case pong
         /// What the peer closes with; nil when it doesn't say.
@@ -32,6 +43,7 @@ package struct WebSocketFrameReader {
         var mask: UInt32
     }
 
+    let form: Form
     /// Bytes of all of a message's frames together.
     let maximumMessageSize: Int
     /// The header that has not wholly come.
@@ -41,9 +53,12 @@ package struct WebSocketFrameReader {
     /// Bytes of the fragmented message that is under way; nil between messages.
     private var messageSize: Int?
 
-    package init(maximumMessageSize: Int) { self.maximumMessageSize = maximumMessageSize }
+    package init(form: Form = .binary, maximumMessageSize: Int) {
+        self.form = form
+        self.maximumMessageSize = maximumMessageSize
+    }
 
-    /// Reads until a control frame has come or the input is used up.
+    /// Reads until a control frame or the end of a text message has come, or the input is used up.
     ///
     /// - Parameter output: the payload of data frames is appended to it.
     /// - Returns: nil when the input is used up.
@@ -51,7 +66,7 @@ package struct WebSocketFrameReader {
     package mutating func read(
         _ input: inout ByteBuffer,
         into output: inout ByteBuffer
-    ) throws(WebSocketFailure) -> Control? {
+    ) throws(WebSocketFailure) -> Event? {
         while true {
             if frame == nil {
                 guard try readHeader(&input) else { return nil }
@@ -70,6 +85,7 @@ package struct WebSocketFrameReader {
             }
             frame = nil
             if current.opcode.isControl { return try finishControl(current.opcode) }
+            if form == .text, current.isFinal { return .message }
         }
     }
 
@@ -112,14 +128,14 @@ package struct WebSocketFrameReader {
     }
 
     private mutating func beginData(_ opcode: Opcode, _ isFinal: Bool, _ size: Int) throws(WebSocketFailure) {
-        guard opcode != .text else { throw .unacceptable }
+        guard opcode != (form == .binary ? .text : .binary) else { throw .unacceptable }
         guard (opcode == .continuation) == (messageSize != nil) else { throw .protocolError }
         let sizeSoFar = messageSize ?? 0
         guard size <= maximumMessageSize - sizeSoFar else { throw .messageTooLarge }
         messageSize = isFinal ? nil : sizeSoFar + size
     }
 
-    private mutating func finishControl(_ opcode: Opcode) throws(WebSocketFailure) -> Control {
+    private mutating func finishControl(_ opcode: Opcode) throws(WebSocketFailure) -> Event {
         switch opcode {
         case .ping: return .ping(control)
         case .close:

@@ -1,16 +1,26 @@
 package import NIOHTTP1
 
-/// Decides whether a request becomes an MQTT connection over WebSocket (RFC 6455 §4.2.1, MQTT 5.0 §6).
-package struct WebSocketHandshake: Sendable {
-    /// The subprotocols served [MQTT-6.0.0-3]; `mqttv3.1` is what old clients say and means the same bytes.
-    static let subprotocols = ["mqtt", "mqttv3.1"]
+/// What is spoken in a WebSocket.
+package enum Subprotocol: String, CaseIterable, Sendable {
+    /// [MQTT-6.0.0-3]
+    case mqtt
+    /// What old clients say; it means the same bytes.
+    case mqtt31 = "mqttv3.1"
+    /// One JSON object a message, for pages that have no MQTT library.
+    case json = "sluice.json"
+}
 
+/// Decides whether a request becomes a WebSocket (RFC 6455 §4.2.1, MQTT 5.0 §6).
+package struct WebSocketHandshake: Sendable {
     let path: String
     let origins: OriginPolicy
+    let requiresSubprotocol: Bool
 
-    package init(path: String, allowedOrigins: [String]) {
+    /// - Parameter requiresSubprotocol: else a client that names none we know is taken for one of MQTT.
+    package init(path: String, allowedOrigins: [String], requiresSubprotocol: Bool = true) {
         self.path = path
         origins = OriginPolicy(allowed: allowedOrigins)
+        self.requiresSubprotocol = requiresSubprotocol
     }
 
     /// Whether a request target names the WebSocket, whatever its query.
@@ -20,8 +30,8 @@ package struct WebSocketHandshake: Sendable {
 
     /// The answer to a request for the WebSocket.
     ///
-    /// - Returns: the subprotocol to name, or why there is none.
-    package func decide(_ head: HTTPRequestHead) -> Result<String, Problem> {
+    /// - Returns: the subprotocol to name, if any, or why there is no WebSocket.
+    package func decide(_ head: HTTPRequestHead) -> Result<Subprotocol?, Problem> {
         let headers = head.headers
         guard head.method == .GET else { return .failure(.methodNotAllowed(["GET"])) }
         guard headers[canonicalForm: "Upgrade"].contains(where: { $0.lowercased() == "websocket" }),
@@ -37,7 +47,8 @@ package struct WebSocketHandshake: Sendable {
         }
         guard origins.allows(headers["Origin"].first) else { return .failure(.originNotAllowed) }
         let offered = headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init)
-        guard let chosen = offered.first(where: Self.subprotocols.contains) else {
+        let chosen = offered.lazy.compactMap(Subprotocol.init).first
+        guard chosen != nil || !requiresSubprotocol else {
             return .failure(.badRequest("no subprotocol offered that is served: Sec-WebSocket-Protocol: mqtt"))
         }
         return .success(chosen)

@@ -113,6 +113,31 @@ struct MappingReader {
         }
     }
 
+    /// Whatever `convert` makes of each text of a list; nil when the key is absent.
+    mutating func convertedList<Value>(
+        _ name: String,
+        expected words: String,
+        _ convert: (String) -> Value?
+    ) -> [Value]? {
+        guard let entry = entry(name) else { return nil }
+        guard let sequence = entry.node.sequence else {
+            reading.report(words, key: key(name), line: entry.line)
+            return nil
+        }
+        return sequence.compactMap { item in
+            let text = item.scalar?.string
+            guard let value = text.flatMap(convert) else {
+                reading.report(
+                    text.map { "\(words), not '\($0)'" } ?? words,
+                    key: key(name),
+                    line: item.mark?.line
+                )
+                return nil
+            }
+            return value
+        }
+    }
+
     /// Whatever `convert` makes of a text.
     mutating func converted<Value>(_ name: String, expected words: String, _ convert: (String) -> Value?) -> Value? {
         guard let found = scalar(name) else { return nil }

@@ -1,5 +1,6 @@
 import BrokerCore
 import Foundation
+import HTTPGateway
 import Logging
 import Yams
 
@@ -26,6 +27,7 @@ extension SluiceConfiguration {
                 line: nil
             )
         }
+        readWebhooks(&file, reading)
         var accessReader = file.mapping("access")
         access = AccessConfiguration(&accessReader, reading)
         var limitsReader = file.mapping("limits")
@@ -37,14 +39,29 @@ extension SluiceConfiguration {
         queue.read(&queueReader)
         sessions.finish()
         var storageReader = file.mapping("storage")
-        storageReader.choice("backend", &storage)
-        storageReader.finish()
+        storage.read(&storageReader)
         var logReader = file.mapping("log")
         logReader.choice("level", &log.level)
         logReader.choice("format", &log.format)
         logReader.finish()
         file.finish()
         checkListeners(line: file.line(of: "listeners"), reading)
+    }
+
+    private mutating func readWebhooks(_ file: inout MappingReader, _ reading: ConfigurationReading) {
+        var names: Set<String> = []
+        for (place, entry) in (file.mappings("webhooks") ?? []).enumerated() {
+            var entry = entry
+            let webhook = WebhookOptions(&entry)
+            if !names.insert(webhook.name).inserted {
+                reading.report(
+                    "is taken by a webhook above",
+                    key: "webhooks[\(place)].name",
+                    line: entry.line(of: "name")
+                )
+            }
+            webhooks.append(webhook)
+        }
     }
 
     private static let defaultListeners: [ListenerConfiguration] = [
@@ -88,14 +105,8 @@ extension ListenerConfiguration {
             expected: "must be an address and a port, such as 127.0.0.1:1883 or [::1]:1883",
             BindAddress.init
         )
-        var path = "/mqtt"
-        var origins: [String] = []
-        if name == .http {
-            path =
-                reader.converted("websocket_path", expected: "must begin with /") { $0.hasPrefix("/") ? $0 : nil }
-                ?? path
-            reader.texts("allowed_origins", &origins)
-        }
+        var http = HTTPOptions()
+        if name == .http { http.read(&reader) }
         var transport = Transport.udp
         var security: SecurityConfiguration?
         if name == .coap {
@@ -111,11 +122,41 @@ extension ListenerConfiguration {
         self.init(
             protocolName: name,
             bind: bind,
-            websocketPath: path,
-            allowedOrigins: origins,
+            http: http,
             transport: transport,
             security: security
         )
+    }
+}
+
+extension StorageConfiguration {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        reader.choice("backend", &backend)
+        path = reader.converted("path", expected: "must name a directory") { $0.isEmpty ? nil : $0 } ?? path
+        reader.choice("durability", &durability)
+        reader.finish()
+    }
+}
+
+extension HTTPOptions {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        let path = reader.converted("websocket_path", expected: "must begin with /") { $0.hasPrefix("/") ? $0 : nil }
+        websocketPath = path ?? websocketPath
+        reader.flag("websocket_require_subprotocol", &requiresSubprotocol)
+        reader.integer("websocket_ping_interval", in: 0...3_600, &pingInterval)
+        reader.flag("websocket_pong_keep_alive", &pongKeepsAlive)
+        reader.texts("allowed_origins", &allowedOrigins)
+        reader.flag("live_page", &livePage)
+        let proxies = reader.convertedList(
+            "trusted_proxies",
+            expected: "must be a list of addresses, 192.0.2.7, and ranges, 10.0.0.0/8",
+            AddressRange.init
+        )
+        trustedProxies = TrustedProxies(proxies ?? [])
+        reader.flag("proxy_protocol", &proxyProtocol)
+        if proxyProtocol, trustedProxies.isEmpty {
+            reader.report("true needs trusted_proxies", "proxy_protocol")
+        }
     }
 }
 

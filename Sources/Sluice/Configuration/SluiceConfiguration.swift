@@ -1,4 +1,5 @@
 package import BrokerCore
+package import HTTPGateway
 package import Logging
 
 /// All that one YAML file configures.
@@ -9,13 +10,15 @@ package struct SluiceConfiguration: Equatable, Sendable {
     package var threads: Int
     /// Exactly the listeners the file names.
     package var listeners: [ListenerConfiguration]
+    /// What is posted where.
+    package var webhooks: [WebhookOptions] = []
     package var access = AccessConfiguration()
     package var limits = Limits()
     /// What one CoAP listener may hold for its clients.
     package var coap = CoAPLimits()
     /// What one session may hold for its client.
     package var queue = QueueLimits()
-    package var storage = StorageBackend.memory
+    package var storage = StorageConfiguration()
     /// Seconds from one publication of the `$SYS` topics to the next; 0 switches them off.
     package var systemInterval = 10
     package var log = LogConfiguration()
@@ -35,10 +38,8 @@ package struct ListenerConfiguration: Equatable, Sendable {
 
     package var protocolName: ProtocolName
     package var bind: BindAddress
-    /// Where MQTT over WebSocket is served, on `http` listeners.
-    package var websocketPath = "/mqtt"
-    /// The origins whose pages may open a WebSocket, on `http` listeners; empty is any.
-    package var allowedOrigins: [String] = []
+    /// Of `http` listeners only.
+    package var http = HTTPOptions()
     /// What carries CoAP, on `coap` listeners.
     package var transport = Transport.udp
     /// DTLS or TLS, on `coap` listeners; nil listens in the clear.
@@ -49,6 +50,26 @@ package struct ListenerConfiguration: Equatable, Sendable {
         case udp
         case tcp
     }
+}
+
+/// What can be said of an `http` listener.
+package struct HTTPOptions: Equatable, Sendable {
+    /// Where MQTT over WebSocket is served.
+    package var websocketPath = "/mqtt"
+    /// Whether a WebSocket that offers no subprotocol is refused; else it is taken for MQTT.
+    package var requiresSubprotocol = true
+    /// Seconds from one ping to the next; 0 sends none.
+    package var pingInterval = 30
+    /// Whether a pong counts for MQTT's Keep Alive.
+    package var pongKeepsAlive = false
+    /// The origins whose pages may use the listener; empty is any.
+    package var allowedOrigins: [String] = []
+    /// Whether `/` is the live page.
+    package var livePage = true
+    /// The proxies that are believed what they say of a client's address.
+    package var trustedProxies = TrustedProxies()
+    /// Whether connections from trusted proxies begin with a PROXY protocol header.
+    package var proxyProtocol = false
 }
 
 /// How the peers of a listener are encrypted and told apart.
@@ -116,9 +137,20 @@ package struct CoAPLimits: Equatable, Sendable {
 }
 
 /// Where what outlives a connection is kept.
-package enum StorageBackend: String, CaseIterable, Sendable {
-    /// As long as the process lives.
-    case memory
+package struct StorageConfiguration: Equatable, Sendable {
+    /// What keeps it.
+    package enum Backend: String, CaseIterable, Sendable {
+        /// An embedded database.
+        case rocksdb
+        /// The process, as long as it lives.
+        case memory
+    }
+
+    package var backend = Backend.rocksdb
+    /// The database's directory, of the broker's alone.
+    package var path = "./data"
+    /// What a client may rely on once it has its answer.
+    package var durability = Durability.strict
 }
 
 /// What is logged, and how.

@@ -21,14 +21,19 @@ struct TestServer: Sendable {
         limits: Limits = Limits(),
         queue: QueueLimits = QueueLimits(),
         access: AccessTable? = nil,
+        authenticator: (any Authenticator & Sendable)? = nil,
         configuration: HTTPListener.Configuration = .test { _ in },
         _ test: @escaping @Sendable (TestServer) async throws -> Void
     ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
-        let broker =
-            access.map { access in
-                Broker(limits: limits, queue: queue, authenticator: access, authorizer: access, now: .now())
-            } ?? Broker(limits: limits, queue: queue, now: .now())
+        let authenticator: (any Authenticator)? = authenticator ?? access
+        let broker = Broker(
+            limits: limits,
+            queue: queue,
+            authenticator: authenticator ?? AnonymousAccess(),
+            authorizer: access,
+            now: .now()
+        )
         let core = CoreLoop(eventLoop: group.next(), broker: broker)
         let channels = MQTTChannels(core: core, eventLoopGroup: group, limits: limits)
         let listening = Waiter<Int>()
@@ -37,7 +42,7 @@ struct TestServer: Sendable {
             core: core,
             eventLoopGroup: group,
             limits: limits,
-            configureMQTT: { try channels.configure($0, transportProtocol: .websocket) },
+            configureMQTT: { try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1) },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listening.fulfil($0) }
         )

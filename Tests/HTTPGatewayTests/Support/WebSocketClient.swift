@@ -13,9 +13,14 @@ struct WebSocketClient: Sendable {
     private let headLength: Int
 
     /// Opens one.
-    static func open(_ server: TestServer) async throws -> WebSocketClient {
+    static func open(
+        _ server: TestServer,
+        _ subprotocol: String = "mqtt",
+        fields: [String] = []
+    ) async throws -> WebSocketClient {
         let raw = try await server.connect()
-        let fields = (handshake + ["Host: test", "Sec-WebSocket-Protocol: mqtt"]).joined(separator: "\r\n")
+        let fields = (handshake + ["Host: test", "Sec-WebSocket-Protocol: \(subprotocol)"] + fields)
+            .joined(separator: "\r\n")
         try await raw.send("GET /mqtt HTTP/1.1\r\n\(fields)\r\n\r\n")
         let head = try await raw.text(containing: "\r\n\r\n")
         guard head.hasPrefix("HTTP/1.1 101") else { throw Unexpected(head) }

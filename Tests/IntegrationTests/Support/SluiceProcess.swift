@@ -97,5 +97,20 @@ enum Client {
         try ClientProcess("node", [path(script)] + arguments, environment: ["NODE_PATH": "/usr/share/nodejs"])
     }
 
+    /// schemathesis of PyPI, with the OpenAPI document that is served at an address.
+    static func schemathesis(_ address: String) throws -> ClientProcess {
+        try ClientProcess(
+            root.appending(path: ".venv/bin/schemathesis").path(),
+            [
+                "--config-file", path("schemathesis.toml"), "run", "\(address)/v1/openapi.yaml",
+                "--request-timeout", "10", "--warnings", "off", "--no-color",
+            ],
+            environment: [
+                "SLUICE_URL": address, "SCHEMATHESIS_HOOKS": path("schemathesis_hooks.py"),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            ]
+        )
+    }
+
     private static func path(_ script: String) -> String { folder.appending(path: "Clients/\(script)").path() }
 }

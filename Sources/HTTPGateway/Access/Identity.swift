@@ -1,5 +1,7 @@
 import BrokerCore
+import HTTPTypes
 import MQTTCodec
+import NIOCore
 
 /// Who makes a request.
 struct Identity: Sendable {
@@ -8,11 +10,34 @@ struct Identity: Sendable {
     let credentials: BasicCredentials?
     let remoteAddress: String
 
-    /// - Throws: 400 or 401 when it can't be understood.
-    init(_ query: Query, authorization: String?, remoteAddress: String) throws(Problem) {
-        clientID = try query.string("clientid") ?? ""
-        credentials = try BasicCredentials.from(authorization)
+    init(clientID: String, credentials: BasicCredentials?, remoteAddress: String) {
+        self.clientID = clientID
+        self.credentials = credentials
         self.remoteAddress = remoteAddress
+    }
+
+    /// - Throws: 401 for a token that is worthless, 403 for one that is good for another Client Identifier.
+    init(
+        _ authorization: Authorization,
+        clientID: String,
+        remoteAddress: String,
+        tokens: AccessTokens
+    ) throws(Problem) {
+        switch authorization {
+        case .none: self.init(clientID: clientID, credentials: nil, remoteAddress: remoteAddress)
+        case .basic(let credentials):
+            self.init(clientID: clientID, credentials: credentials, remoteAddress: remoteAddress)
+        case .bearer(let token):
+            guard let grant = tokens.grant(of: token, at: .now()) else { throw .invalidToken }
+            if let only = grant.clientID, !clientID.isEmpty, clientID != only {
+                throw Problem(.forbidden, .notAuthorized, "the token is good for another clientid")
+            }
+            self.init(
+                clientID: grant.clientID ?? clientID,
+                credentials: grant.credentials,
+                remoteAddress: remoteAddress
+            )
+        }
     }
 
     /// CONNECT for a request that is over at once.

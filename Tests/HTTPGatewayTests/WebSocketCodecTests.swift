@@ -3,9 +3,9 @@ import NIOCore
 import NIOEmbedded
 import Testing
 
-@Suite struct WebSocketByteCodecTests {
+@Suite struct WebSocketCodecTests {
     private func makeChannel(maximum: Int = 1_000_000) throws -> EmbeddedChannel {
-        let channel = EmbeddedChannel(handler: WebSocketByteCodec(maximumMessageSize: maximum))
+        let channel = EmbeddedChannel(handler: WebSocketCodec(.binary, .init(maximumMessageSize: maximum)))
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         return channel
     }
@@ -110,5 +110,48 @@ import Testing
         channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
         channel.embeddedEventLoop.advanceTime(by: .milliseconds(300))
         #expect(try written(channel) == [0x88, 2, 0x03, 0xe9])
+    }
+
+    // MARK: Pings
+
+    private func makeChannel(_ form: WebSocketFrameReader.Form = .binary, pongs: Bool) throws -> EmbeddedChannel {
+        var rules = WebSocketCodec.Rules(maximumMessageSize: 1_000)
+        rules.pingInterval = .seconds(30)
+        rules.tellsPongs = pongs
+        let channel = EmbeddedChannel(handler: WebSocketCodec(form, rules))
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        return channel
+    }
+
+    @Test("a peer is pinged, and closed when it says nothing at all until the next ping", arguments: [true, false])
+    func silence(answers: Bool) throws {
+        let channel = try makeChannel(pongs: false)
+        channel.embeddedEventLoop.advanceTime(by: .seconds(30))
+        #expect(try written(channel) == [0x89, 0])
+        if answers { try channel.writeInbound(WebSocketClient.frame(10, [])) }
+        channel.embeddedEventLoop.advanceTime(by: .seconds(30))
+        #expect(try written(channel) == (answers ? [0x89, 0] : [0x88, 2, 0x03, 0xe8]))
+    }
+
+    @Test("a pong is a sign of life to the handler above, when that is asked for", arguments: [true, false])
+    func pongs(isAskedFor: Bool) throws {
+        let channel = try makeChannel(pongs: isAskedFor)
+        try channel.writeInbound(WebSocketClient.frame(10, []))
+        #expect(try channel.readInbound(as: ByteBuffer.self) == (isAskedFor ? ByteBuffer() : nil))
+    }
+
+    @Test("text messages go up one by one, each whole, and down in one text frame each")
+    func text() throws {
+        let channel = try makeChannel(.text, pongs: false)
+        var bytes = WebSocketClient.frame(1, Array("on".utf8), isFinal: false)
+        bytes.writeImmutableBuffer(WebSocketClient.frame(9, []))
+        bytes.writeImmutableBuffer(WebSocketClient.frame(0, Array("e".utf8)))
+        bytes.writeImmutableBuffer(WebSocketClient.frame(1, Array("two".utf8)))
+        for byte in bytes.readableBytesView { try channel.writeInbound(ByteBuffer(bytes: [byte])) }
+        #expect(try channel.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "one"))
+        #expect(try channel.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "two"))
+        #expect(try written(channel) == [0x8a, 0])
+        try channel.writeOutbound(ByteBuffer(string: "x"))
+        #expect(try written(channel) == [0x81, 1, UInt8(ascii: "x")])
     }
 }

@@ -1,20 +1,20 @@
-import BrokerCore
+package import BrokerCore
 import FoundationEssentials
 import MQTTCodec
-import NIOCore
+package import NIOCore
 
 /// A message on its way to a client, as JSON.
-struct MessageJSON: Encodable {
+package struct MessageJSON: Encodable {
     let id: String?
     let topic: String
     /// Text, or base64 when it is no UTF-8.
     let payload: String
-    let payloadEncoding: PublishEnvelope.PayloadEncoding?
+    let payloadEncoding: PayloadEncoding?
     let qos: UInt8
     let retain: Bool
     /// Said only when it is so.
     let dup: Bool?
-    let properties: PublishEnvelope.Properties?
+    let properties: PropertiesJSON?
 
     enum CodingKeys: String, CodingKey {
         case id
@@ -28,9 +28,14 @@ struct MessageJSON: Encodable {
     }
 
     /// - Parameter id: left out when it stands elsewhere.
-    init(_ delivery: Delivery, id: EventID? = nil, at now: NIODeadline) {
+    package init(_ delivery: Delivery, id: EventID? = nil, at now: NIODeadline) {
+        self.init(delivery, name: id?.description, at: now)
+    }
+
+    /// - Parameter name: its `id`.
+    package init(_ delivery: Delivery, name: String?, at now: NIODeadline) {
         let message = delivery.message
-        self.id = id?.description
+        id = name
         topic = message.topic.string
         (payload, payloadEncoding) = message.withBytes { _, payload in
             payload.withUnsafeBytes { bytes in
@@ -41,7 +46,7 @@ struct MessageJSON: Encodable {
         qos = delivery.qos.rawValue
         retain = delivery.retain
         dup = delivery.dup ? true : nil
-        properties = PublishEnvelope.Properties(
+        properties = PropertiesJSON(
             message.properties?.values,
             remainingExpiryInterval: message.remainingExpiryInterval(at: now)
         )

@@ -1,15 +1,30 @@
+import JSONMessages
 package import NIOCore
 
-/// Makes a stream of bytes of a WebSocket, for the MQTT handler above it: unmasked payload up, one binary frame round
-/// each buffer down.
+/// Makes buffers of a WebSocket, for the handler above it: unmasked payload up, one frame round each buffer down.
 ///
-/// Pings are answered, and the close handshake is kept, here. Closing the channel from above sends a close frame first
-/// and waits a moment for the peer's.
-package final class WebSocketByteCodec: ChannelDuplexHandler {
+/// Binary messages are a stream of bytes, cut anywhere; of text messages each goes up in one buffer. Pings are answered and
+/// sent, and the close handshake is kept, here. Closing the channel from above sends a close frame first and waits a
+/// moment for the peer's.
+package final class WebSocketCodec: ChannelDuplexHandler {
     package typealias InboundIn = ByteBuffer
     package typealias InboundOut = ByteBuffer
     package typealias OutboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
+
+    /// What is asked of a peer.
+    package struct Rules: Sendable {
+        /// Bytes of a message, all its frames together.
+        package var maximumMessageSize: Int
+        /// How often it is sent a ping, and closed when nothing came since the last one; nil is never.
+        package var pingInterval: TimeAmount?
+        /// Whether the handler above hears of a pong, as an empty buffer: to MQTT, that is a sign of life.
+        package var tellsPongs = false
+        /// How long it may read nothing while there is something for it; nil is for ever.
+        package var stallTimeout: TimeAmount?
+
+        package init(maximumMessageSize: Int) { self.maximumMessageSize = maximumMessageSize }
+    }
 
     private enum State {
         case open
@@ -24,44 +39,121 @@ package final class WebSocketByteCodec: ChannelDuplexHandler {
     /// How long a client that has not connected yet is left when the server stops; the broker ends all others.
     private static let quiesceDelay = TimeAmount.milliseconds(250)
 
+    private let rules: Rules
     private var reader: WebSocketFrameReader
+    /// The text message that is under way.
+    private var message = ByteBuffer()
+    private var wasHeard = true
+    private var pinging: RepeatedTask?
+    private var stall: Scheduled<Void>?
     private var state = State.open
     /// What our close frame says when the close comes from above.
     private var closing = WebSocketFailure.normal
     /// The latest ping that could not be answered, for want of room.
     private var unansweredPing: ByteBuffer?
 
-    /// - Parameter maximumMessageSize: bytes of a message, all its frames together.
-    package init(maximumMessageSize: Int) { reader = WebSocketFrameReader(maximumMessageSize: maximumMessageSize) }
+    /// - Parameter form: what the peer's messages are, and ours.
+    package init(_ form: WebSocketFrameReader.Form = .binary, _ rules: Rules) {
+        self.rules = rules
+        reader = WebSocketFrameReader(form: form, maximumMessageSize: rules.maximumMessageSize)
+    }
+
+    package func handlerAdded(context: ChannelHandlerContext) {
+        guard let interval = rules.pingInterval else { return }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        pinging = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
+            let (codec, context) = bound.value
+            codec.ping(context)
+        }
+    }
+
+    package func handlerRemoved(context: ChannelHandlerContext) { stopTimers() }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        stopTimers()
+        context.fireChannelInactive()
+    }
+
+    private func stopTimers() {
+        pinging?.cancel()
+        pinging = nil
+        stall?.cancel()
+        stall = nil
+    }
 
     // MARK: In
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard state != .closed else { return }
+        wasHeard = true
         var input = unwrapInboundIn(data)
+        do throws(WebSocketFailure) {
+            switch reader.form {
+            case .binary: try readBinary(context, &input)
+            case .text: try readText(context, &input)
+            }
+        } catch {
+            fail(context, error)
+        }
+    }
+
+    /// What came before a failure or a close frame goes up, too.
+    private func readBinary(_ context: ChannelHandlerContext, _ input: inout ByteBuffer) throws(WebSocketFailure) {
         var output = context.channel.allocator.buffer(capacity: input.readableBytes)
-        var ending: WebSocketFrameReader.Control?
+        var ending: WebSocketFrameReader.Event?
         var failure: WebSocketFailure?
         do throws(WebSocketFailure) {
-            while ending == nil, let control = try reader.read(&input, into: &output) {
-                switch control {
-                case .ping(let payload): answer(context, payload)
-                case .pong: break
-                case .close: ending = control
-                }
+            while ending == nil, let event = try reader.read(&input, into: &output) {
+                if case .close = event { ending = event } else { handle(context, event) }
             }
         } catch {
             failure = error
         }
         if output.readableBytes > 0, state == .open { context.fireChannelRead(wrapInboundOut(output)) }
-        if let failure { fail(context, failure) }
+        if let failure { throw failure }
         if case .close(let code) = ending { closeReceived(context, code) }
     }
 
+    private func readText(_ context: ChannelHandlerContext, _ input: inout ByteBuffer) throws(WebSocketFailure) {
+        while state != .closed, let event = try reader.read(&input, into: &message) {
+            switch event {
+            case .message:
+                let whole = message
+                message = ByteBuffer()
+                guard whole.isUTF8 else { throw .notUTF8 }
+                if state == .open { context.fireChannelRead(wrapInboundOut(whole)) }
+            case .close(let code): closeReceived(context, code)
+            default: handle(context, event)
+            }
+        }
+    }
+
+    private func handle(_ context: ChannelHandlerContext, _ event: WebSocketFrameReader.Event) {
+        switch event {
+        case .ping(let payload): answer(context, payload)
+        case .pong where rules.tellsPongs && state == .open: context.fireChannelRead(wrapInboundOut(ByteBuffer()))
+        default: break
+        }
+    }
+
+    private func ping(_ context: ChannelHandlerContext) {
+        guard state == .open else { return }
+        // A peer that was asked and is silent is gone, whatever TCP makes of it.
+        guard wasHeard else { return context.channel.close(promise: nil) }
+        wasHeard = false
+        guard context.channel.isWritable else { return }
+        writeFrame(context, .ping, ByteBuffer(), promise: nil)
+        context.flush()
+    }
+
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable, let ping = unansweredPing.take() {
-            answer(context, ping)
-            context.flush()
+        stall?.cancel()
+        stall = nil
+        if context.channel.isWritable {
+            if let ping = unansweredPing.take() { answer(context, ping) }
+        } else if let timeout = rules.stallTimeout {
+            let channel = context.channel
+            stall = context.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
         }
         context.fireChannelWritabilityChanged()
     }
@@ -101,7 +193,7 @@ package final class WebSocketByteCodec: ChannelDuplexHandler {
             promise?.fail(ChannelError.outputClosed)
             return
         }
-        writeFrame(context, .binary, payload, promise: promise)
+        writeFrame(context, reader.form == .binary ? .binary : .text, payload, promise: promise)
     }
 
     package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
@@ -153,8 +245,10 @@ package final class WebSocketByteCodec: ChannelDuplexHandler {
     }
 
     private enum Opcode: UInt8 {
+        case text = 1
         case binary = 2
         case close = 8
+        case ping = 9
         case pong = 10
     }
 

@@ -1,0 +1,63 @@
+import BrokerCore
+import HTTPTypes
+import HummingbirdCore
+import JSONMessages
+import MQTTCodec
+import NIOCore
+
+extension Gateway {
+    /// `POST /v1/token`: a session token for whoever may connect (the answer is that of RFC 6749 §5.1).
+    ///
+    /// `clientid=` binds it to one Client Identifier.
+    func issueToken(_ exchange: Exchange) async throws(Problem) -> Response {
+        let longest = Int(configuration.maximumTokenLifetime.components.seconds)
+        let lifetime = try exchange.query.integer("expires_in", in: 1...Int(UInt32.max))
+        let seconds = min(lifetime ?? Self.defaultTokenLifetime, longest)
+        let identity = try exchange.identity(tokens)
+        if case .bearer = try Authorization(exchange.fields[.authorization]) {
+            throw Problem(.forbidden, .notAuthorized, "a token does not make tokens: show the credentials")
+        }
+        try await core.transact(as: identity) { _, _ in }
+        let now = NIODeadline.now()
+        let grant = AccessTokens.Grant(
+            credentials: identity.credentials,
+            clientID: identity.clientID.isEmpty ? nil : identity.clientID,
+            expiresAt: now + .seconds(Int64(seconds))
+        )
+        guard let token = tokens.issue(grant, at: now) else {
+            throw Problem(.quotaExceeded, detail: "too many tokens are in use")
+        }
+        return Response(
+            status: .ok,
+            headers: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: ResponseBody(
+                byteBuffer: JSON.encode(TokenAnswer(accessToken: token, tokenType: "Bearer", expiresIn: seconds))
+            )
+        )
+    }
+
+    /// `DELETE /v1/token`: the token the request shows is worthless from now on (RFC 7009 in spirit).
+    func revokeToken(_ exchange: Exchange) throws(Problem) -> Response {
+        guard case .bearer(let token) = try Authorization(exchange.fields[.authorization]) else {
+            throw .unauthorized("show the token to be revoked: Authorization: Bearer …")
+        }
+        guard tokens.grant(of: token, at: .now()) != nil else { throw .invalidToken }
+        tokens.revoke(token)
+        return Response(status: .noContent)
+    }
+
+    /// Seconds.
+    private static let defaultTokenLifetime = 3_600
+
+    private struct TokenAnswer: Encodable {
+        let accessToken: String
+        let tokenType: String
+        let expiresIn: Int
+
+        enum CodingKeys: String, CodingKey {
+            case accessToken = "access_token"
+            case tokenType = "token_type"
+            case expiresIn = "expires_in"
+        }
+    }
+}

@@ -1,0 +1,95 @@
+import HTTPTypes
+import HummingbirdCore
+import MQTTCodec
+import NIOCore
+
+extension Gateway {
+    /// Does what a request asks for once for each Idempotency-Key; a repeat gets the first answer.
+    func once(
+        _ exchange: Exchange,
+        _ body: ByteBuffer,
+        _ publish: () async throws(Problem) -> PublishAnswer
+    ) async throws(Problem) -> Response {
+        guard let field = exchange.fields.values(of: Self.idempotencyField).first else {
+            return try await publish().response
+        }
+        let identity = try exchange.identity(tokens)
+        let key = IdempotencyKeys.Key(
+            owner: identity.credentials,
+            clientID: identity.clientID,
+            key: try Self.idempotencyKey(field)
+        )
+        switch idempotencyKeys.begin(key, fingerprint: exchange.fingerprint(body), at: .now()) {
+        case .proceed: break
+        case .answered(let first):
+            return PublishAnswer(first).response.with("Idempotency-Replayed", "true")
+        case .inProgress:
+            throw Problem(
+                .conflict,
+                .packetIdentifierInUse,
+                "a request with this Idempotency-Key is being served",
+                headers: [.retryAfter: "1"]
+            )
+        case .reused:
+            throw .unprocessable("the Idempotency-Key was used for another request", .packetIdentifierInUse)
+        }
+        do throws(Problem) {
+            let answer = try await publish()
+            idempotencyKeys.finish(key, answer.remembered)
+            return answer.response
+        } catch {
+            idempotencyKeys.finish(key, nil)
+            throw error
+        }
+    }
+
+    static let idempotencyField = "Idempotency-Key"
+    private static let maximumKeyLength = 255
+
+    /// With quotation marks, as a structured field (RFC 9651) has them, or without, as most clients send it.
+    private static func idempotencyKey(_ field: String) throws(Problem) -> String {
+        var key = field[...]
+        if key.count > 1, key.hasPrefix("\""), key.hasSuffix("\"") { key = key.dropFirst().dropLast() }
+        guard !key.isEmpty, key.utf8.count <= maximumKeyLength else {
+            throw .badRequest("\(idempotencyField) must have 1 to \(maximumKeyLength) bytes")
+        }
+        return String(key)
+    }
+}
+
+/// The answer to a publish, before it is a response, which can be written only once.
+struct PublishAnswer {
+    let status: HTTPResponse.Status
+    var fields: HTTPFields
+    let body: ByteBuffer
+
+    init(_ status: HTTPResponse.Status, _ fields: HTTPFields = [:], _ body: ByteBuffer = ByteBuffer()) {
+        self.status = status
+        self.fields = fields
+        self.body = body
+    }
+
+    init(_ remembered: IdempotencyKeys.Answer) {
+        self.init(remembered.status, remembered.fields, remembered.body)
+    }
+
+    var remembered: IdempotencyKeys.Answer { .init(status: status, fields: fields, body: body) }
+
+    var response: Response {
+        guard body.readableBytes > 0 else { return Response(status: status, headers: fields) }
+        return Response(status: status, headers: fields, body: ResponseBody(byteBuffer: body))
+    }
+}
+
+extension Exchange {
+    /// Tells requests apart that say different things.
+    fileprivate func fingerprint(_ body: ByteBuffer) -> UInt64 {
+        var hash = EntityTag.Hash()
+        for part in [method.rawValue, target, fields[.contentType] ?? ""] {
+            hash.combine(part.utf8Span.span.bytes)
+            hash.combine("\n".utf8Span.span.bytes)
+        }
+        hash.combine(body.readableBytesSpan)
+        return hash.value
+    }
+}

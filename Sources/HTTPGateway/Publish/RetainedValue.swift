@@ -1,0 +1,80 @@
+import BrokerCore
+import HTTPTypes
+import HummingbirdCore
+import JSONMessages
+import MQTTCodec
+import NIOCore
+
+/// A retained message as an HTTP representation.
+struct RetainedValue: Sendable {
+    let message: Message
+    /// Seconds until it expires; nil if never.
+    let maximumAge: UInt32?
+
+    /// Bytes written at a time: a client that reads slowly shows some progress at each.
+    private static let slice = 64 * 1_024
+
+    func response(_ preconditions: Preconditions, isHead: Bool) throws(Problem) -> Response {
+        let tag = entityTag
+        var fields: HTTPFields = [.eTag: tag]
+        // Without an expiry it may be replaced at any time, and asking again costs little.
+        fields[.cacheControl] = maximumAge.map { "max-age=\($0)" } ?? "no-cache"
+        switch preconditions.verdict(tag, isRead: true) {
+        case .failed: throw .preconditionFailed
+        case .notModified: return Response(status: .notModified, headers: fields)
+        case .proceed: break
+        }
+        fields[.contentType] = contentType
+        // What clients publish must not become a page of ours.
+        fields[.xContentTypeOptions] = "nosniff"
+        fields[.contentSecurityPolicy] = "sandbox"
+        fields.append(userPropertiesOf: message)
+        fields[.contentLength] = "\(message.payloadLength)"
+        guard !isHead else { return Response(status: .ok, headers: fields) }
+        return Response(status: .ok, headers: fields, body: Self.body(message.payload))
+    }
+
+    private static func body(_ payload: ByteBuffer) -> ResponseBody {
+        guard payload.readableBytes > slice else { return ResponseBody(byteBuffer: payload) }
+        return ResponseBody(contentLength: payload.readableBytes) { writer in
+            var rest = payload
+            while let part = rest.readSlice(length: min(slice, rest.readableBytes)), part.readableBytes > 0 {
+                try await writer.write(part)
+            }
+            try await writer.finish(nil)
+        }
+    }
+
+    private var contentType: String { message.contentType }
+
+    /// Of payload and Content Type.
+    var entityTag: String {
+        message.withBytes { _, payload in Self.entityTag(payload, contentType: contentType) }
+    }
+
+    private static func entityTag(_ payload: RawSpan, contentType: String) -> String {
+        var hash = EntityTag.Hash()
+        hash.combine(payload)
+        hash.combine(contentType.utf8Span.span.bytes)
+        return "\"\(payload.byteCount)-\(Token.hexadecimal(hash.value))\""
+    }
+}
+
+extension Message {
+    /// As a header field has it: the Content Type, or what the Payload Format Indicator says.
+    var contentType: String {
+        if let contentType = properties?.values.contentType { return contentType }
+        let isText = properties?.values.payloadFormatIndicator ?? false
+        return isText ? "text/plain; charset=utf-8" : "application/octet-stream"
+    }
+}
+
+extension HTTPFields {
+    /// One field for each User Property.
+    mutating func append(userPropertiesOf message: Message) {
+        guard let name = HTTPField.Name(PublishOptions.userPropertyField) else { return }
+        for property in message.properties?.values.userProperties ?? [] {
+            append(HTTPField(name: name, value: "\(property.name)=\(property.value)"))
+        }
+    }
+}

@@ -1,0 +1,265 @@
+package import BrokerCore
+import JSONMessages
+package import Logging
+import MQTTCodec
+package import NIOCore
+import Synchronization
+
+/// One webhook at work: a virtual connection with a persistent session, whose messages are posted and acknowledged when
+/// the endpoint has taken them.
+///
+/// An endpoint that is down is an offline MQTT client: what it misses waits in the session's queue. All state but the
+/// statistics is confined to one event loop.
+package final class Webhook: @unchecked Sendable {
+    // Sendable as a handle; closures carry it to the event loop, where alone its state is touched.
+
+    /// A message to be posted.
+    package struct Item: Sendable {
+        package let delivery: Delivery
+        /// The same at each attempt.
+        package let id: String
+    }
+
+    private let configuration: WebhookConfiguration
+    private let core: CoreLoop
+    private let eventLoop: any EventLoop
+    private let post: WebhookPost
+    private let logger: Logger
+    private var schedule: DeliverySchedule<Item>
+    private var connection: VirtualConnection?
+    private var epoch = ""
+    /// Goes up with each connection: what is left of a former one is of no interest.
+    private var generation = 0
+    private var timer: Scheduled<Void>?
+    private var inProgress = 0
+    private var isStopping = false
+    private var stopped: EventLoopPromise<Void>?
+    private let counts = Mutex(WebhookStatistics())
+
+    /// How long after the loss of its session it connects again.
+    private static let reconnectDelay = TimeAmount.seconds(1)
+
+    package init(
+        _ configuration: WebhookConfiguration,
+        core: CoreLoop,
+        eventLoop: any EventLoop,
+        post: WebhookPost,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.core = core
+        self.eventLoop = eventLoop
+        self.post = post
+        var logger = logger
+        logger[metadataKey: "webhook"] = "\(configuration.name)"
+        self.logger = logger
+        schedule = DeliverySchedule(configuration.schedule)
+    }
+
+    package var statistics: WebhookStatistics { counts.withLock(\.self) }
+
+    /// Connects; from then on everything happens by itself.
+    package func start() { eventLoop.execute { self.connect() } }
+
+    /// Begins no more attempts, and disconnects when those in progress are over.
+    package func stop() -> EventLoopFuture<Void> {
+        let promise = eventLoop.makePromise(of: Void.self)
+        eventLoop.execute {
+            self.isStopping = true
+            self.stopped = promise
+            self.timer?.cancel()
+            self.finishStopping()
+        }
+        return promise.futureResult
+    }
+
+    // MARK: The session
+
+    private func connect() {
+        guard !isStopping else { return }
+        generation += 1
+        let generation = generation
+        let window = configuration.schedule.concurrency * configuration.schedule.batch * 2
+        let connection = VirtualConnection(
+            transportProtocol: .http,
+            remoteAddress: "webhook",
+            // The configuration says who it is: access rules go for it as for anybody.
+            transportIdentity: configuration.user ?? configuration.name,
+            outlet: .messages(
+                MessageSink(
+                    capacity: window,
+                    receive: { batch in self.eventLoop.execute { self.received(batch, generation) } },
+                    closed: { reason in self.eventLoop.execute { self.lost(reason, generation) } }
+                )
+            )
+        )
+        self.connection = connection
+        schedule.removeAll()
+        let request = ConnectRequest(
+            clientID: configuration.clientID,
+            cleanStart: false,
+            sessionExpiryInterval: configuration.sessionExpiryInterval,
+            receiveMaximum: UInt16(clamping: window)
+        )
+        let subscriptions = configuration.topics.map { filter in
+            // A session that goes on would else get its retained messages again at each start.
+            Subscribe.Subscription(
+                filter: filter,
+                options: SubscriptionOptions(qos: configuration.qos, retainHandling: .sendIfNew)
+            )
+        }
+        core.submit { broker in
+            broker.connect(request, on: connection) { result in
+                let refused = Self.subscribe(subscriptions, result, connection, broker)
+                self.eventLoop.execute { self.connected(result, refused, generation) }
+                if !result.reasonCode.isError { broker.resume(connection) }
+            }
+        }
+    }
+
+    /// Leaves the session with exactly these subscriptions.
+    ///
+    /// - Returns: the filters that were refused.
+    private static func subscribe(
+        _ subscriptions: [Subscribe.Subscription],
+        _ result: ConnectResult,
+        _ connection: VirtualConnection,
+        _ broker: Broker
+    ) -> [(String, ReasonCode)] {
+        guard !result.reasonCode.isError else { return [] }
+        let wanted = Set(subscriptions.map(\.filter))
+        let former = broker.subscribedFilters(of: connection).filter { !wanted.contains($0) }
+        if !former.isEmpty { _ = broker.unsubscribe(former, on: connection) }
+        var refused: [(String, ReasonCode)] = []
+        broker.subscribe(subscriptions, identifier: nil, on: connection) { reasons in
+            refused = zip(subscriptions, reasons).filter { $1.isError }.map { ($0.filter, $1) }
+        }
+        return refused
+    }
+
+    private func connected(_ result: ConnectResult, _ refused: [(String, ReasonCode)], _ generation: Int) {
+        guard generation == self.generation else { return }
+        guard !result.reasonCode.isError else { return lost(result.reasonCode, generation) }
+        epoch = EventID.epoch(of: result.sessionNumber)
+        for (filter, reason) in refused {
+            logger.error(
+                "the webhook may not subscribe",
+                metadata: ["filter": "\(filter)", "reason": "\(reason.name)"]
+            )
+        }
+    }
+
+    private func lost(_ reason: ReasonCode, _ generation: Int) {
+        guard generation == self.generation, !isStopping else { return }
+        connection = nil
+        guard reason != .serverShuttingDown, reason != .serverUnavailable else { return }
+        logger.warning("the webhook's session was ended", metadata: ["reason": "\(reason.name)"])
+        eventLoop.scheduleTask(in: Self.reconnectDelay) { self.connect() }
+    }
+
+    // MARK: Messages
+
+    private func received(_ batch: [Delivery], _ generation: Int) {
+        guard generation == self.generation, !isStopping else { return }
+        schedule.add(batch.map { Item(delivery: $0, id: "\(EventID(epoch: epoch, sequence: $0.sequence))") })
+        pump()
+    }
+
+    private func pump() {
+        timer?.cancel()
+        timer = nil
+        while !isStopping {
+            switch schedule.next(at: .now()) {
+            case .send(let attempt): begin(attempt)
+            case .wait(let deadline):
+                timer = eventLoop.scheduleTask(deadline: deadline) { self.pump() }
+                return count()
+            case .idle: return count()
+            }
+        }
+    }
+
+    private func begin(_ attempt: DeliverySchedule<Item>.Attempt) {
+        inProgress += 1
+        counts.withLock { $0.attempts += 1 }
+        let (configuration, post, generation) = (configuration, post, generation)
+        Task {
+            let outcome = await post.send(attempt, configuration)
+            self.eventLoop.execute { self.finished(attempt, outcome, generation) }
+        }
+    }
+
+    private func finished(
+        _ attempt: DeliverySchedule<Item>.Attempt,
+        _ outcome: WebhookPost.Answer,
+        _ generation: Int
+    ) {
+        inProgress -= 1
+        if generation == self.generation { settle(attempt, outcome) }
+        if isStopping { finishStopping() } else { pump() }
+    }
+
+    private func settle(_ attempt: DeliverySchedule<Item>.Attempt, _ answer: WebhookPost.Answer) {
+        let former = schedule.breaker
+        let finished = schedule.finished(
+            attempt.id,
+            answer.outcome,
+            at: .now(),
+            jitter: Double.random(in: 0...1)
+        )
+        if case .failed = answer.outcome {
+            counts.withLock { $0.failures += 1 }
+            logger.debug("attempt failed", metadata: ["attempt": "\(attempt.number)", "reason": "\(answer.words)"])
+        }
+        switch finished {
+        case .delivered(let items):
+            counts.withLock { $0.delivered += items.count }
+            acknowledge(items)
+        case .refused(let items):
+            counts.withLock { $0.refused += items.count }
+            logger.warning(
+                "the endpoint refused a message, which is dropped",
+                metadata: ["id": "\(items.first?.id ?? "")", "reason": "\(answer.words)"]
+            )
+            acknowledge(items)
+        case .none: break
+        }
+        report(former, answer)
+    }
+
+    private func report(_ former: DeliverySchedule<Item>.Breaker, _ answer: WebhookPost.Answer) {
+        switch (former, schedule.breaker) {
+        case (.closed, .open):
+            logger.warning("the endpoint is down; messages wait", metadata: ["reason": "\(answer.words)"])
+        case (.open, .closed), (.halfOpen, .closed): logger.notice("the endpoint is back")
+        default: break
+        }
+    }
+
+    private func acknowledge(_ items: [Item]) {
+        guard let connection else { return }
+        core.submit { broker in
+            broker.consumed(items.count, on: connection)
+            for item in items {
+                if let packetID = item.delivery.packetID { broker.acknowledge(packetID, on: connection) }
+            }
+        }
+    }
+
+    private func count() {
+        let (waiting, isOpen) = (schedule.count, schedule.breaker != .closed)
+        counts.withLock { counts in
+            counts.waiting = waiting
+            counts.isOpen = isOpen
+        }
+    }
+
+    private func finishStopping() {
+        guard inProgress == 0, let stopped = stopped.take() else { return }
+        generation += 1
+        if let connection = connection.take() {
+            core.submit { $0.disconnect(connection, reason: .normalDisconnection) }
+        }
+        stopped.succeed()
+    }
+}

@@ -1,0 +1,88 @@
+import AsyncHTTPClient
+import FoundationEssentials
+import JSONMessages
+package import NIOCore
+import NIOHTTP1
+
+/// Posts attempts, with one client for all webhooks.
+package struct WebhookPost: Sendable {
+    /// What an endpoint made of an attempt.
+    package struct Answer: Sendable {
+        package let outcome: DeliverySchedule<Webhook.Item>.Outcome
+        /// For the log; nothing that is secret.
+        package let words: String
+    }
+
+    /// Bytes of an answer's body that are read, so that its connection can be used again.
+    private static let maximumAnswer = 65_536
+    /// These say that the message is at fault: it would be refused the next time, too.
+    private static let refusals: Set<UInt> = [400, 410, 413, 414, 415, 422]
+
+    private let client: HTTPClient
+
+    package init(eventLoopGroup: any EventLoopGroup) {
+        var configuration = HTTPClient.Configuration()
+        // A redirect is an answer like any other that is no success: what is signed for one is not for another.
+        configuration.redirectConfiguration = .disallow
+        // Trying again is the schedule's.
+        configuration.connectionPool.retryConnectionEstablishment = false
+        client = HTTPClient(eventLoopGroupProvider: .shared(eventLoopGroup), configuration: configuration)
+    }
+
+    package func shutdown() async { try? await client.shutdown() }
+
+    func send(
+        _ attempt: DeliverySchedule<Webhook.Item>.Attempt,
+        _ configuration: WebhookConfiguration
+    ) async -> Answer {
+        do {
+            let response = try await client.execute(
+                Self.request(attempt, configuration, timestamp: Int(Date().timeIntervalSince1970)),
+                deadline: .now() + configuration.timeout
+            )
+            // The status is what counts.
+            _ = try? await response.body.collect(upTo: Self.maximumAnswer)
+            return Self.answer(response.status, retryAfter: response.headers.first(name: "Retry-After"))
+        } catch {
+            return Answer(outcome: .failed(retryAfter: nil), words: "\(error)")
+        }
+    }
+
+    /// The request of an attempt: one message is an object, a batch an array.
+    static func request(
+        _ attempt: DeliverySchedule<Webhook.Item>.Attempt,
+        _ configuration: WebhookConfiguration,
+        timestamp: Int
+    ) -> HTTPClientRequest {
+        let now = NIODeadline.now()
+        let messages = attempt.items.map { MessageJSON($0.delivery, name: $0.id, at: now) }
+        let body = configuration.schedule.batch > 1 ? JSON.encode(messages) : JSON.encode(messages.first)
+        let id = attempt.items.first?.id ?? ""
+        var request = HTTPClientRequest(url: configuration.url)
+        request.method = .POST
+        request.headers = [
+            "Content-Type": "application/json",
+            "User-Agent": "Sluice",
+            "webhook-id": id,
+            "webhook-timestamp": "\(timestamp)",
+            "webhook-attempt": "\(attempt.number)",
+        ]
+        if let signature = configuration.signature {
+            request.headers.add(
+                name: "webhook-signature",
+                value: signature.sign(id: id, timestamp: timestamp, body: body)
+            )
+        }
+        request.body = .bytes(body)
+        return request
+    }
+
+    static func answer(_ status: HTTPResponseStatus, retryAfter: String?) -> Answer {
+        let words = "\(status.code)"
+        if (200..<300).contains(status.code) { return Answer(outcome: .delivered, words: words) }
+        if refusals.contains(status.code) { return Answer(outcome: .refused, words: words) }
+        // Dates are left alone: clocks differ.
+        let seconds = retryAfter.flatMap { Int64($0) }
+        return Answer(outcome: .failed(retryAfter: seconds.map { .seconds(min($0, 86_400)) }), words: words)
+    }
+}
