@@ -59,7 +59,8 @@ package struct MQTTListener: Service {
         } onCancelOrGracefulShutdown: {
             server.close(promise: nil)
         }
-        core.submit { $0.shutdown() }
+        // The time begins when the core has said its last words, however busy it is.
+        await core.perform { $0.shutdown() }
         // Those that have no session are told nothing, and those that don't read our last words get no more time.
         open.closeAll(in: Self.farewell)
         await open.allClosed()

@@ -74,8 +74,11 @@ package struct HTTPListener: Service {
             try await withGracefulShutdownHandler {
                 try await server.run()
             } onGracefulShutdown: {
-                core.submit { $0.shutdown() }
-                open.closeAll(in: .milliseconds(Int64(configuration.shutdownTimeout.milliseconds)))
+                // The time begins when the core has said its last words, however busy it is.
+                core.submit { broker in
+                    broker.shutdown()
+                    open.closeAll(in: .milliseconds(Int64(configuration.shutdownTimeout.milliseconds)))
+                }
             }
         } catch {
             throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: "\(error)")

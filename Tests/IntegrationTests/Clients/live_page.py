@@ -122,6 +122,23 @@ try:
     find("#clear").click()
     until("cleared", lambda: texts(".topic") == [] and find("#empty").is_displayed())
 
+    # The browser's own EventSource: it comes back by itself, with the last event it has.
+    driver.execute_script("""
+        window.heard = []
+        window.events = new EventSource('/v1/subscribe?topic=es/%23&qos=1&clientid=chromium&clean=0')
+        events.onmessage = (event) => heard.push([event.lastEventId, JSON.parse(event.data).payload])
+    """)
+    until("EventSource is open", lambda: driver.execute_script("return events.readyState") == 1)
+    publish("es/1", b"one", "&qos=1")
+    until("EventSource hears", lambda: driver.execute_script("return heard.map(e => e[1])") == ["one"])
+    # Another stream of the same session takes over and goes; EventSource connects again.
+    other = urllib.request.urlopen(f"{address}/v1/subscribe?clientid=chromium&clean=0", timeout=20)
+    until("it is taken over", lambda: driver.execute_script("return events.readyState") == 0)
+    other.close()
+    publish("es/2", b"two", "&qos=1")
+    until("it is back and has missed nothing", lambda: driver.execute_script("return heard.map(e => e[1])") == ["one", "two"])
+    driver.execute_script("events.close()")
+
     # With the keyboard alone, from the top of the page.
     driver.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
     seen = []
