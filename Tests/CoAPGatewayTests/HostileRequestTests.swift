@@ -9,7 +9,7 @@ import Testing
 @Suite struct HostileRequestTests {
     @Test(
         "whatever peers do, each confirmable request is answered once, and nothing is held that nobody needs",
-        arguments: 0..<60
+        arguments: 0..<30
     )
     func anything(seed: UInt64) {
         var script = HostileScript(seed: seed)
