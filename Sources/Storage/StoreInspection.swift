@@ -69,7 +69,7 @@ package struct StoreInspection: Sendable {
     /// The longest queues, the longest first.
     package func longestQueues(_ count: Int) -> [Queue] {
         let waiting = queues.values.filter { $0.messages > 0 }
-        return Array(waiting.sorted { ($0.messages, $0.clientID) > ($1.messages, $1.clientID) }.prefix(count))
+        return Array(waiting.sorted { ($1.messages, $0.clientID) < ($0.messages, $1.clientID) }.prefix(count))
     }
 
     /// Removes the damaged records that were found.

@@ -38,6 +38,7 @@ import Testing
         #expect(queues.map(\.clientID) == ["c5", "c6"])
         #expect(queues.map(\.messages) == [3, 1])
         #expect(queues.map(\.bytes) == [9, 2])
+        #expect(found.longestQueues(0).isEmpty)
         #expect(found.longestQueues(1).map(\.clientID) == ["c5"])
     }
 

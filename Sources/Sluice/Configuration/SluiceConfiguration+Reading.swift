@@ -35,8 +35,7 @@ extension SluiceConfiguration {
         queue.read(&queueReader)
         sessions.finish()
         var storageReader = file.mapping("storage")
-        storageReader.choice("backend", &storage)
-        storageReader.finish()
+        storage.read(&storageReader)
         var logReader = file.mapping("log")
         logReader.choice("level", &log.level)
         logReader.choice("format", &log.format)
@@ -115,6 +114,15 @@ extension AccessConfiguration {
                 line: reader.line(of: "anonymous")
             )
         }
+        reader.finish()
+    }
+}
+
+extension StorageConfiguration {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        reader.choice("backend", &backend)
+        reader.directory("path", &path)
+        reader.choice("durability", &durability)
         reader.finish()
     }
 }

@@ -1,5 +1,6 @@
 package import BrokerCore
 package import Logging
+package import Storage
 
 /// All that one YAML file configures.
 package struct SluiceConfiguration: Equatable, Sendable {
@@ -13,7 +14,7 @@ package struct SluiceConfiguration: Equatable, Sendable {
     package var limits = Limits()
     /// What one session may hold for its client.
     package var queue = QueueLimits()
-    package var storage = StorageBackend.memory
+    package var storage = StorageConfiguration()
     /// Seconds from one publication of the `$SYS` topics to the next; 0 switches them off.
     package var systemInterval = 10
     package var log = LogConfiguration()
@@ -52,9 +53,24 @@ package struct AccessConfiguration: Equatable, Sendable {
 }
 
 /// Where what outlives a connection is kept.
-package enum StorageBackend: String, CaseIterable, Sendable {
-    /// As long as the process lives.
-    case memory
+package struct StorageConfiguration: Equatable, Sendable {
+    package enum Backend: String, CaseIterable, Sendable {
+        /// In a directory.
+        case rocksdb
+        /// As long as the process lives.
+        case memory
+    }
+
+    package var backend: Backend
+    /// The directory.
+    package var path: String
+    package var durability: Durability
+
+    package init(backend: Backend = .rocksdb, path: String = "./data", durability: Durability = .strict) {
+        self.backend = backend
+        self.path = path
+        self.durability = durability
+    }
 }
 
 /// What is logged, and how.
