@@ -222,7 +222,7 @@ let package = Package(
         // They start the built executable and use the clients that people use.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Sluice"],
+            dependencies: ["Sluice", "Storage"],
             exclude: ["Clients", "requirements.txt"],
             swiftSettings: settings
         ),

@@ -37,7 +37,7 @@ struct Composition {
         let configuration = loaded.configuration
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         let gate = AccessGate(loaded.accessFiles, allowsAnonymous: configuration.access.allowsAnonymous)
-        let store = try openStore()
+        let store = try configuration.storage.open(logger: logger)
         let broker = Broker(
             limits: configuration.limits,
             queue: configuration.queue,
@@ -94,13 +94,6 @@ struct Composition {
         }
         try await eventLoopGroup.shutdownGracefully()
         logger.info("stopped")
-    }
-
-    /// - Throws: why the store can't be used, in words that say what to do.
-    private func openStore() throws -> DurableStore? {
-        let storage = loaded.configuration.storage
-        guard storage.backend == .rocksdb else { return nil }
-        return try DurableStore(RocksDBStore(path: storage.path), durability: storage.durability, logger: logger)
     }
 
     private func recover(_ broker: Broker) throws {

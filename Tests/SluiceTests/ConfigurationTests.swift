@@ -2,6 +2,7 @@ import BrokerCore
 import Foundation
 import Logging
 import Sluice
+import Storage
 import Testing
 
 @Suite struct ConfigurationTests {
@@ -78,7 +79,7 @@ import Testing
               publish_rate: 26
               validate_payload_format: true
             sessions: { queue: { messages: 21, bytes: 22, when_full: disconnect } }
-            storage: { backend: memory }
+            storage: { backend: memory, path: /var/lib/here, durability: process }
             log: { level: debug, format: json }
             """
         )
@@ -121,6 +122,10 @@ import Testing
         #expect(configuration.threads == 3)
         #expect(configuration.systemInterval == 23)
         #expect(configuration.access.anonymous == true)
+        #expect(
+            configuration.storage
+                == StorageConfiguration(backend: .memory, path: "/var/lib/here", durability: .process)
+        )
         #expect(configuration.log.level == .debug)
         #expect(configuration.log.format == .json)
         let http = try #require(configuration.listeners.first)
@@ -142,7 +147,12 @@ import Testing
         ),
         ("log: { format: xml }", "f.yaml:2: log.format: must be one of text, json, not 'xml'"),
         ("log: { level: loud }", "f.yaml:2: log.level: must be one of trace, debug"),
-        ("storage: { backend: floppy }", "f.yaml:2: storage.backend: must be one of memory, not 'floppy'"),
+        ("storage: { backend: floppy }", "f.yaml:2: storage.backend: must be one of rocksdb, memory, not 'floppy'"),
+        (
+            "storage: { durability: eternal }",
+            "f.yaml:2: storage.durability: must be one of strict, process, none, not 'eternal'"
+        ),
+        ("storage: { path: \"\" }", "f.yaml:2: storage.path: must be a directory's path, not ''"),
         ("access: { anonymous: false }", "f.yaml:2: access.anonymous: nobody could connect: false needs a password"),
         ("access: { anonymous: maybe }", "f.yaml:2: access.anonymous: must be true or false, not 'maybe'"),
         ("access: { password_file: \"\" }", "f.yaml:2: access.password_file: must be a file's path"),
@@ -208,6 +218,18 @@ import Testing
     @Test func `a variable that overrides nothing is a warning`() throws {
         let loaded = try LoadedConfiguration(yaml: listener, file: "f.yaml", environment: ["SLUICE_LIMIT": "1"])
         #expect(loaded.warnings == ["SLUICE_LIMIT overrides no key of the configuration"])
+    }
+
+    @Test func `what must last is kept in RocksDB, synced, in ./data beside the configuration file`() throws {
+        let without = try LoadedConfiguration(file: nil, environment: [:]).configuration
+        #expect(without.storage == StorageConfiguration(backend: .rocksdb, path: "./data", durability: .strict))
+        func path(_ file: String, _ words: String = "") throws -> String {
+            try LoadedConfiguration(yaml: listener + words, file: file).configuration.storage.path
+        }
+        #expect(try path("f.yaml") == "./data")
+        #expect(try path("/etc/sluice/f.yaml") == "/etc/sluice/data")
+        #expect(try path("/etc/sluice/f.yaml", "storage: { path: ../kept }") == "/etc/sluice/../kept")
+        #expect(try path("/etc/sluice/f.yaml", "storage: { path: /kept }") == "/kept")
     }
 
     @Test func `a file that is not there is said so`() {

@@ -85,9 +85,14 @@ extension JSONHandler {
         state = .connecting
         core.submit { broker in
             broker.connect(request, on: connection) { result in
-                // Before the messages, which come at the end of the tick.
-                eventLoop.execute { self.connected(result, label) }
-                if !result.reasonCode.isError { broker.resume(connection) }
+                guard !result.reasonCode.isError else {
+                    return eventLoop.execute { self.connected(result, label) }
+                }
+                broker.whenStored(connection) { _ in
+                    // Before the messages, which come at the end of the tick.
+                    eventLoop.execute { self.connected(result, label) }
+                    broker.resume(connection)
+                }
             }
         }
     }

@@ -119,9 +119,14 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     func ask(_ work: @escaping @Sendable (Broker) -> JSONAnswer?) {
         guard let eventLoop = context?.eventLoop else { return }
         inHand += 1
+        let connection = connection
         core.submit { broker in
             let answer = work(broker)
-            eventLoop.execute { self.answered(answer) }
+            guard let connection else { return eventLoop.execute { self.answered(answer) } }
+            broker.whenStored(connection) { isStored in
+                let told = isStored ? answer : answer.map { JSONAnswer($0.op, $0.id, .serverUnavailable) }
+                eventLoop.execute { self.answered(told) }
+            }
         }
     }
 

@@ -28,7 +28,7 @@ final class ConfigurationReading {
     /// A path that a configuration file has, as seen from the working directory.
     func resolve(_ path: String) -> String {
         guard !path.hasPrefix("/"), let slash = file.lastIndex(of: "/") else { return path }
-        return file[...slash] + path
+        return String(file[...slash] + (path.hasPrefix("./") ? path.dropFirst(2) : path[...]))
     }
 
     /// Variables that no key has asked for: a typing error, or another program's.
@@ -152,6 +152,13 @@ struct MappingReader {
     mutating func file(_ name: String) -> String? {
         let path = converted(name, expected: "must be a file's path") { $0.isEmpty ? nil : $0 }
         return path.map(reading.resolve)
+    }
+
+    /// The path of a directory, which is relative to the configuration file's folder, as its default is.
+    mutating func directory(_ name: String, _ value: inout String) {
+        value = reading.resolve(
+            converted(name, expected: "must be a directory's path") { $0.isEmpty ? nil : $0 } ?? value
+        )
     }
 
     // MARK: Structure

@@ -129,15 +129,6 @@ extension ListenerConfiguration {
     }
 }
 
-extension StorageConfiguration {
-    fileprivate mutating func read(_ reader: inout MappingReader) {
-        reader.choice("backend", &backend)
-        path = reader.converted("path", expected: "must name a directory") { $0.isEmpty ? nil : $0 } ?? path
-        reader.choice("durability", &durability)
-        reader.finish()
-    }
-}
-
 extension HTTPOptions {
     fileprivate mutating func read(_ reader: inout MappingReader) {
         let path = reader.converted("websocket_path", expected: "must begin with /") { $0.hasPrefix("/") ? $0 : nil }
@@ -202,6 +193,15 @@ extension AccessConfiguration {
                 line: reader.line(of: "anonymous")
             )
         }
+        reader.finish()
+    }
+}
+
+extension StorageConfiguration {
+    fileprivate mutating func read(_ reader: inout MappingReader) {
+        reader.choice("backend", &backend)
+        reader.directory("path", &path)
+        reader.choice("durability", &durability)
         reader.finish()
     }
 }

@@ -138,19 +138,23 @@ package struct CoAPLimits: Equatable, Sendable {
 
 /// Where what outlives a connection is kept.
 package struct StorageConfiguration: Equatable, Sendable {
-    /// What keeps it.
     package enum Backend: String, CaseIterable, Sendable {
-        /// An embedded database.
+        /// In a directory.
         case rocksdb
-        /// The process, as long as it lives.
+        /// As long as the process lives.
         case memory
     }
 
-    package var backend = Backend.rocksdb
-    /// The database's directory, of the broker's alone.
-    package var path = "./data"
-    /// What a client may rely on once it has its answer.
-    package var durability = Durability.strict
+    package var backend: Backend
+    /// The directory.
+    package var path: String
+    package var durability: Durability
+
+    package init(backend: Backend = .rocksdb, path: String = "./data", durability: Durability = .strict) {
+        self.backend = backend
+        self.path = path
+        self.durability = durability
+    }
 }
 
 /// What is logged, and how.

@@ -48,6 +48,14 @@ enum Record {
     }
 }
 
+extension Record {
+    /// Reads what the record of a message has besides that which recovery wants.
+    static func checkContents(_ value: UnsafeRawBufferPointer, _ clock: ClockReading) throws(RecordProblem) {
+        var value = RecordReader(value)
+        _ = try LoadedMessage(&value, destination: 0, state: nil, clock)
+    }
+}
+
 extension KeyValueStore {
     /// Goes through all records of a kind, decoded or with what is wrong with them.
     func records(

@@ -15,8 +15,11 @@ final class RocksDBOptions {
         "write_buffer_size=\(bufferSize)",
         "max_write_buffer_number=3",
         "max_open_files=256",
-        "block_based_table_factory={block_cache=16777216;cache_index_and_filter_blocks=true;"
-            + "pin_l0_filter_and_index_blocks_in_cache=true;filter_policy=bloomfilter:10:false;format_version=5}",
+        // The index in parts, which the cache can take and leave. No filters: what is asked for is mostly there, and
+        // what is not would be next to what is.
+        "block_based_table_factory={block_cache={capacity=16777216;num_shard_bits=2};format_version=5;"
+            + "cache_index_and_filter_blocks=true;index_type=kTwoLevelIndexSearch;metadata_block_size=4096;"
+            + "pin_top_level_index_and_filter=true}",
         // A session's record that is never written again must not keep an old log alive for ever.
         "max_total_wal_size=67108864",
         // A start after a crash reads the log, and need not write tables before anybody is served: not on a full disk.

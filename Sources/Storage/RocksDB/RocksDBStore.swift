@@ -12,6 +12,8 @@ package final class RocksDBStore: KeyValueStore {
     private let batch: OpaquePointer
     private let synced: OpaquePointer
     private let unsynced: OpaquePointer
+    /// Held while the directory is only read; nil when RocksDB holds its own.
+    private let lock: DirectoryLock?
 
     /// Bytes that must be free before it is worth while to open the database anew: files that say what there is.
     private static let roomToOpen = 1_048_576
@@ -21,14 +23,27 @@ package final class RocksDBStore: KeyValueStore {
     /// Opens a directory, which is made if it is not there.
     ///
     /// - Throws: when it can't be, is in use, damaged, or another program's.
-    package init(path: String) throws(StoreRefused) {
+    package convenience init(path: String) throws(StoreRefused) {
         try RocksDBDirectory.prepare(path)
+        try self.init(path, lock: nil)
+    }
+
+    /// Opens a directory and leaves it as it is: writes fail.
+    ///
+    /// - Throws: when there is no store, or it is in use or damaged.
+    package convenience init(reading path: String) throws(StoreRefused) {
+        try RocksDBDirectory.requireStore(path)
+        try self.init(path, lock: try DirectoryLock(path))
+    }
+
+    private init(_ path: String, lock: DirectoryLock?) throws(StoreRefused) {
         do throws(RocksDBStatus) {
-            database = try RocksDBDatabase(path, readOnly: false)
+            database = try RocksDBDatabase(path, readOnly: lock != nil)
         } catch {
             throw error.refusal(path)
         }
         self.path = path
+        self.lock = lock
         guard let batch = rocksdb_writebatch_create(), let synced = rocksdb_writeoptions_create(),
             let unsynced = rocksdb_writeoptions_create()
         else { throw StoreRefused("\(path): no memory") }
@@ -45,6 +60,7 @@ package final class RocksDBStore: KeyValueStore {
     }
 
     package func write(_ changes: KeyValueBatch, synced isSynced: Bool) throws(StoreFailure) {
+        guard lock == nil else { throw StoreFailure("opened for reading alone: \(path)") }
         fill(changes)
         do throws(RocksDBStatus) {
             if let database, !database.isReadOnly {
