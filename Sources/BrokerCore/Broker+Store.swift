@@ -148,6 +148,14 @@ extension Broker {
 
     // MARK: Commit
 
+    /// Sees to it that what has been changed is written, also where nothing is to be sent; to be called after each piece
+    /// of work.
+    @inline(__always)
+    package func noteChanges() {
+        guard let journal, !journal.isEmpty else { return }
+        if journal.isUrgent ? !journal.isCommitting : !isUnhurriedCommitScheduled { requestFlush() }
+    }
+
     /// Hands the open batch to the store, unless it is still at work on the one before.
     func commitIfDue(evenUnhurried: Bool = false) {
         guard let journal else { return }

@@ -241,6 +241,7 @@ import Testing
     func fullForGateways() throws {
         try away()
         let gateway = SinkClient(test)
+        gateway.connect(ConnectRequest(clientID: "g"))
         test.store.fail(StoreFailure("No space left on device"))
         var stored: [Bool] = []
         let message = Message(topic: try TopicName("t/1"), payload: ByteBuffer(string: "x"), qos: .atLeastOnce)

@@ -94,11 +94,13 @@ package final class TestBroker {
 
     /// Does what other threads have brought, and ends ticks until nothing is left to send.
     package func flush() {
+        broker.noteChanges()
         var work = mailbox.take()
         while isDirty || !work.isEmpty {
             for item in work { item(broker) }
             isDirty = false
             broker.flush()
+            broker.noteChanges()
             work = mailbox.take()
         }
     }

@@ -51,6 +51,9 @@ final class Journal {
     /// The number of the batch that gathers.
     var openNumber: UInt64 { open.number }
 
+    /// Whether the store is at work on a batch.
+    var isCommitting: Bool { committing != nil }
+
     /// Whether there is nothing to be written.
     var isEmpty: Bool { open.messages.isEmpty && open.changes.isEmpty && states.isEmpty }
 

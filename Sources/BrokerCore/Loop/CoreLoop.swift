@@ -74,6 +74,7 @@ package final class CoreLoop: @unchecked Sendable {
         eventLoop.assertInEventLoop()
         broker.advance(to: .now())
         let value = work(broker)
+        broker.noteChanges()
         scheduleTimer()
         return value
     }
