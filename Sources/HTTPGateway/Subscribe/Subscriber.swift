@@ -1,6 +1,7 @@
 import BrokerCore
 import DequeModule
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 
@@ -19,7 +20,7 @@ final class Subscriber: Sendable {
     private let isPersistent: Bool
     /// QoS 1 and 2 deliveries of a persistent session that are kept unacknowledged after they were written.
     private let replayWindow: Int
-    private let written: Mutex<Deque<UInt64>> = Mutex([])
+    private let written = NIOLockedValueBox<Deque<UInt64>>([])
     private let isClosed = Atomic(false)
 
     private struct Opened: Sendable {
@@ -90,7 +91,7 @@ final class Subscriber: Sendable {
     /// client that comes back and says how far it got.
     func wrote(_ batch: [Delivery]) {
         guard isPersistent else { return acknowledge(batch) }
-        let oldEnough = written.withLock { written -> UInt64? in
+        let oldEnough = written.withLockedValue { written -> UInt64? in
             for delivery in batch where delivery.packetID != nil { written.append(delivery.sequence) }
             var last: UInt64?
             while written.count > replayWindow { last = written.popFirst() }
