@@ -44,6 +44,7 @@ package final class Broker {
     @exclusivity(unchecked) var overflowed: [Session] = []
     var timers = TimerQueue()
     var connectionRate: TokenBucket?
+    var transientRates = TransientPublishRates()
 
     /// Makes a broker and reads back what its stores hold.
     ///
