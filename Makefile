@@ -46,7 +46,8 @@ test-asan: deps
 
 test-tsan: deps
 	swift build --build-tests --sanitize thread --scratch-path .build-tsan
-	swift test --skip-build --sanitize thread --scratch-path .build-tsan $(SANITIZED)
+	TSAN_OPTIONS="suppressions=$(CURDIR)/Tests/tsan-suppressions.txt" \
+		swift test --skip-build --sanitize thread --scratch-path .build-tsan $(SANITIZED)
 
 fuzz:
 	Tests/Fuzz/run $(SECONDS)

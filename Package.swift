@@ -13,6 +13,7 @@ let settings: [SwiftSetting] = [
 ]
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioConcurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
@@ -45,7 +46,7 @@ let package = Package(
             name: "BrokerCore",
             dependencies: [
                 "MQTTCodec",
-                nioCore,
+                nioCore, nioConcurrencyHelpers,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
             ],
@@ -64,7 +65,7 @@ let package = Package(
                 "MQTTCodec",
                 "BrokerCore",
                 "JSONMessages",
-                nioCore,
+                nioCore, nioConcurrencyHelpers,
                 nioPosix,
                 nioHTTP1,
                 nioWebSocket,
@@ -97,7 +98,7 @@ let package = Package(
         .target(
             name: "CoAPGateway",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, nioConcurrencyHelpers, logging, lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: settings
@@ -108,7 +109,7 @@ let package = Package(
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
-                nioCore,
+                nioCore, nioConcurrencyHelpers,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ],
@@ -156,7 +157,7 @@ let package = Package(
         // What the tests of several targets need: an in-memory client, a client's end of MQTT, a seeded generator.
         .target(
             name: "BrokerTestSupport",
-            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", nioCore],
+            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", nioCore, nioConcurrencyHelpers],
             path: "Tests/BrokerTestSupport",
             swiftSettings: settings
         ),
@@ -167,19 +168,22 @@ let package = Package(
         ),
         .testTarget(
             name: "BrokerCoreTests",
-            dependencies: ["MQTTCodec", "BrokerCore", "BrokerTestSupport", nioCore],
+            dependencies: ["MQTTCodec", "BrokerCore", "BrokerTestSupport", nioCore, nioConcurrencyHelpers],
             swiftSettings: settings
         ),
         .testTarget(
             name: "MQTTTransportTests",
-            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", "BrokerTestSupport", nioCore, nioEmbedded],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "BrokerTestSupport", nioCore, nioConcurrencyHelpers,
+                nioEmbedded,
+            ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
                 "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "BrokerTestSupport", nioCore,
-                nioPosix, nioEmbedded, logging, lifecycle,
+                nioConcurrencyHelpers, nioPosix, nioEmbedded, logging, lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
@@ -197,7 +201,8 @@ let package = Package(
         .testTarget(
             name: "CoAPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore, nioPosix, logging,
+                "MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore, nioConcurrencyHelpers, nioPosix,
+                logging,
             ],
             swiftSettings: settings
         ),
@@ -222,7 +227,7 @@ let package = Package(
         // They start the built executable and use the clients that people use.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Sluice", "Storage"],
+            dependencies: ["Sluice", "Storage", nioConcurrencyHelpers],
             exclude: ["Clients", "requirements.txt"],
             swiftSettings: settings
         ),

@@ -82,7 +82,8 @@ extension Broker {
         let cleanStart = request.cleanStart || isForeign(clientID, to: userName)
         let former = request.isTransient ? nil : takeOver(clientID, cleanStart: cleanStart)
         let session =
-            request.isTransient ? makeTransientSession(clientID, userName) : former ?? makeSession(clientID)
+            request.isTransient
+            ? makeTransientSession(clientID, userName, connection) : former ?? makeSession(clientID)
         session.userName = userName
         let keepAlive = attach(connection, to: session, request)
         observer?.client(connection, .connected(clientID: clientID, userName: userName))
@@ -114,9 +115,16 @@ extension Broker {
         if isStoreRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[clientID] == nil {
             return .quotaExceeded
         }
-        guard let will = request.will else { return nil }
+        return request.will.flatMap(reasonToRefuse)
+    }
+
+    /// What is wrong with a will; nil when nothing is.
+    private func reasonToRefuse(_ will: Will) -> ReasonCode? {
         guard Int(will.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
-        return will.retain && !limits.retainAvailable ? .retainNotSupported : nil
+        guard !will.retain || limits.retainAvailable else { return .retainNotSupported }
+        // MQTT 5.0 §3.1.3.2.3
+        let isText = limits.validatesPayloadFormat && will.properties.payloadFormatIndicator == true
+        return isText && !will.payload.readableBytesSpan.isUTF8 ? .payloadFormatInvalid : nil
     }
 
     /// Sends what a resumed session owes its client: unacknowledged messages first, then the queue [MQTT-4.4.0-1].
@@ -212,9 +220,22 @@ extension Broker {
     /// A session that nobody can find.
     ///
     /// It publishes under its Client Identifier, unless that is another user's.
-    private func makeTransientSession(_ clientID: String, _ userName: String?) -> Session {
+    private func makeTransientSession(
+        _ clientID: String,
+        _ userName: String?,
+        _ connection: VirtualConnection
+    ) -> Session {
         let isTaken = sessions[clientID].map { $0.userName != userName } ?? false
-        return newSession(clientID, isTaken ? .none : PublisherID(clientID: clientID))
+        let session = newSession(clientID, isTaken ? .none : PublisherID(clientID: clientID))
+        if limits.publishRate > 0 {
+            session.publishRate = transientRates.rate(
+                of: userName,
+                at: connection.remoteAddress,
+                limits.publishRate,
+                now: now
+            )
+        }
+        return session
     }
 
     func newSession(_ clientID: String, _ publisherID: PublisherID) -> Session {

@@ -66,6 +66,7 @@ package final class Broker {
     @exclusivity(unchecked) var overflowed: [Session] = []
     var timers = TimerQueue()
     var connectionRate: TokenBucket?
+    var transientRates = TransientPublishRates()
 
     /// Makes a broker; one with a store is to be told to `recover()` before anything else.
     ///

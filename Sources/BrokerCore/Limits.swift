@@ -34,8 +34,8 @@ package struct Limits: Equatable, Sendable {
     package var connectionRate = 0
     /// Messages a second one client may publish; 0 is any number.
     ///
-    /// One that sends more is disconnected (MQTT), or what it sends is refused (gateways). A transient connection counts by
-    /// itself.
+    /// One that sends more is disconnected (MQTT), or what it sends is refused (gateways). Transient connections of one user
+    /// at one address count as one client.
     package var publishRate = 0
     /// Whether a payload that is said to be UTF-8 text must be (MQTT 5.0 §3.3.2.3.2).
     package var validatesPayloadFormat = false

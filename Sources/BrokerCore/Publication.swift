@@ -61,8 +61,7 @@ struct Publication {
 
     /// Whether the payload is said to be UTF-8 text and is not.
     func isMislabelled(_ payload: RawSpan) -> Bool {
-        guard properties?.values.payloadFormatIndicator == true else { return false }
-        return payload.withUnsafeBytes { String(validating: $0, as: UTF8.self) == nil }
+        properties?.values.payloadFormatIndicator == true && !payload.isUTF8
     }
 
     /// The properties as MQTT 5 subscribers get them; nil when there are none.
@@ -72,6 +71,11 @@ struct Publication {
         wire.messageExpiryInterval = expiresAt.remainingSeconds(at: now)
         return wire
     }
+}
+
+extension RawSpan {
+    /// Whether the bytes are well-formed UTF-8.
+    var isUTF8: Bool { withUnsafeBytes { String(validating: $0, as: UTF8.self) != nil } }
 }
 
 extension NIODeadline {

@@ -3,7 +3,6 @@ import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
 import NIOCore
-import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct PasswordAuthenticatorTests {

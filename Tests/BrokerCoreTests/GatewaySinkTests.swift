@@ -1,16 +1,16 @@
 import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 import Testing
 
 /// What gateways need beyond MQTT: acknowledgement by sequence, transient connections, bounds in bytes.
 @Suite struct GatewaySinkTests {
     /// A client that takes messages.
     private final class Client: Sendable {
-        private let batches: Mutex<[Delivery]> = Mutex([])
-        private let reason: Mutex<ReasonCode?> = Mutex(nil)
+        private let batches = NIOLockedValueBox<[Delivery]>([])
+        private let reason = NIOLockedValueBox<ReasonCode?>(nil)
 
         func connection(capacity: Int = 100, maximumBytes: Int = .max) -> VirtualConnection {
             VirtualConnection(
@@ -20,8 +20,8 @@ import Testing
                     MessageSink(
                         capacity: capacity,
                         maximumBytes: maximumBytes,
-                        receive: { batch in self.batches.withLock { $0 += batch } },
-                        closed: { reason in self.reason.withLock { $0 = reason } }
+                        receive: { batch in self.batches.withLockedValue { $0 += batch } },
+                        closed: { reason in self.reason.withLockedValue { $0 = reason } }
                     )
                 )
             )
@@ -30,7 +30,7 @@ import Testing
         /// What has come since the last call.
         func taken(_ broker: Broker) -> [Delivery] {
             broker.flush()
-            return batches.withLock { batches in
+            return batches.withLockedValue { batches in
                 defer { batches = [] }
                 return batches
             }
@@ -38,7 +38,7 @@ import Testing
 
         func payloads(_ broker: Broker) -> [String] { taken(broker).map { String(buffer: $0.message.payload) } }
 
-        var closedBy: ReasonCode? { reason.withLock { $0 } }
+        var closedBy: ReasonCode? { reason.withLockedValue { $0 } }
     }
 
     private func makeBroker(queue: QueueLimits = QueueLimits(), limits: Limits = Limits()) -> Broker {
@@ -175,18 +175,18 @@ import Testing
         queue.messages = 1
         queue.whenFull = .disconnect
         let broker = makeBroker(queue: queue)
-        let isDirty = Mutex(false)
-        broker.onDirty = { isDirty.withLock { $0 = true } }
+        let isDirty = NIOLockedValueBox(false)
+        broker.onDirty = { isDirty.withLockedValue { $0 = true } }
         let client = Client()
         let connection = client.connection()
         _ = broker.connect(ConnectRequest(receiveMaximum: 1), on: connection)
         subscribe(broker, connection)
         publish(broker, "1")
         broker.flush()
-        isDirty.withLock { $0 = false }
+        isDirty.withLockedValue { $0 = false }
         publish(broker, "2")
         publish(broker, "3")
-        #expect(isDirty.withLock { $0 })
+        #expect(isDirty.withLockedValue { $0 })
         broker.flush()
         #expect(client.closedBy == .quotaExceeded)
     }

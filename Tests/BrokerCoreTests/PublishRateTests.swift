@@ -1,6 +1,7 @@
 import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
+import NIOCore
 import Testing
 
 @Suite struct PublishRateTests {
@@ -69,5 +70,54 @@ import Testing
         test.advance(seconds: 0.2)
         #expect(try gateway.publish("t", "x") == .success)
         #expect(gateway.closed.isEmpty)
+    }
+
+    // MARK: Clients that connect anew for each request
+
+    /// Connects, publishes and disconnects.
+    private func request(
+        _ clientID: String = "",
+        as userName: String? = nil,
+        from remoteAddress: String = "192.0.2.2:1000"
+    ) throws -> ReasonCode {
+        let sink = MessageSink(capacity: 0, receive: { _ in }, closed: { _ in })
+        let connection = VirtualConnection(
+            transportProtocol: .http,
+            remoteAddress: remoteAddress,
+            outlet: .messages(sink)
+        )
+        let request = ConnectRequest(clientID: clientID, isTransient: true, userName: userName)
+        let connected = test.broker.connect(request, on: connection)
+        guard !connected.reasonCode.isError else { return connected.reasonCode }
+        defer { test.broker.disconnect(connection, reason: .normalDisconnection) }
+        let topic = try TopicName("t")
+        return test.broker.publish(Message(topic: topic, payload: ByteBuffer(), qos: .atMostOnce), from: connection)
+    }
+
+    @Test("the requests of one user at one address count together, whatever their Client Identifier and port")
+    func transient() throws {
+        for port in 1...5 { #expect(try request("\(port)", from: "192.0.2.2:\(port)") == .success) }
+        #expect(try request("6", from: "192.0.2.2:6") == .messageRateTooHigh)
+        for user in ["alice", "bob"] {
+            for _ in 0..<5 { #expect(try request(as: user) == .success) }
+            #expect(try request(as: user) == .messageRateTooHigh)
+        }
+        #expect(try request(from: "192.0.2.3:1") == .success)
+        #expect(try request(from: "[2001:db8::1]:1") == .success)
+        // Connected clients count by themselves.
+        #expect(try test.connect("a").publish("t", qos: .atLeastOnce) == .success)
+    }
+
+    @Test("requests are let in at the rate in the long run, and more after a rest", arguments: [0.1, 0.35, 0.7, 1.3])
+    func transientInTime(_ pause: Double) throws {
+        var accepted = 0
+        let rounds = Int(20 / pause)
+        for _ in 0..<rounds {
+            for _ in 0..<10 where try request() == .success { accepted += 1 }
+            test.advance(seconds: pause)
+        }
+        let seconds = Double(rounds) * pause
+        let most = pause < 1 ? 5 + 5 * seconds : 5 * Double(rounds)
+        #expect((most * 0.9...most).contains(Double(accepted)))
     }
 }

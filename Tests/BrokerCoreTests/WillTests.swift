@@ -266,4 +266,24 @@ import Testing
         #expect(connack?.reasonCode == .retainNotSupported)
         #expect(client.isClosed)
     }
+
+    @Test("MQTT 5.0 §3.1.3.2.3 refuses a will that is no text and says it is, where that is checked")
+    func mislabelled() throws {
+        func reason(isChecked: Bool, _ bytes: [UInt8], isText: Bool?) throws -> ReasonCode? {
+            let client = TestBroker { $0.validatesPayloadFormat = isChecked }.open()
+            let connack = try client.connect("a") {
+                $0.will = try? will { will in
+                    will.payload = ByteBuffer(bytes: bytes)
+                    will.properties.payloadFormatIndicator = isText
+                }
+            }
+            #expect(client.isClosed == connack?.reasonCode.isError)
+            return connack?.reasonCode
+        }
+        #expect(try reason(isChecked: true, [0xc3, 0x28], isText: true) == .payloadFormatInvalid)
+        #expect(try reason(isChecked: true, [0xc3, 0xa9], isText: true) == .success)
+        #expect(try reason(isChecked: true, [0xc3, 0x28], isText: false) == .success)
+        #expect(try reason(isChecked: true, [0xc3, 0x28], isText: nil) == .success)
+        #expect(try reason(isChecked: false, [0xc3, 0x28], isText: true) == .success)
+    }
 }

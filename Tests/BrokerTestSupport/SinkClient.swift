@@ -1,7 +1,7 @@
 package import BrokerCore
 package import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// A client of the core that speaks no MQTT: what a gateway is, without its protocol.
 package final class SinkClient {
@@ -24,19 +24,19 @@ package final class SinkClient {
                 MessageSink(
                     capacity: capacity,
                     inflightMessages: inflightMessages,
-                    receive: { [inbox] batch in inbox.state.withLock { $0.deliveries += batch } },
-                    closed: { [inbox] reason in inbox.state.withLock { $0.closed.append(reason) } }
+                    receive: { [inbox] batch in inbox.state.withLockedValue { $0.deliveries += batch } },
+                    closed: { [inbox] reason in inbox.state.withLockedValue { $0.closed.append(reason) } }
                 )
             )
         )
     }
 
     /// Every reason the core gave for ending the connection.
-    package var closed: [ReasonCode] { inbox.state.withLock { $0.closed } }
+    package var closed: [ReasonCode] { inbox.state.withLockedValue { $0.closed } }
 
     /// Takes what was delivered, without acknowledging it.
     package func deliveries() -> [Delivery] {
-        inbox.state.withLock { state in
+        inbox.state.withLockedValue { state in
             defer { state.deliveries = [] }
             return state.deliveries
         }
@@ -100,5 +100,5 @@ private final class Inbox: Sendable {
         var closed: [ReasonCode] = []
     }
 
-    let state = Mutex(State())
+    let state = NIOLockedValueBox(State())
 }

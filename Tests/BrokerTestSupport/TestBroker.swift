@@ -1,7 +1,7 @@
 package import BrokerCore
 package import MQTTCodec
+import NIOConcurrencyHelpers
 package import NIOCore
-import Synchronization
 
 /// A broker with virtual time and no sockets: it does what a test says, when the test says it.
 package final class TestBroker {
@@ -50,7 +50,7 @@ package final class TestBroker {
             now: time
         )
         broker.onDirty = { [unowned self] in isDirty = true }
-        broker.mailbox = { [mailbox] work in mailbox.items.withLock { $0.append(work) } }
+        broker.mailbox = { [mailbox] work in mailbox.items.withLockedValue { $0.append(work) } }
         // This store can always be read.
         try? broker.recover()
     }
@@ -152,10 +152,10 @@ package final class TestBroker {
 
 /// What other threads want done on the core.
 private final class Mailbox: Sendable {
-    let items = Mutex<[@Sendable (Broker) -> Void]>([])
+    let items = NIOLockedValueBox<[@Sendable (Broker) -> Void]>([])
 
     func take() -> [@Sendable (Broker) -> Void] {
-        items.withLock { items in
+        items.withLockedValue { items in
             defer { items = [] }
             return items
         }

@@ -1,7 +1,7 @@
 import BrokerCore
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 import Testing
 
 @Suite("Credentials that take their time to be looked at", .timeLimit(.minutes(1)))
@@ -34,16 +34,16 @@ struct PendingCredentialsTests {
 /// Answers every question the same, when the test says so.
 private final class SlowGuardian: Sendable {
     private let pending = PendingAuthentication()
-    private let questions = Mutex(0)
+    private let questions = NIOLockedValueBox(0)
     private let firstQuestion: AsyncStream<Void>
     private let tellFirstQuestion: AsyncStream<Void>.Continuation
 
     init() { (firstQuestion, tellFirstQuestion) = AsyncStream.makeStream() }
 
-    var count: Int { questions.withLock { $0 } }
+    var count: Int { questions.withLockedValue { $0 } }
 
     func ask() -> Authentication {
-        questions.withLock { $0 += 1 }
+        questions.withLockedValue { $0 += 1 }
         tellFirstQuestion.yield()
         return .pending(pending)
     }

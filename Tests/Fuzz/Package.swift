@@ -15,6 +15,7 @@ let settings: [SwiftSetting] = [
 ]
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioConcurrencyHelpers: Target.Dependency = .product(name: "NIOConcurrencyHelpers", package: "swift-nio")
 
 let package = Package(
     name: "fuzz",
@@ -34,7 +35,7 @@ let package = Package(
         .target(
             name: "BrokerCore",
             dependencies: [
-                "MQTTCodec", nioCore,
+                "MQTTCodec", nioCore, nioConcurrencyHelpers,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
             ],
@@ -52,7 +53,7 @@ let package = Package(
         ),
         .target(
             name: "BrokerTestSupport",
-            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", nioCore],
+            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", nioCore, nioConcurrencyHelpers],
             swiftSettings: settings
         ),
         .target(name: "FuzzCodec", dependencies: ["MQTTCodec", nioCore], swiftSettings: settings),

@@ -180,4 +180,22 @@ import Testing
             #expect(try await server.request("POST", "/publish?topic=a", body: "x").status == 200)
         }
     }
+
+    @Test("requests above the publish rate are answered by 429, on however many connections they come")
+    func publishRate() async throws {
+        var limits = Limits()
+        limits.publishRate = 3
+        try await TestServer.run(limits: limits) { server in
+            let messages = (0..<5).map { #"{"topic":"t","payload":"\#($0)"}"# }.joined(separator: ",")
+            let batch = try await server.request("POST", "/publish", body: "[\(messages)]")
+            #expect(batch.status == 207)
+            #expect(batch.body.split(separator: #""reason_code":150"#).count == 3)
+            // The suite's time limit ends it if none is ever refused.
+            var status = 0
+            repeat {
+                status = try await server.request("POST", "/publish?topic=t", body: "x").status
+            } while status == 200
+            #expect(status == 429)
+        }
+    }
 }

@@ -1,8 +1,8 @@
 import BrokerCore
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
-import Synchronization
 import Testing
 
 @Suite struct CoreLoopTests {
@@ -78,9 +78,9 @@ import Testing
 
 /// Numbers in the order they were written down.
 private final class Record: Sendable {
-    private let state = Mutex<[Int]>([])
+    private let state = NIOLockedValueBox<[Int]>([])
 
-    var numbers: [Int] { state.withLock { $0 } }
+    var numbers: [Int] { state.withLockedValue { $0 } }
 
-    func append(_ number: Int) { state.withLock { $0.append(number) } }
+    func append(_ number: Int) { state.withLockedValue { $0.append(number) } }
 }

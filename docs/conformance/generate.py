@@ -64,34 +64,55 @@ def name_of(text, anchor):
     return TAG.sub("", name[1]).strip().replace('\\"', '"')
 
 
-def proofs_in(path):
-    """Yields (tag match, line number, test name or None if the tag proves nothing) of one file of tests."""
-    text = path.read_text(encoding="utf-8")
-    anchors = list(ANCHOR.finditer(text))
-    spans = list(zip(anchors, [anchor.start() for anchor in anchors[1:]] + [len(text)]))
-    tests = [(anchor, text[anchor.start() : end]) for anchor, end in spans if anchor["kind"] == "Test"]
-    for tag in TAG.finditer(text):
-        if "//" in text[text.rfind("\n", 0, tag.start()) + 1 : tag.start()]:
-            above = ABOVE_TEST.match(text, tag.end())
-            owner = next((anchor for anchor in anchors if above and anchor.start() == above.end()), None)
-        else:
-            owner = next((anchor for anchor, end in spans if anchor.start() <= tag.start() < end), None)
+class File:
+    """A file of tests, or of tables that tests take their arguments from."""
+
+    def __init__(self, path):
+        self.path, self.text = path, path.read_text(encoding="utf-8")
+        self.anchors = list(ANCHOR.finditer(self.text))
+        ends = [anchor.start() for anchor in self.anchors[1:]] + [len(self.text)]
+        self.spans = list(zip(self.anchors, ends))
+        self.tests = [(anchor, self.text[anchor.start() : end]) for anchor, end in self.spans if anchor["kind"] == "Test"]
+
+    def test_of(self, table):
+        """The name of the first test that mentions a table."""
+        test = next((test for test, body in self.tests if re.search(rf"\b{table}\b", body)), None)
+        return test and self.name(test)
+
+    def name(self, anchor):
+        return f"{self.path.parent.name}/{self.path.stem} › {name_of(self.text, anchor)}"
+
+    def anchor_at(self, place, end):
+        """The test, suite or table that has what stands at a place."""
+        if "//" not in self.text[self.text.rfind("\n", 0, place) + 1 : place]:
+            return next((anchor for anchor, last in self.spans if anchor.start() <= place < last), None)
+        above = ABOVE_TEST.match(self.text, end)
+        return next((anchor for anchor in self.anchors if above and anchor.start() == above.end()), None)
+
+
+def proofs_in(file, files):
+    """Yields (tag match, line number, test name or None if the tag proves nothing) of one file."""
+    for tag in TAG.finditer(file.text):
+        owner, name = file.anchor_at(tag.start(), tag.end()), None
         if owner is not None and owner["table"]:
-            owner = next((test for test, body in tests if re.search(rf"\b{owner['table']}\b", body)), None)
-        name = None if owner is None else f"{path.parent.name}/{path.stem} › {name_of(text, owner)}"
-        yield tag, text.count("\n", 0, tag.start()) + 1, name
+            # A file without tests has tables for those of other files.
+            name = next(filter(None, (other.test_of(owner["table"]) for other in ([file] if file.tests else files))), None)
+        elif owner is not None:
+            name = file.name(owner)
+        yield tag, file.text.count("\n", 0, tag.start()) + 1, name
 
 
 def scan(lists):
     """The tests of each statement, by version and key, and what is wrong with tags."""
     proofs, problems = {version: defaultdict(list) for version in lists}, []
-    for path in sorted((ROOT / "Tests").rglob("*.swift")):
-        for tag, line, name in proofs_in(path):
+    files = [File(path) for path in sorted((ROOT / "Tests").rglob("*.swift"))]
+    for file in files:
+        for tag, line, name in proofs_in(file, files):
             version = "3.1.1" if tag[2] or tag[3] else "5.0"
             statement = key(tag[1])
             if statement not in lists[version]:
                 hint = "; of 3.1.1? then say so" if version == "5.0" and statement in lists["3.1.1"] else ""
-                problems.append(f"{path.relative_to(ROOT)}:{line}: {tag[0]} is not in MQTT {version}{hint}")
+                problems.append(f"{file.path.relative_to(ROOT)}:{line}: {tag[0]} is not in MQTT {version}{hint}")
             elif name is not None and name not in proofs[version][statement]:
                 proofs[version][statement].append(name)
     return proofs, problems

@@ -1,7 +1,7 @@
 import BrokerCore
 import Crypto
 import Dispatch
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Checks passwords, which is slow on purpose, one after another on a thread of its own, and remembers the good ones for
 /// clients that show theirs with every request.
@@ -26,7 +26,7 @@ final class PasswordVerifier: Sendable {
         var waiting: [HMAC<SHA256>.MAC: PendingAuthentication] = [:]
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
     private let queue = DispatchQueue(label: "sluice.passwords")
     private let key = SymmetricKey(size: .bits256)
     private let limit: Int
@@ -37,7 +37,7 @@ final class PasswordVerifier: Sendable {
     /// The answer, at once if it is remembered; does not block.
     func verify(_ question: Question) -> Authentication {
         let digest = digest(of: question)
-        let (answer, isNew) = state.withLock { state -> (Authentication, Bool) in
+        let (answer, isNew) = state.withLockedValue { state -> (Authentication, Bool) in
             if state.good.contains(digest) { return (.accepted(userName: question.userName), false) }
             if let pending = state.waiting[digest] { return (.pending(pending), false) }
             guard state.waiting.count < limit else { return (.busy, false) }
@@ -51,7 +51,7 @@ final class PasswordVerifier: Sendable {
 
     private func check(_ question: Question, _ digest: HMAC<SHA256>.MAC) {
         let isGood = question.hash.matches(question.password) && question.isKnown
-        let pending = state.withLock { state in
+        let pending = state.withLockedValue { state in
             if isGood { state.good.insert(digest) }
             return state.waiting.removeValue(forKey: digest)
         }
@@ -71,7 +71,7 @@ final class PasswordVerifier: Sendable {
 }
 
 /// A set that forgets its oldest member when it is full.
-struct BoundedSet<Element: Hashable> {
+struct BoundedSet<Element: Hashable & Sendable>: Sendable {
     private let capacity: Int
     private var members: Set<Element> = []
     private var order: [Element] = []

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 package import NIOCore
-import Synchronization
 
 /// Hosts the broker on one event loop: the mailbox other threads write to, the flush at the end of each tick, the timer.
 package final class CoreLoop: @unchecked Sendable {
@@ -8,7 +8,7 @@ package final class CoreLoop: @unchecked Sendable {
     /// The loop that owns all broker state.
     package let eventLoop: any EventLoop
     private let broker: Broker
-    private let mailbox = Mutex<[@Sendable (Broker) -> Void]>([])
+    private let mailbox = NIOLockedValueBox<[@Sendable (Broker) -> Void]>([])
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
 
@@ -24,7 +24,7 @@ package final class CoreLoop: @unchecked Sendable {
 
     /// Runs work on the core, in the order submitted by each thread; many submissions share one wake-up.
     package func submit(_ work: @escaping @Sendable (Broker) -> Void) {
-        let isFirst = mailbox.withLock { waiting in
+        let isFirst = mailbox.withLockedValue { waiting in
             waiting.append(work)
             return waiting.count == 1
         }
@@ -80,7 +80,7 @@ package final class CoreLoop: @unchecked Sendable {
     }
 
     private func drain() {
-        let waiting = mailbox.withLock { mailbox in
+        let waiting = mailbox.withLockedValue { mailbox in
             let taken = mailbox
             mailbox = []
             return taken

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 package import NIOCore
-import Synchronization
 
 /// The open network connections of a listener, for a shutdown that waits until there are none, and not for ever.
 package final class OpenChannels: Sendable {
@@ -8,20 +8,20 @@ package final class OpenChannels: Sendable {
         var waiting: CheckedContinuation<Void, Never>?
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     package init() {}
 
     /// Remembers a channel until it closes.
     package func add(_ channel: any Channel) {
         let key = ObjectIdentifier(channel)
-        state.withLock { $0.channels[key] = channel }
+        state.withLockedValue { $0.channels[key] = channel }
         channel.closeFuture.whenComplete { _ in self.remove(key) }
     }
 
     /// Closes whatever is still open by then.
     package func closeAll(in delay: TimeAmount) {
-        let open = state.withLock { Array($0.channels.values) }
+        let open = state.withLockedValue { Array($0.channels.values) }
         for channel in open {
             channel.eventLoop.scheduleTask(in: delay) { channel.close(promise: nil) }
         }
@@ -30,7 +30,7 @@ package final class OpenChannels: Sendable {
     /// Waits until there is none.
     package func allClosed() async {
         await withCheckedContinuation { continuation in
-            let isDone = state.withLock { state in
+            let isDone = state.withLockedValue { state in
                 guard !state.channels.isEmpty else { return true }
                 state.waiting = continuation
                 return false
@@ -40,7 +40,7 @@ package final class OpenChannels: Sendable {
     }
 
     private func remove(_ key: ObjectIdentifier) {
-        let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
+        let waiting = state.withLockedValue { state -> CheckedContinuation<Void, Never>? in
             state.channels[key] = nil
             guard state.channels.isEmpty else { return nil }
             return state.waiting.take()

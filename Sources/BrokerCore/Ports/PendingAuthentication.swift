@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The answer to credentials that takes its time, such as a password's that is slow to check on purpose.
 ///
@@ -10,13 +10,13 @@ package final class PendingAuthentication: Sendable {
         case answered(Authentication)
     }
 
-    private let state = Mutex(State.waiting([]))
+    private let state = NIOLockedValueBox(State.waiting([]))
 
     package init() {}
 
     /// Gives the answer; only the first one counts.
     package func answer(_ authentication: Authentication) {
-        let waiting = state.withLock { state -> [@Sendable (Authentication) -> Void] in
+        let waiting = state.withLockedValue { state -> [@Sendable (Authentication) -> Void] in
             guard case .waiting(let waiting) = state else { return [] }
             state = .answered(authentication)
             return waiting
@@ -26,7 +26,7 @@ package final class PendingAuthentication: Sendable {
 
     /// Calls `body` once, on the thread that answers, or at once when the answer is there.
     package func whenAnswered(_ body: @escaping @Sendable (Authentication) -> Void) {
-        let answered = state.withLock { state -> Authentication? in
+        let answered = state.withLockedValue { state -> Authentication? in
             switch state {
             case .answered(let authentication): return authentication
             case .waiting(var waiting):

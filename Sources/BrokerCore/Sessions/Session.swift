@@ -54,7 +54,8 @@ final class Session: @unchecked Sendable {
     /// QoS 2 Packet Identifiers received and not yet released [MQTT-4.3.3-10].
     var received: Set<PacketID> = []
 
-    private var publishRate: TokenBucket?
+    /// Made as it is needed; that of a transient session is its client's.
+    var publishRate: PublishRate?
 
     // Scratch of the matching that is going on; see `Route.merge`.
     @exclusivity(unchecked) var routeMatching: UInt64 = 0
@@ -88,7 +89,8 @@ final class Session: @unchecked Sendable {
 
     /// Whether it keeps to its publish rate, messages a second.
     func mayPublish(at now: NIODeadline, rate: Int) -> Bool {
-        if publishRate == nil { publishRate = TokenBucket(rate: rate, now: now) }
-        return publishRate?.take(at: now) ?? true
+        let own = publishRate ?? PublishRate(rate: rate, now: now)
+        publishRate = own
+        return own.allows(at: now)
     }
 }

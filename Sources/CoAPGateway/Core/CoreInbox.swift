@@ -1,19 +1,19 @@
 import BrokerCore
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What the core, or anybody, has for the CoAP thread: appended under a lock, with one wake-up for what gathers.
 ///
 /// It is bounded by what it carries: an answer for each pending request, and for each client its Receive Maximum and the
 /// capacity of its message sink.
 package final class CoreInbox: Sendable {
-    private let events = Mutex<[CoreEvent]>([])
+    private let events = NIOLockedValueBox<[CoreEvent]>([])
     private let wake: @Sendable () -> Void
 
     /// - Parameter wake: called when something waits and nothing did; from any thread.
     package init(wake: @escaping @Sendable () -> Void) { self.wake = wake }
 
     func append(_ added: [CoreEvent]) {
-        let isFirst = events.withLock { events in
+        let isFirst = events.withLockedValue { events in
             defer { events += added }
             return events.isEmpty
         }
@@ -25,7 +25,7 @@ package final class CoreInbox: Sendable {
     /// All that waits.
     package func takeAll() -> CoreEvents {
         CoreEvents(
-            events: events.withLock { events in
+            events: events.withLockedValue { events in
                 let taken = events
                 events = []
                 return taken

@@ -1,7 +1,7 @@
 import CCoAPShim
 import CLibcoap
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// libcoap as a message layer; nothing outside this folder calls C.
 ///
@@ -28,7 +28,7 @@ final class CoAPContext: MessageLayer {
     private static let largestDepth: Int32 = 32
 
     /// Contexts are made and freed one after the other: libcoap's own set-up is not for several threads.
-    private static let lifecycle = Mutex(())
+    private static let lifecycle = NIOLock()
     /// Set up once in a process; whether the hooks work.
     static let hooksWork: Bool = {
         coap_startup()
@@ -89,7 +89,7 @@ final class CoAPContext: MessageLayer {
         let failure = { (reason: String) in
             CoAPListener.ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: reason)
         }
-        let opened = Self.lifecycle.withLock { _ -> Result<Opened, CoAPListener.ListenFailed> in
+        let opened = Self.lifecycle.withLock { () -> Result<Opened, CoAPListener.ListenFailed> in
             Self.open(configuration).mapError { failure($0.reason) }
         }
         let parts = try opened.get()
@@ -194,7 +194,7 @@ final class CoAPContext: MessageLayer {
     /// Nothing may be held any more.
     func close() {
         coap_shim_set_hooks(nil, nil, nil)
-        Self.lifecycle.withLock { _ in
+        Self.lifecycle.withLock {
             for shard in shards {
                 coap_set_app_data(shard.context, nil)
                 coap_free_context(shard.context)

@@ -1,5 +1,5 @@
 import FoundationEssentials
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Dates as HTTP writes them (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 package enum HTTPDate {
@@ -7,12 +7,12 @@ package enum HTTPDate {
     private static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ]
-    private static let latest = Mutex((second: Int.min, text: ""))
+    private static let latest = NIOLockedValueBox((second: Int.min, text: ""))
 
     /// The time of the answer; made once a second.
     static func now() -> String {
         let second = Int(Date().timeIntervalSince1970)
-        return latest.withLock { latest in
+        return latest.withLockedValue { latest in
             if latest.second != second { latest = (second, text(second)) }
             return latest.text
         }

@@ -1,5 +1,6 @@
 import HTTPTypes
 import HummingbirdCore
+import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 
@@ -66,18 +67,18 @@ struct BodyReader: ~Copyable {
 /// Does something to a channel unless it is cancelled in time.
 final class Alarm: Sendable {
     private let gone = Atomic(false)
-    private let scheduled: Mutex<Scheduled<Void>?> = Mutex(nil)
+    private let scheduled = NIOLockedValueBox<Scheduled<Void>?>(nil)
 
     init(_ channel: any Channel, after delay: TimeAmount, _ action: @escaping @Sendable (any Channel) -> Void) {
         let task = channel.eventLoop.scheduleTask(in: delay) {
             self.gone.store(true, ordering: .relaxed)
             action(channel)
         }
-        scheduled.withLock { $0 = task }
+        scheduled.withLockedValue { $0 = task }
     }
 
     /// Whether it was too late to cancel.
     var hasGone: Bool { gone.load(ordering: .relaxed) }
 
-    func cancel() { scheduled.withLock { $0.take() }?.cancel() }
+    func cancel() { scheduled.withLockedValue { $0.take() }?.cancel() }
 }

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
 /// there, where it is by its proxy's word, and why its try to upgrade was refused.
@@ -10,11 +10,11 @@ final class ClientPresence: Sendable {
         var client: ProxyHeader.Client?
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     /// The client has closed its end, or all of the connection.
     func clientLeft() {
-        let whenGone = state.withLock { state in
+        let whenGone = state.withLockedValue { state in
             state.isGone = true
             return state.whenGone.take()
         }
@@ -23,7 +23,7 @@ final class ClientPresence: Sendable {
 
     /// Sets what a long response does when its client leaves, in place of what was set before; at once if it has left.
     func onLeaving(_ action: (@Sendable () -> Void)?) {
-        let isGone = state.withLock { state in
+        let isGone = state.withLockedValue { state in
             state.whenGone = state.isGone ? nil : action
             return state.isGone
         }
@@ -32,12 +32,12 @@ final class ClientPresence: Sendable {
 
     /// The upgrade that the next request asks for is refused.
     func refuseUpgrade(_ problem: Problem) {
-        state.withLock { $0.refusal = problem }
+        state.withLockedValue { $0.refusal = problem }
     }
 
     /// Why the request in hand can't become a WebSocket; once.
     func takeRefusal() -> Problem? {
-        state.withLock { $0.refusal.take() }
+        state.withLockedValue { $0.refusal.take() }
     }
 
     /// The connection's PROXY protocol header has come.

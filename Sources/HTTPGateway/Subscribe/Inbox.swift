@@ -1,6 +1,6 @@
 import BrokerCore
 import MQTTCodec
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What the core has for one subscriber and the response has not taken yet.
 ///
@@ -41,14 +41,14 @@ final class Inbox: Sendable {
         }
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     /// Waits for whatever comes first.
     ///
     /// - Parameter maximum: deliveries to take at a time.
     func next(maximum: Int) async -> Event {
         await withCheckedContinuation { continuation in
-            let (event, former) = state.withLock { state -> (Event?, CheckedContinuation<Event, Never>?) in
+            let (event, former) = state.withLockedValue { state -> (Event?, CheckedContinuation<Event, Never>?) in
                 let former = state.waiter.take()?.continuation
                 let event = state.next(maximum)
                 if event == nil { state.waiter = (maximum, continuation) }
@@ -80,7 +80,7 @@ final class Inbox: Sendable {
     }
 
     private func change(_ body: (inout State) -> Void) {
-        let wake = state.withLock { state -> (CheckedContinuation<Event, Never>, Event)? in
+        let wake = state.withLockedValue { state -> (CheckedContinuation<Event, Never>, Event)? in
             body(&state)
             guard let waiter = state.waiter, let event = state.next(waiter.maximum) else { return nil }
             state.waiter = nil

@@ -3,13 +3,13 @@ import HTTPTypes
 import HummingbirdCore
 import JSONMessages
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
 /// The subscriptions of clients that poll without a session of their own: their virtual connection is kept from one
 /// poll to the next, and found again by an unguessable cursor.
 final class Polls: Sendable {
-    private let open: Mutex<[String: Poll]> = Mutex([:])
+    private let open = NIOLockedValueBox<[String: Poll]>([:])
     private let timeout: TimeAmount
 
     /// - Parameter timeout: how long one lives without a poll.
@@ -29,7 +29,7 @@ final class Polls: Sendable {
         let token: String
         let poll: Poll
         if let cursor = form.cursor {
-            guard let found = open.withLock({ $0[cursor.epoch] }), found.owner == identity.credentials else {
+            guard let found = open.withLockedValue({ $0[cursor.epoch] }), found.owner == identity.credentials else {
                 throw Problem(
                     .notFound,
                     .packetIdentifierNotFound,
@@ -40,7 +40,7 @@ final class Polls: Sendable {
         } else {
             token = Token.random()
             poll = Poll(try await Subscriber(request, as: identity, gateway), owner: identity.credentials)
-            open.withLock { $0[token] = poll }
+            open.withLockedValue { $0[token] = poll }
         }
         poll.keep()
         defer { poll.expire(in: timeout, on: client.channel.eventLoop) { self.end(token) } }
@@ -56,7 +56,7 @@ final class Polls: Sendable {
     }
 
     private func end(_ token: String) {
-        open.withLock { $0.removeValue(forKey: token) }?.subscriber.close()
+        open.withLockedValue { $0.removeValue(forKey: token) }?.subscriber.close()
     }
 }
 
@@ -76,7 +76,7 @@ final class Poll: Sendable {
     let subscriber: Subscriber
     /// Who may go on with it.
     let owner: BasicCredentials?
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     init(_ subscriber: Subscriber, owner: BasicCredentials?) {
         self.subscriber = subscriber
@@ -84,7 +84,7 @@ final class Poll: Sendable {
     }
 
     /// Whether the broker has ended its connection.
-    var isOver: Bool { state.withLock { $0.isOver } }
+    var isOver: Bool { state.withLockedValue { $0.isOver } }
 
     /// The batch of that number.
     ///
@@ -94,7 +94,7 @@ final class Poll: Sendable {
         _ form: SubscribeRequest.LongPoll,
         _ client: Client
     ) async throws(Problem) -> [Delivery] {
-        let found = state.withLock { state -> (again: [Delivery]?, acknowledged: [Delivery])? in
+        let found = state.withLockedValue { state -> (again: [Delivery]?, acknowledged: [Delivery])? in
             if number == state.number, !state.batch.isEmpty { return (state.batch, []) }
             guard number == state.number + 1 else { return nil }
             let acknowledged = state.batch
@@ -110,20 +110,20 @@ final class Poll: Sendable {
         do throws(Problem) {
             let batch = try await subscriber.inbox.batch(form, client)
             guard !batch.isEmpty else { return [] }
-            state.withLock { state in
+            state.withLockedValue { state in
                 state.number = number
                 state.batch = batch
             }
             return batch
         } catch {
-            state.withLock { $0.isOver = true }
+            state.withLockedValue { $0.isOver = true }
             throw error
         }
     }
 
     /// A poll is in progress.
     func keep() {
-        let expiry = state.withLock { state in
+        let expiry = state.withLockedValue { state in
             state.inProgress += 1
             return state.expiry.take()
         }
@@ -133,9 +133,9 @@ final class Poll: Sendable {
     /// A poll is over: another one has so much time to come.
     func expire(in delay: TimeAmount, on eventLoop: any EventLoop, _ action: @escaping @Sendable () -> Void) {
         let expiry = eventLoop.scheduleTask(in: delay) {
-            if self.state.withLock({ $0.inProgress == 0 }) { action() }
+            if self.state.withLockedValue({ $0.inProgress == 0 }) { action() }
         }
-        let former = state.withLock { state -> Scheduled<Void>? in
+        let former = state.withLockedValue { state -> Scheduled<Void>? in
             state.inProgress -= 1
             let former = state.expiry
             state.expiry = expiry

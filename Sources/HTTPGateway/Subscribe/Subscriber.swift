@@ -2,6 +2,7 @@ import BrokerCore
 import DequeModule
 import JSONMessages
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import Synchronization
 
@@ -23,7 +24,7 @@ final class Subscriber: Sendable {
     private let replayWindow: Int
     private let replayTime: TimeAmount
     private let takenForRead: TakenForRead
-    private let written: Mutex<Deque<(sequence: UInt64, at: NIODeadline)>> = Mutex([])
+    private let written = NIOLockedValueBox<Deque<(sequence: UInt64, at: NIODeadline)>>([])
     private let isClosed = Atomic(false)
 
     private struct Opened: Sendable {
@@ -104,7 +105,7 @@ final class Subscriber: Sendable {
     func wrote(_ batch: [Delivery]) {
         guard isPersistent else { return acknowledge(batch) }
         let now = NIODeadline.now()
-        let oldEnough = written.withLock { written -> UInt64? in
+        let oldEnough = written.withLockedValue { written -> UInt64? in
             for delivery in batch where delivery.packetID != nil { written.append((delivery.sequence, now)) }
             // Some at a time, since each time all that is kept is looked at.
             guard written.count > replayWindow + replayWindow / Self.slack else { return nil }

@@ -5,7 +5,6 @@ import Logging
 import MQTTCodec
 import NIOCore
 import NIOPosix
-import Synchronization
 import Testing
 
 /// A broker on a real event loop with a CoAP listener in front, for as long as `body` runs.

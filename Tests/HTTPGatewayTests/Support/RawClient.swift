@@ -1,6 +1,6 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import Synchronization
 
 /// One TCP connection, by hand.
 final class RawClient: Sendable {
@@ -100,9 +100,9 @@ final class Received: Sendable {
         var wait: Wait?
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
-    var text: String { String(decoding: state.withLock { $0.bytes }, as: UTF8.self) }
+    var text: String { String(decoding: state.withLockedValue { $0.bytes }, as: UTF8.self) }
 
     func add(_ buffer: ByteBuffer) { change { $0.bytes.append(contentsOf: buffer.readableBytesView) } }
 
@@ -111,7 +111,7 @@ final class Received: Sendable {
     func wait(_ wait: Wait) { change { $0.wait = wait } }
 
     private func change(_ body: (inout State) -> Void) {
-        let done = state.withLock { state -> (Wait, [UInt8])? in
+        let done = state.withLockedValue { state -> (Wait, [UInt8])? in
             body(&state)
             guard let wait = state.wait, wait.isEnough(state.bytes, state.isClosed) else { return nil }
             state.wait = nil
@@ -124,12 +124,12 @@ final class Received: Sendable {
 /// Counts a text in bytes that grow, looking at each of them once.
 final class Search: Sendable {
     private let wanted: [UInt8]
-    private let state = Mutex((position: 0, count: 0))
+    private let state = NIOLockedValueBox((position: 0, count: 0))
 
     init(for text: String) { wanted = Array(text.utf8) }
 
     func count(in bytes: [UInt8]) -> Int {
-        state.withLock { state in
+        state.withLockedValue { state in
             bytes.withUnsafeBytes { bytes in
                 while state.position + wanted.count <= bytes.count {
                     let isFound =

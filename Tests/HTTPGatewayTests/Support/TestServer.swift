@@ -2,11 +2,11 @@ import BrokerCore
 import HTTPGateway
 import Logging
 import MQTTTransport
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import ServiceLifecycleTestKit
-import Synchronization
 
 /// A listener with a core and a broker of its own, on a free port.
 struct TestServer: Sendable {
@@ -141,10 +141,10 @@ final class Waiter<Value: Sendable>: Sendable {
         var promise: EventLoopPromise<Value>?
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     func fulfil(_ value: Value) {
-        let promise = state.withLock { state in
+        let promise = state.withLockedValue { state in
             state.value = value
             return state.promise
         }
@@ -153,7 +153,7 @@ final class Waiter<Value: Sendable>: Sendable {
 
     func value(within time: TimeAmount, on loop: any EventLoop) async throws -> Value {
         let promise = loop.makePromise(of: Value.self)
-        let value = state.withLock { state in
+        let value = state.withLockedValue { state in
             state.promise = promise
             return state.value
         }

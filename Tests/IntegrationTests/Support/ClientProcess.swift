@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A program under the test's control, its output read line by line as it comes.
 ///
@@ -10,7 +10,7 @@ final class ClientProcess: @unchecked Sendable {
     private let process = Process()
     private let output: AsyncStream<String>
     private let ended: AsyncStream<Int32>
-    private let seen = Mutex<[String]>([])
+    private let seen = NIOLockedValueBox<[String]>([])
 
     /// Where a program's output is read from.
     enum Output {
@@ -59,10 +59,10 @@ final class ClientProcess: @unchecked Sendable {
     /// The next line that fits; those before it are passed over.
     func line(_ words: String = "a line", where fits: (String) -> Bool = { _ in true }) async throws -> String {
         for await line in output {
-            seen.withLock { $0.append(line) }
+            seen.withLockedValue { $0.append(line) }
             if fits(line) { return line }
         }
-        throw Missing(words: words, seen: seen.withLock { $0 })
+        throw Missing(words: words, seen: seen.withLockedValue { $0 })
     }
 
     /// The next so many lines.
@@ -82,7 +82,7 @@ final class ClientProcess: @unchecked Sendable {
     /// Waits for its end.
     func exitStatus() async throws -> Int32 {
         for await status in ended { return status }
-        throw Missing(words: "its end", seen: seen.withLock { $0 })
+        throw Missing(words: "its end", seen: seen.withLockedValue { $0 })
     }
 
     /// Sends SIGHUP.

@@ -3,7 +3,8 @@ import Foundation
 import MQTTCodec
 import NIOCore
 
-// Writes the seeds of both corpora: one packet of every type in both versions, and some schedules.
+// Writes the seeds of both corpora: the vectors of the codec's tests, one packet of every type in both versions, and
+// some schedules.
 // usage: fuzz-seeds FOLDER
 
 let folder = URL(fileURLWithPath: CommandLine.arguments.dropFirst().first ?? "Corpus")
@@ -53,6 +54,18 @@ for packet in packets {
 
 /// A step of a schedule: an action of a client, and its arguments.
 func step(_ action: UInt8, _ client: UInt8, _ arguments: UInt8...) -> [UInt8] { [action << 2 | client] + arguments }
+
+// What a vector's reader is, the harness of the codec is; and what a client may send or not, a client sends.
+for (number, vector) in Vector.all.enumerated() {
+    let bytes = Array(vector.bytes.readableBytesView)
+    let isVersion5 = vector.version == .v5
+    let name = "vector-\(number)"
+    try write([(vector.role == .client ? 1 : 0) | (isVersion5 ? 2 : 0)] + bytes, "codec", name)
+    // The broker's clients send CONNECT by themselves.
+    guard vector.role == .server, bytes.count < 256, bytes.first.map({ $0 >> 4 != 1 }) ?? false else { continue }
+    let connect = step(0, 0, isVersion5 ? 0x21 : 0x02) + step(6, 0, 0x02, 1, 0)
+    try write(connect + step(1, 0, UInt8(bytes.count)) + bytes, "broker", name)
+}
 
 let connects = step(0, 0, 0x01) + step(0, 1, 0x61) + step(0, 2, 0x82)
 try write(connects + step(6, 0, 0x02, 1, 2) + step(5, 1, 0x21, 1, 1) + step(8, 0, 0, 0), "broker", "publish")

@@ -1,50 +1,14 @@
-import BrokerTestSupport
+package import BrokerTestSupport
 import MQTTCodec
 import NIOCore
 import Testing
 
-/// Bytes and what they mean, with the normative statement that says so.
-struct Vector: Sendable, CustomTestStringConvertible {
-    enum Meaning: Sendable {
-        /// The packet, which is encoded as just these bytes.
-        case packet(Packet)
-        /// The packet, which we would encode shorter.
-        case decodes(Packet)
-        /// No packet the peer may send.
-        case error(ReasonCode)
-    }
-
-    let statement: String
-    let version: ProtocolVersion
-    /// Who reads the bytes.
-    let role: PacketDecoder.Role
-    /// See `wire`.
-    let words: String
-    let meaning: Meaning
-
-    init(
-        _ statement: String,
-        _ version: ProtocolVersion,
-        by role: PacketDecoder.Role = .server,
-        _ words: String,
-        _ meaning: Meaning
-    ) {
-        self.statement = statement
-        self.version = version
-        self.role = role
-        self.words = words
-        self.meaning = meaning
-    }
-
-    init(_ statement: String, by role: PacketDecoder.Role = .server, _ words: String, _ meaning: Meaning) {
-        self.init(statement, .v5, by: role, words, meaning)
-    }
-
-    var testDescription: String { "\(statement) \(version) \(words.prefix(60))" }
+extension Vector: CustomTestStringConvertible {
+    package var testDescription: String { "\(statement) \(version) \(words.prefix(60))" }
 
     /// Decodes the bytes, and encodes what they mean, and compares both.
     func check() throws {
-        let bytes = wire(words)
+        let bytes = bytes
         var decoder = PacketDecoder(role: role, version: version)
         var left = bytes
         switch meaning {

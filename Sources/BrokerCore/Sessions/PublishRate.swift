@@ -1,0 +1,54 @@
+import NIOCore
+
+/// How many messages a second one client may still publish.
+final class PublishRate {
+    private var bucket: TokenBucket
+
+    /// - Parameter rate: messages a second.
+    init(rate: Int, now: NIODeadline) { bucket = TokenBucket(rate: rate, now: now) }
+
+    /// Whether one more message is within the rate.
+    func allows(at now: NIODeadline) -> Bool { bucket.take(at: now) }
+}
+
+/// The publish rates of clients that connect anew for each request.
+///
+/// Such a client is a user at an address: its Client Identifier is whatever it says, and its port is another one the next
+/// time. A rate is remembered until it allows as much as a new one, which takes a second; so there are never more of them
+/// than requests in two seconds.
+struct TransientPublishRates {
+    private struct Key: Hashable {
+        let userName: String?
+        let host: Substring
+    }
+
+    private static let kept = TimeAmount.seconds(1)
+    private var recent: [Key: PublishRate] = [:]
+    private var former: [Key: PublishRate] = [:]
+    private var turned = NIODeadline.distantPast
+
+    /// The rate of a client.
+    ///
+    /// - Parameters:
+    ///   - remoteAddress: with the port.
+    ///   - rate: messages a second.
+    mutating func rate(
+        of userName: String?,
+        at remoteAddress: String,
+        _ rate: Int,
+        now: NIODeadline
+    ) -> PublishRate {
+        if now - turned >= Self.kept {
+            // What was not used for a second allows as much as a new one.
+            former = now - turned < Self.kept * 2 ? recent : [:]
+            recent = [:]
+            turned = now
+        }
+        let host = remoteAddress.lastIndex(of: ":").map { remoteAddress[..<$0] } ?? remoteAddress[...]
+        let key = Key(userName: userName, host: host)
+        if let known = recent[key] { return known }
+        let found = former[key] ?? PublishRate(rate: rate, now: now)
+        recent[key] = found
+        return found
+    }
+}
