@@ -10,10 +10,16 @@ enum StoreFormat {
     /// - Throws: when it is somebody else's, or of a newer format.
     static func claim(_ store: any KeyValueStore) throws(StoreRefused) {
         do throws(StoreFailure) {
-            guard try check(store) == nil else { return }
+            let isNew = try check(store) == nil
             let batch = KeyValueBatch()
             batch.put(key, value)
-            try store.write(batch, synced: true)
+            do throws(StoreFailure) {
+                try store.write(batch, synced: isNew)
+            } catch {
+                // Written at each start, so that it is not lost with the one table that it was first written to. A full
+                // disk is no reason not to start.
+                if isNew { throw error }
+            }
         } catch {
             throw StoreRefused(error.description)
         }

@@ -102,7 +102,11 @@ package struct StoreInspection: Sendable {
                 return true
             }
         } catch {
-            problems.append(Problem(words: error.description, key: nil))
+            let place = "\(store.name): "
+            let words = error.description
+            problems.append(
+                Problem(words: words.hasPrefix(place) ? String(words.dropFirst(place.count)) : words, key: nil)
+            )
         }
     }
 

@@ -13,7 +13,7 @@ import Testing
         var batches = RandomBatches(seed: seed)
         var model = StoreModel()
         let bed = try adapter.makeBed()
-        var store = try DurableStore.inline(bed.open())
+        var store = try DurableStore.inline(bed.open(), durability: .process)
         for _ in 0..<40 {
             let batch = batches.next(model)
             model.take(batch)
@@ -22,7 +22,7 @@ import Testing
             if batches.once(in: 8) { try store.commit(batch) }
             if batches.once(in: 3) {
                 store.close()
-                store = try DurableStore.inline(bed.open())
+                store = try DurableStore.inline(bed.open(), durability: .process)
                 model.restart()
                 try compare(store, model)
             }

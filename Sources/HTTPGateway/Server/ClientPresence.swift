@@ -42,9 +42,9 @@ final class ClientPresence: Sendable {
 
     /// The connection's PROXY protocol header has come.
     func cameFrom(_ client: ProxyHeader.Client) {
-        state.withLock { $0.client = client }
+        state.withLockedValue { $0.client = client }
     }
 
     /// The client by the word of its connection's PROXY protocol header; nil without one.
-    var proxiedClient: ProxyHeader.Client? { state.withLock { $0.client } }
+    var proxiedClient: ProxyHeader.Client? { state.withLockedValue { $0.client } }
 }

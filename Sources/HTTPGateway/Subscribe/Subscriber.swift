@@ -122,7 +122,7 @@ final class Subscriber: Sendable {
     /// Time has passed: what was written long ago counts as read.
     func grewOlder() {
         let oldest = NIODeadline.now() - replayTime
-        let oldEnough = written.withLock { written -> UInt64? in
+        let oldEnough = written.withLockedValue { written -> UInt64? in
             var last: UInt64?
             while let first = written.first, first.at < oldest { last = written.popFirst()?.sequence }
             return last

@@ -11,9 +11,9 @@ final class RocksDBOptions {
     /// As text, since the C API does not reach all of them.
     private static let text = [
         "create_if_missing=true",
-        // Memory: at most three buffers while they are written out, and what was read last.
+        // Memory: one buffer, another while the first is written out, and what was read last.
         "write_buffer_size=\(bufferSize)",
-        "max_write_buffer_number=3",
+        "max_write_buffer_number=2",
         "max_open_files=256",
         // The index in parts, which the cache can take and leave. No filters: what is asked for is mostly there, and
         // what is not would be next to what is.

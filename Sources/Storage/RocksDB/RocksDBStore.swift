@@ -9,6 +9,7 @@ package final class RocksDBStore: KeyValueStore {
     private var database: RocksDBDatabase?
     /// Whether the last write failed: RocksDB may take no more, even when there is room again.
     private var hasFailed = false
+    private var isClosed = false
     private let batch: OpaquePointer
     private let synced: OpaquePointer
     private let unsynced: OpaquePointer
@@ -60,7 +61,7 @@ package final class RocksDBStore: KeyValueStore {
     }
 
     package func write(_ changes: KeyValueBatch, synced isSynced: Bool) throws(StoreFailure) {
-        guard lock == nil else { throw StoreFailure("opened for reading alone: \(path)") }
+        guard lock == nil, !isClosed else { throw StoreFailure("not open for writing: \(path)") }
         fill(changes)
         do throws(RocksDBStatus) {
             if let database, !database.isReadOnly {
@@ -109,7 +110,10 @@ package final class RocksDBStore: KeyValueStore {
 
     package var bytesOnDisk: Int? { RocksDBDirectory.bytes(in: path) }
 
-    package func close() { database = nil }
+    package func close() {
+        database = nil
+        isClosed = true
+    }
 
     private func fill(_ changes: KeyValueBatch) {
         rocksdb_writebatch_clear(batch)
@@ -146,7 +150,7 @@ package final class RocksDBStore: KeyValueStore {
     }
 
     private func opened() throws(StoreFailure) -> RocksDBDatabase {
-        guard let database else { throw StoreFailure("closed after a failure: \(path)") }
+        guard let database else { throw StoreFailure("closed: \(path)") }
         return database
     }
 
