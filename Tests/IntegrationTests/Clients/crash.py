@@ -25,7 +25,7 @@ import time
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 0x10, 0x20, 0x30, 0x40, 0x50, 0x62, 0x70
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 0x82, 0x90, 0xA2, 0xB0, 0xC0, 0xD0, 0xE0
 
-# Messages that a publisher has unacknowledged.
+# Messages that a publisher has unacknowledged, at most; each round has a number of its own.
 WINDOW = 32
 # Seconds without any progress after which what is missing counts as lost.
 PATIENCE = 15
@@ -318,7 +318,7 @@ class Crash:
         self.next_number, self.acknowledged = 0, {1: set(), 2: set()}
         # Topic -> payload, of retained messages that are acknowledged; an empty one is a deletion.
         self.retained, self.retained_missing, self.retained_checked = {}, 0, 0
-        self.kills = 0
+        self.kills, self.window = 0, WINDOW
         self.is_publishing = False
 
     # MARK: The loop
@@ -362,7 +362,7 @@ class Crash:
     def fill(self, publisher):
         if not publisher.is_connected:
             return
-        while len(publisher.unacknowledged) < WINDOW:
+        while len(publisher.unacknowledged) < self.window:
             qos = self.random.choice((1, 2))
             padding = b"x" * self.random.randrange(300)
             self.publish(publisher, f"n/{publisher.name}/{qos}", qos, padding)
@@ -437,7 +437,7 @@ class Crash:
             subscriber.disconnect()
 
     def one_round(self):
-        self.is_publishing = True
+        self.is_publishing, self.window = True, self.random.randint(1, WINDOW)
         for subscriber in self.sometimes:
             if self.random.random() < 0.5:
                 subscriber.connect()
