@@ -55,7 +55,7 @@ extension Broker {
             return .notAuthorized
         }
         if publication.retain, !isStoreRefusing {
-            let reason = retain(&publication, topic: topic, payload: payload)
+            let reason = recordingWrites(of: session) { retain(&publication, topic: topic, payload: payload) }
             if reason.isError { return reason }
         }
         statistics.published &+= 1

@@ -37,6 +37,18 @@ import Testing
         #expect(try types(client) == [.puback, .pubrec, .puback])
     }
 
+    @Test("PUBACK waits until the retained message is written or removed, though nobody is subscribed")
+    func retainedWaits() throws {
+        let client = try test.connect("p")
+        for (payload, id) in [("x", 1), ("", 2)] as [(String, PacketID)] {
+            test.store.hold()
+            try client.sendPublish("t", payload, qos: .atLeastOnce, retain: true, packetID: id)
+            #expect(try types(client).isEmpty)
+            release()
+            #expect(try types(client) == [.puback])
+        }
+    }
+
     @Test("what depends on nothing does not wait")
     func nothingWaits() throws {
         try away()

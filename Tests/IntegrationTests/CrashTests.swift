@@ -1,0 +1,35 @@
+import Foundation
+import Testing
+
+/// The broker is killed again and again while clients publish and subscribe.
+@Suite(.timeLimit(.minutes(5)))
+struct CrashTests {
+    @Test(
+        "what was acknowledged before SIGKILL is delivered, QoS 2 exactly once",
+        arguments: [(durability: "strict", rounds: 50), (durability: "process", rounds: 10)]
+    )
+    func crash(_ durability: String, _ rounds: Int) async throws {
+        let seed = Int.random(in: 0..<1_000_000)
+        let client = try Client.python(
+            "crash.py",
+            [SluiceProcess.executable, "\(rounds)", durability, "\(seed)"]
+        )
+        defer { client.kill() }
+        let line = try await client.line("the figures of seed \(seed)") { $0.hasPrefix("{") }
+        let figures = try JSONDecoder().decode(Figures.self, from: Data(line.utf8))
+        #expect(figures.rounds == rounds && figures.kills >= rounds)
+        // Each round was a real one: killed while messages were on their way.
+        #expect(figures.acknowledgedQoS1 > 10 * rounds && figures.acknowledgedQoS2 > 10 * rounds)
+        #expect(figures.retainedChecked > rounds && figures.subscriptionsChecked >= rounds)
+        #expect(try await client.exitStatus() == 0, "seed \(seed): \(line)")
+    }
+
+    private struct Figures: Decodable {
+        let rounds: Int
+        let kills: Int
+        let acknowledgedQoS1: Int
+        let acknowledgedQoS2: Int
+        let retainedChecked: Int
+        let subscriptionsChecked: Int
+    }
+}
