@@ -31,9 +31,13 @@ run: build
 build: deps
 	swift build -c release --product sluice
 
+# Tests that wait for sockets and other programs: after those that only compute, which would keep them from both cores.
+WAITING := (GatewayTests|TransportTests|IntegrationTests|WebhooksTests)\.
+
 test: deps test-deps
 	swift build --build-tests --explicit-target-dependency-import-check error
-	swift test --skip-build --disable-xctest
+	swift test --skip-build --disable-xctest --skip '$(WAITING)'
+	swift test --skip-build --disable-xctest --filter '$(WAITING)'
 
 # IntegrationTests start the plain executable and would test nothing more.
 SANITIZED := --disable-xctest --skip IntegrationTests
