@@ -70,6 +70,9 @@ import Testing
             try store.commit(batch)
         }
         store.close()
+        // What is in the log alone becomes a table at the next start.
+        store = try DurableStore.inline(RocksDBStore(path: directory.path))
+        store.close()
         let table = try #require(directory.names.first { $0.hasSuffix(".sst") })
         var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(directory.path)/\(table)")))
         bytes[bytes.count / 2] ^= 1
