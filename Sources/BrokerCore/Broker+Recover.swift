@@ -73,7 +73,8 @@ extension Broker {
                 continue
             }
             session.nextSequence = max(session.nextSequence, destination.sequence)
-            let share = destination.share.flatMap { try? TopicFilter($0) }.map { session.shares.number(of: $0) } ?? .none
+            let share =
+                destination.share.flatMap { try? TopicFilter($0) }.map { session.shares.number(of: $0) } ?? .none
             switch destination.state {
             case .published(let packetID):
                 session.storedInflight.append(

@@ -1,6 +1,6 @@
 import BrokerCore
-import Foundation
 import CoAPGateway
+import Foundation
 import HTTPGateway
 import Logging
 import MQTTTransport

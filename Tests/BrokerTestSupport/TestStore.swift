@@ -87,7 +87,11 @@ package final class TestStore: Store {
     }
 
     package func commit(_ batch: StoreBatch, completion: @escaping @Sendable (StoreFailure?) -> Void) {
-        enum Outcome { case held, failed(StoreFailure), written }
+        enum Outcome {
+            case held
+            case failed(StoreFailure)
+            case written
+        }
         let outcome = state.withLock { state -> Outcome in
             if let failure = state.failure { return .failed(failure) }
             if state.held != nil {
@@ -145,7 +149,8 @@ extension TestStore.State {
         case .removeSubscription(let filter, let number): subscriptions[number]?[filter] = nil
         case .received(let packetID, let number): received[number, default: []].insert(packetID)
         case .removeReceived(let packetID, let number): received[number]?.remove(packetID)
-        case .delivery(let place, let state): messages[place.message]?.destinations[Int(place.destination)].state = state
+        case .delivery(let place, let state):
+            messages[place.message]?.destinations[Int(place.destination)].state = state
         case .removeMessage(let number, _): messages[number] = nil
         case .retained(let message): retained[message.topic] = message
         case .removeRetained(let topic): retained[topic] = nil

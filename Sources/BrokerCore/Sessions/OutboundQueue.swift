@@ -64,12 +64,20 @@ package struct OutboundQueue {
 
     /// Drops what was delivered up to that place in the session's order.
     mutating func drop(through sequence: UInt64) -> [StoredPlace] {
-        drop { $0 <= sequence } whereExpired: { _ in false }
+        drop {
+            $0 <= sequence
+        } whereExpired: { _ in
+            false
+        }
     }
 
     /// Drops the messages at the front that have expired.
     mutating func dropExpired(at now: NIODeadline) -> [StoredPlace] {
-        drop { _ in false } whereExpired: { $0 <= now }
+        drop { _ in
+            false
+        } whereExpired: {
+            $0 <= now
+        }
     }
 
     private mutating func drop(
