@@ -79,6 +79,7 @@ extension Broker {
         on connection: VirtualConnection
     ) -> ConnectResult {
         if let reason = reasonToRefuse(request, clientID) { return refuse(connection, reason, request) }
+        let writes = journal?.writes
         let cleanStart = request.cleanStart || isForeign(clientID, to: userName)
         let former = request.isTransient ? nil : takeOver(clientID, cleanStart: cleanStart)
         let session =
@@ -86,6 +87,9 @@ extension Broker {
             ? makeTransientSession(clientID, userName, connection) : former ?? makeSession(clientID)
         session.userName = userName
         let keepAlive = attach(connection, to: session, request)
+        // The session is new in the store, or a former one is to be gone from it; who comes back has been told already
+        // that there is a session.
+        if former == nil, let journal, journal.writes != writes { session.firstBatch = journal.openNumber }
         observer?.client(connection, .connected(clientID: clientID, userName: userName))
         return ConnectResult(
             reasonCode: .success,

@@ -48,15 +48,17 @@ extension Broker {
     ) -> ReasonCode {
         guard Int(publication.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         if topic.isSystemTopic { return .notAuthorized }
-        if isStoreRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
         if limits.publishRate > 0, !session.mayPublish(at: now, rate: limits.publishRate) { return .messageRateTooHigh }
         if limits.validatesPayloadFormat, publication.isMislabelled(payload) { return .payloadFormatInvalid }
         if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
             return .notAuthorized
         }
+        if isStoreRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
         if publication.retain, !isStoreRefusing {
             let reason = recordingWrites(of: session) { retain(&publication, topic: topic, payload: payload) }
             if reason.isError { return reason }
+            // What it clears may have been cleared by somebody else, and that may not be written yet.
+            if payload.isEmpty { waitForAll(session) }
         }
         statistics.published &+= 1
         statistics.publishedBytes &+= UInt64(truncatingIfNeeded: payload.byteCount)

@@ -11,10 +11,7 @@ extension Broker {
     /// One that was stored stays so until it ends, since messages of its queue may be in the store alone.
     func store(_ session: Session) {
         guard session.isStored || session.isPersistent else { return }
-        let isNew = !session.isStored
         session.isStored = true
-        // Who comes back has been told already that there is a session.
-        if isNew { session.firstBatch = journal?.openNumber ?? 0 }
         save(session)
     }
 
@@ -59,6 +56,13 @@ extension Broker {
         let result = body()
         if journal.writes != writes { session.lastBatch = journal.openNumber }
         return result
+    }
+
+    /// The client waits for everything that anybody has changed so far.
+    func waitForAll(_ session: Session) {
+        guard let journal else { return }
+        journal.hurry()
+        session.lastBatch = max(session.lastBatch, unwrittenBatch)
     }
 
     /// The last batch that anything has been put into.

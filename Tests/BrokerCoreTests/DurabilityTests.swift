@@ -103,6 +103,34 @@ import Testing
         #expect(try types(client) == [.pubcomp, .pubrel])
     }
 
+    @Test("who clears what another has just cleared waits for the same batch")
+    func clearedTwice() throws {
+        let first = try test.connect("a")
+        let second = try test.connect("b")
+        try first.publish("r", "x", qos: .atLeastOnce, retain: true)
+        test.store.hold()
+        try first.sendPublish("r", "", qos: .atLeastOnce, retain: true, packetID: 1)
+        try second.sendPublish("r", "", qos: .atLeastOnce, retain: true, packetID: 1)
+        #expect(try types(second).isEmpty)
+        release()
+        #expect(try types(second) == [.puback])
+        // And when everything is written, for nothing.
+        test.store.hold()
+        #expect(try second.publish("r", "", qos: .atLeastOnce, retain: true)?.isError == false)
+        release()
+    }
+
+    @Test("[MQTT-3.1.2-4] CONNACK waits until a former session is gone for good")
+    func discardWaits() throws {
+        try away()
+        test.store.hold()
+        let client = test.open()
+        #expect(try client.connect("s") == nil)
+        release()
+        #expect(try types(client) == [.connack])
+        #expect(test.store.sessions.isEmpty)
+    }
+
     @Test("a session that ends with its connection waits for nothing, and is not stored")
     func transient() throws {
         test.store.hold()

@@ -33,7 +33,7 @@ final class Session: @unchecked Sendable {
 
     /// Whether the store has it.
     @exclusivity(unchecked) var isStored = false
-    /// The batch that it was first stored with.
+    /// The batch that its CONNACK waits for: it is stored for the first time, or a former session is removed.
     var firstBatch: UInt64 = 0
     /// The last batch with something in it that the client waits for.
     @exclusivity(unchecked) var lastBatch: UInt64 = 0
