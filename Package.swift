@@ -157,7 +157,9 @@ let package = Package(
         // What the tests of several targets need: an in-memory client, a client's end of MQTT, a seeded generator.
         .target(
             name: "BrokerTestSupport",
-            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", nioCore, nioConcurrencyHelpers],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "Storage", nioCore, nioConcurrencyHelpers, logging,
+            ],
             path: "Tests/BrokerTestSupport",
             swiftSettings: settings
         ),

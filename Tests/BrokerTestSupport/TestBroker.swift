@@ -51,8 +51,7 @@ package final class TestBroker {
         )
         broker.onDirty = { [unowned self] in isDirty = true }
         broker.mailbox = { [mailbox] work in mailbox.items.withLockedValue { $0.append(work) } }
-        // This store can always be read.
-        try? broker.recover()
+        do { try broker.recover() } catch { preconditionFailure("what the test has stored can't be read: \(error)") }
     }
 
     /// Starts a broker with queues as usual.
@@ -107,6 +106,7 @@ package final class TestBroker {
 
     /// Moves the time on, in one step.
     package func advance(to time: NIODeadline) {
+        store.advance(to: time)
         broker.advance(to: time)
         flush()
     }

@@ -51,9 +51,19 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What is stored is in memory here.
+        .target(
+            name: "Storage",
+            dependencies: ["MQTTCodec", "BrokerCore", nioCore, .product(name: "Logging", package: "swift-log")],
+            exclude: ["RocksDB"],
+            swiftSettings: settings
+        ),
         .target(
             name: "BrokerTestSupport",
-            dependencies: ["MQTTCodec", "BrokerCore", "MQTTTransport", nioCore, nioConcurrencyHelpers],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "Storage", nioCore, nioConcurrencyHelpers,
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings
         ),
         .target(name: "FuzzCodec", dependencies: ["MQTTCodec", nioCore], swiftSettings: settings),
