@@ -5,7 +5,9 @@ import NIOConcurrencyHelpers
 package import NIOCore
 import Storage
 
-/// The store of a test: real records, over keys and values in memory. It can be held back, made to fail, and crashed.
+/// The store of a test: real records, over keys and values in memory.
+///
+/// It can be held back, made to fail, and crashed.
 package final class TestStore: Store {
     fileprivate struct State {
         /// What was handed over while nothing was written.
