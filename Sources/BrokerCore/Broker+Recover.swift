@@ -117,8 +117,8 @@ extension Broker {
         let places = session.queue.nextPage()
         session.isLoading = true
         read(places) { broker, result in
-            session.isLoading = false
             guard case .success(let messages) = result else { return broker.retryLoading(session) }
+            session.isLoading = false
             let missing = session.queue.fill(places, messages.map { $0.map(OutboundMessage.init) })
             broker.statistics.dropped &+= UInt64(missing)
             broker.sendQueued(session)
@@ -134,8 +134,8 @@ extension Broker {
         session.isLoading = true
         let places = session.storedInflight.filter { $0.state == .published }.map(\.place)
         read(places) { broker, result in
-            session.isLoading = false
             guard case .success(let messages) = result else { return broker.retryLoading(session) }
+            session.isLoading = false
             broker.restoreInflight(session, Dictionary(zip(places, messages)) { first, _ in first })
         }
     }
@@ -167,7 +167,7 @@ extension Broker {
     /// Messages of shared subscriptions that a session has left in the store go to other members.
     func loadAndPassOn(_ left: [StoredOfShare], of session: Session) {
         read(left.map(\.place)) { broker, result in
-            // A store that can't be read has nothing to pass on; the messages are found again at the next start.
+            // What can't be read can't be passed on; recovery removes what belongs to no session.
             guard case .success(let messages) = result else { return }
             var outbound: [OutboundMessage] = []
             for (stored, loaded) in zip(left, messages) {
@@ -201,13 +201,15 @@ extension Broker {
         }
     }
 
+    /// Until then the session stays as it is while it loads: nothing may overtake what could not be read.
     private func retryLoading(_ session: Session) {
         timers.add(.loadRetry(clientID: session.clientID, session.number), at: now + .seconds(1))
     }
 
     /// The store could not be read a while ago: tries again what the session's client waits for.
     func loadAgain(_ session: Session) {
-        guard session.connection != nil, !session.isLoading else { return }
+        session.isLoading = false
+        guard session.connection != nil else { return }
         if session.storedInflight.isEmpty {
             sendQueued(session)
         } else {

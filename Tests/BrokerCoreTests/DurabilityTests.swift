@@ -277,6 +277,28 @@ import Testing
         #expect(try test.restarted().connectPersistent("s").texts() == ["first", "second"])
     }
 
+    @Test("nothing overtakes what can't be read back for a while, in flight or queued", arguments: [true, false])
+    func unreadable(_ isInflight: Bool) throws {
+        let first = try test.connectPersistent("s")
+        try first.subscribe("t", qos: .atLeastOnce)
+        if !isInflight { first.drop() }
+        try test.connect("p").publish("t", "1", qos: .atLeastOnce)
+        let next = test.restarted()
+        next.store.failReading(StoreFailure("Input/output error"))
+        let client = try next.connectPersistent("s")
+        try next.connect("p").publish("t", "2", qos: .atLeastOnce)
+        next.advance(seconds: 1)
+        client.drop()
+        let again = try next.connectPersistent("s")
+        #expect(try types(again).isEmpty)
+        next.store.failReading(nil)
+        next.advance(seconds: 1)
+        let messages = try again.messages()
+        #expect(messages.map(\.text) == ["1", "2"])
+        #expect(messages.map(\.dup) == [isInflight, false])
+        #expect(messages.map(\.packetID) == [1, 2])
+    }
+
     @Test("a gateway's client is told 503's reason")
     func fullForGateways() throws {
         try away()

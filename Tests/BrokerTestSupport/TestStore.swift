@@ -13,6 +13,7 @@ package final class TestStore: Store {
         /// What was handed over while nothing was written.
         var held: [Pending]?
         var time = TestBroker.start
+        var readFailure: StoreFailure?
     }
 
     fileprivate struct Pending {
@@ -98,6 +99,9 @@ package final class TestStore: Store {
         if let failure { keyValues.fail(nil, failure) } else { keyValues.succeed() }
     }
 
+    /// From now on no message can be read back; nil ends that.
+    package func failReading(_ failure: StoreFailure?) { state.withLockedValue { $0.readFailure = failure } }
+
     // MARK: Store
 
     package func recover(now: NIODeadline, _ restore: (RecoveredRecord) -> Void) throws {
@@ -117,6 +121,7 @@ package final class TestStore: Store {
         _ places: [StoredPlace],
         completion: @escaping @Sendable (Result<[LoadedMessage?], StoreFailure>) -> Void
     ) {
+        if let failure = state.withLockedValue(\.readFailure) { return completion(.failure(failure)) }
         records.load(places, completion: completion)
     }
 }
