@@ -155,7 +155,9 @@ struct Composition {
         if loaded.file == nil {
             logger.info("no configuration file: listening on loopback only, anonymous clients allowed")
         }
-        logger.info("sessions and retained messages are kept in memory and end with this process")
+        if loaded.configuration.storage.backend == .memory {
+            logger.notice("storage.backend is memory: sessions and retained messages end with this process")
+        }
         FileDescriptorLimit.raise(for: loaded.configuration.limits.connections, logger)
     }
 
