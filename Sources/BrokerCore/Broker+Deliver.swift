@@ -181,9 +181,10 @@ extension Broker {
             }
         }
         session.queue.append(outbound, isAway: session.connection == nil)
+        scheduleMessageExpiry(session)
     }
 
-    private func dropExpired(_ session: Session) {
+    func dropExpired(_ session: Session) {
         for place in session.queue.dropExpired(at: now) {
             journal?.finish(place)
             statistics.dropped &+= 1

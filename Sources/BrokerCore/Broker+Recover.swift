@@ -108,6 +108,7 @@ extension Broker {
             scheduleWill(session, at: session.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
         }
         if expires || isWillDue { save(session) }
+        scheduleMessageExpiry(session)
     }
 
     // MARK: Reading back

@@ -12,6 +12,7 @@ struct TimerQueue {
         case keepAlive(ConnectionReference)
         case sessionExpiry(clientID: String, SessionNumber)
         case will(clientID: String, SessionNumber)
+        case messageExpiry(clientID: String, SessionNumber)
         case systemTopics
         case storeRetry
         case unhurriedCommit
@@ -48,6 +49,9 @@ struct TimerQueue {
 extension Broker {
     /// The longest time between two looks at a connection, so that entries of connections long gone don't pile up.
     private static var keepAliveLook: TimeAmount { .seconds(60) }
+
+    /// The longest time from the expiry of a queued message to its removal, if the client does not come for it.
+    private static var messageExpiryLook: TimeAmount { .seconds(60) }
 
     /// When `advance(to:)` has something to do; nil when nothing is waited for.
     package var nextDeadline: NIODeadline? { timers.nextDeadline }
@@ -116,6 +120,20 @@ extension Broker {
         timers.add(.will(clientID: session.clientID, session.number), at: due)
     }
 
+    /// Expired messages are taken out of the queue, so that they take no room from others and none on disk.
+    @inline(__always)
+    func scheduleMessageExpiry(_ session: Session) {
+        guard !session.hasMessageTimer, session.queue.earliestExpiry != .distantFuture else { return }
+        session.hasMessageTimer = true
+        timers.add(.messageExpiry(clientID: session.clientID, session.number), at: now + Self.messageExpiryLook)
+    }
+
+    private func checkMessageExpiry(_ session: Session) {
+        session.hasMessageTimer = false
+        dropExpired(session)
+        scheduleMessageExpiry(session)
+    }
+
     private func handle(_ event: TimerQueue.Event) {
         switch event {
         case .connectTimeout(let reference):
@@ -127,6 +145,8 @@ extension Broker {
             if let session = session(clientID, number) { checkExpiry(session) }
         case .will(let clientID, let number):
             if let session = session(clientID, number) { checkWill(session) }
+        case .messageExpiry(let clientID, let number):
+            if let session = session(clientID, number) { checkMessageExpiry(session) }
         case .systemTopics: updateSystemTopics()
         case .storeRetry: retryCommit()
         case .unhurriedCommit: unhurriedCommit()

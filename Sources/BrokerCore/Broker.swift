@@ -112,6 +112,8 @@ package final class Broker {
     /// Virtual connections that have a session, all protocols together.
     package var connectedClients: Int { connectedCount }
 
+    /// Whether what is to be stored can be; true without a store.
+    package var isStoreWriting: Bool { !isStoreRefusing }
     /// Sessions, of connected clients and of absent ones.
     package var sessionCount: Int { sessions.count }
     /// Retained messages, without those under `$SYS`.

@@ -244,6 +244,24 @@ import Testing
         #expect(try test.connectPersistent("s").texts() == ["new"])
     }
 
+    @Test("messages that have expired are removed, before and after a restart, though nobody comes for them")
+    func expiredAlone() throws {
+        try away()
+        let publisher = try test.connect("p")
+        for (text, interval) in [("1", 1), ("2", 100), ("3", 1)] as [(String, UInt32)] {
+            try publisher.publish("t/x", text, qos: .atLeastOnce) { $0.properties.messageExpiryInterval = interval }
+        }
+        #expect(try test.store.messages == 3)
+        test.advance(seconds: 61)
+        test.storeAll()
+        #expect(try test.store.messages == 1)
+        let next = test.restarted()
+        next.advance(seconds: 200)
+        next.storeAll()
+        #expect(try next.store.messages == 0)
+        #expect(try next.connectPersistent("s").texts().isEmpty)
+    }
+
     // MARK: Trouble
 
     @Test(

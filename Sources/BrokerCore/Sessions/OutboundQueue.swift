@@ -15,6 +15,8 @@ package struct OutboundQueue {
     private var stored: Deque<StoredOutbound> = []
     /// Bytes of topics and payloads.
     package private(set) var bytes = 0
+    /// No message expires before that.
+    private(set) var earliestExpiry = NIODeadline.distantFuture
 
     package init() {}
 
@@ -33,6 +35,7 @@ package struct OutboundQueue {
     /// - Parameter isAway: the client is, so that a stored message need not be in memory.
     package mutating func append(_ outbound: OutboundMessage, isAway: Bool) {
         bytes += outbound.message.size
+        earliestExpiry = min(earliestExpiry, outbound.message.expiresAt)
         guard outbound.place != .none, isAway || !stored.isEmpty || front.count >= Self.pageCount else {
             return front.append(outbound)
         }
@@ -42,6 +45,7 @@ package struct OutboundQueue {
     /// Takes in a message that is in the store alone.
     mutating func append(_ outbound: StoredOutbound) {
         bytes += Int(outbound.size)
+        earliestExpiry = min(earliestExpiry, outbound.expiresAt)
         stored.append(outbound)
     }
 
@@ -64,34 +68,30 @@ package struct OutboundQueue {
 
     /// Drops what was delivered up to that place in the session's order.
     mutating func drop(through sequence: UInt64) -> [StoredPlace] {
-        drop {
-            $0 <= sequence
-        } whereExpired: { _ in
-            false
-        }
-    }
-
-    /// Drops the messages at the front that have expired.
-    mutating func dropExpired(at now: NIODeadline) -> [StoredPlace] {
-        drop { _ in
-            false
-        } whereExpired: {
-            $0 <= now
-        }
-    }
-
-    private mutating func drop(
-        while isPassed: (UInt64) -> Bool,
-        whereExpired isExpired: (NIODeadline) -> Bool
-    ) -> [StoredPlace] {
         var dropped: [StoredPlace] = []
-        while let first = front.first, isPassed(first.sequence) || isExpired(first.message.expiresAt) {
+        while let next = front.first?.sequence ?? stored.first?.sequence, next <= sequence {
             if let place = dropFirst() { dropped.append(place) }
         }
-        guard front.isEmpty else { return dropped }
-        while let first = stored.first, isPassed(first.sequence) || isExpired(first.expiresAt) {
-            if let place = dropFirst() { dropped.append(place) }
+        return dropped
+    }
+
+    /// Drops the messages that have expired, wherever they are.
+    mutating func dropExpired(at now: NIODeadline) -> [StoredPlace] {
+        guard earliestExpiry <= now else { return [] }
+        var dropped: [StoredPlace] = []
+        var next = NIODeadline.distantFuture
+        func isOver(_ expiresAt: NIODeadline, _ place: StoredPlace) -> Bool {
+            guard expiresAt <= now else {
+                next = min(next, expiresAt)
+                return false
+            }
+            dropped.append(place)
+            return true
         }
+        front.removeAll { isOver($0.message.expiresAt, $0.place) }
+        stored.removeAll { isOver($0.expiresAt, $0.place) }
+        earliestExpiry = next
+        countBytes()
         return dropped
     }
 
@@ -107,6 +107,10 @@ package struct OutboundQueue {
         }
         front.removeAll { isWanted($0.sequence) }
         stored.removeAll { isWanted($0.sequence) }
+        countBytes()
+    }
+
+    private mutating func countBytes() {
         bytes = front.reduce(0) { $0 + $1.message.size } + stored.reduce(0) { $0 + Int($1.size) }
     }
 

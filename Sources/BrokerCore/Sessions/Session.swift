@@ -44,6 +44,9 @@ final class Session: @unchecked Sendable {
     /// What the client says it has, while those deliveries are being read back; see `Broker.resume`.
     var acknowledgedSequence: UInt64?
 
+    /// A timer will look for expired messages in the queue.
+    @exclusivity(unchecked) var hasMessageTimer = false
+
     var subscriptions = ByteKeyed<Subscription>()
     var shares = SessionShares()
     /// What the client takes unacknowledged, after our own limit.

@@ -10,6 +10,8 @@ package enum Route: Sendable, Equatable {
     case subscribe
     /// Session tokens.
     case token
+    /// Whether the broker can do what it is for.
+    case health
     /// A file that the gateway itself serves.
     case file(StaticFile)
     /// MQTT, and `sluice.json`, over WebSocket.
@@ -26,6 +28,7 @@ package enum Route: Sendable, Equatable {
         case "/publish", "/v1/publish": self = .publish
         case "/v1/subscribe": self = .subscribe
         case "/v1/token": self = .token
+        case "/v1/health": self = .health
         default:
             if path.hasPrefix(Self.topicPrefix) {
                 self = .topic(path: String(path.dropFirst(Self.topicPrefix.count)))
@@ -46,7 +49,7 @@ package enum Route: Sendable, Equatable {
         case .topic: ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
         case .subscribe: ["GET", "OPTIONS"]
         case .token: ["POST", "DELETE", "OPTIONS"]
-        case .file: ["GET", "HEAD", "OPTIONS"]
+        case .file, .health: ["GET", "HEAD", "OPTIONS"]
         case .webSocket: ["GET"]
         }
     }

@@ -120,6 +120,7 @@ final class Gateway: Sendable {
         case .request(let path): try await request(exchange, path: path, body)
         case .subscribe: try await subscribe(exchange)
         case .token: exchange.method == .post ? try await issueToken(exchange) : try revokeToken(exchange)
+        case .health: try await health(isHead: exchange.method == .head)
         case .file(let file): try files.response(file, Preconditions(exchange.fields), isHead: exchange.method == .head)
         // A try to upgrade never comes here.
         case .webSocket: throw .upgradeRequired

@@ -32,9 +32,10 @@ final class ModelBroker {
     // MARK: Connections
 
     func connect(_ client: Int, _ wanted: Schedule.Connecting, text: String) -> ModelConnection {
-        if let old = session(client), old.connection != nil { takeOver(old, wanted) }
+        let isAway = session(client)?.connection == nil
+        if let old = session(client), !isAway { takeOver(old, wanted) }
         // Clean Start ends what there is [MQTT-3.1.2-4].
-        if wanted.cleanStart, let old = session(client) { end(old) }
+        if wanted.cleanStart, let old = session(client) { end(old, isAway: isAway) }
         let connection = ModelConnection(client, wanted, setting, now: now)
         let former = session(client)
         connection.answers.append(.connack(sessionPresent: former != nil))
@@ -99,12 +100,18 @@ final class ModelBroker {
     }
 
     /// The end of a session makes its will due (MQTT 5.0 §3.1.3.2.2).
-    private func end(_ session: ModelSession) {
+    ///
+    /// - Parameter isAway: its client has been for a while, so that its messages must be read back before others get
+    ///   them, and the will may overtake them.
+    private func end(_ session: ModelSession, isAway: Bool = false) {
         sessions.removeAll { $0 === session }
+        let wasOrdered = isOrdered
+        if isAway { isOrdered = false }
         passOn(session)
         session.loseMessages()
         if isOrdered { nextBatch() }
         publishWill(session)
+        isOrdered = wasOrdered
     }
 
     private func publishWill(_ session: ModelSession) {
@@ -164,7 +171,7 @@ final class ModelBroker {
         let wills = sessions.filter { $0.will?.dueAt ?? .max <= now }
         for session in wills { publishWill(session) }
         isOrdered = over.count + wills.count == 1
-        for session in over { end(session) }
+        for session in over { end(session, isAway: true) }
         isOrdered = true
         endTick()
     }

@@ -46,9 +46,9 @@ final class Copy {
     func take() { share?.take(self) }
 
     /// Its turn is over and it was not sent: it is dropped when it is too large [MQTT-3.1.2-25], else this member does not
-    /// have it.
+    /// have it, unless it was dropped before.
     func passOver(_ smallOnly: Bool) {
-        if smallOnly, message.isLarge { lose() } else { ruleOut() }
+        if mayBeDropped || (smallOnly && message.isLarge) { lose() } else { ruleOut() }
     }
 
     /// This member does not have it.
