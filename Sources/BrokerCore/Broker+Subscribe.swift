@@ -39,38 +39,39 @@ extension Broker {
         guard let filter = try? TopicFilter(wanted.filter),
             filter.filter.utf8Span.span.bytes.levelCount <= limits.topicLevels
         else { return .failure(RequestRefused(reasonCode: .topicFilterInvalid)) }
-        if isStoreRefusing, session.isStored {
-            return .failure(RequestRefused(reasonCode: storeRefusal(of: session)))
-        }
         if let authorizer, !authorizer.maySubscribe(filter.filter, client: session.identity) {
             return .failure(RequestRefused(reasonCode: .notAuthorized))
         }
         var options = wanted.options
         options.qos = min(options.qos, QoS(rawValue: UInt8(clamping: limits.maximumQoS)) ?? .exactlyOnce)
 
-        let isNew: Bool
+        let existing = session.subscriptions[wanted.filter]
+        // Clients that return tend to ask for what they have: that is no change, and writes nothing.
+        let isChanged = existing.map { $0.options != options || $0.identifier != identifier } ?? true
+        if isChanged, isStoreRefusing, session.isStored {
+            return .failure(RequestRefused(reasonCode: storeRefusal(of: session)))
+        }
         let subscription: Subscription
-        if let existing = session.subscriptions[wanted.filter] {
+        if let existing {
             // A SUBSCRIBE with the same filter replaces the subscription [MQTT-3.8.4-3].
             existing.options = options
             existing.identifier = identifier
-            router.update(existing)
-            (subscription, isNew) = (existing, false)
+            if isChanged { router.update(existing) }
+            subscription = existing
         } else {
             guard session.subscriptions.count < limits.subscriptionsPerSession else {
                 return .failure(RequestRefused(reasonCode: .quotaExceeded))
             }
-            let made = Subscription(session: session, filter: filter, options: options, identifier: identifier)
-            session.subscriptions[wanted.filter] = made
-            router.insert(made)
-            (subscription, isNew) = (made, true)
+            subscription = Subscription(session: session, filter: filter, options: options, identifier: identifier)
+            session.subscriptions[wanted.filter] = subscription
+            router.insert(subscription)
         }
-        if session.isStored {
+        if isChanged, session.isStored {
             recordingWrites(of: session) { journal?.append(.subscription(subscription.record, of: session.number)) }
         }
         let wantsRetained =
             filter.shareName == nil
-            && (options.retainHandling == .sendAtSubscribe || (options.retainHandling == .sendIfNew && isNew))
+            && (options.retainHandling == .sendAtSubscribe || (options.retainHandling == .sendIfNew && existing == nil))
         return .success((subscription, wantsRetained))
     }
 

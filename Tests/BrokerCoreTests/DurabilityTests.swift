@@ -295,6 +295,25 @@ import Testing
         #expect(try test.restarted().connectPersistent("s").texts() == ["first", "second"])
     }
 
+    @Test("a SUBSCRIBE that changes nothing writes nothing, and is granted while the store can't write")
+    func subscribedAgain() throws {
+        try away()
+        test.storeAll()
+        let commits = test.store.commits
+        let client = try test.connectPersistent("s")
+        test.storeAll()
+        let connecting = test.store.commits - commits
+        #expect(try client.subscribe("t/#", qos: .exactlyOnce) == [.grantedQoS2])
+        test.storeAll()
+        #expect(test.store.commits == commits + connecting)
+        test.store.fail(StoreFailure("No space left on device"))
+        try test.connect("p").sendPublish("t/1", "x", qos: .atLeastOnce, packetID: 1)
+        #expect(try client.texts() == ["x"])
+        #expect(try client.subscribe("t/#", qos: .exactlyOnce) == [.grantedQoS2])
+        #expect(try client.subscribe("t/#", qos: .atLeastOnce) == [.quotaExceeded])
+        #expect(try client.subscribe("u", qos: .exactlyOnce) == [.quotaExceeded])
+    }
+
     @Test("nothing overtakes what can't be read back for a while, in flight or queued", arguments: [true, false])
     func unreadable(_ isInflight: Bool) throws {
         let first = try test.connectPersistent("s")

@@ -44,6 +44,21 @@ import Testing
         store.close()
     }
 
+    @Test(
+        "a disk that is full at the start is said in words, and nothing is left that a later start trips over",
+        .enabled(if: SmallDisk.isPossible, "only root can mount a small file system")
+    )
+    func fullAtStart() throws {
+        let disk = try SmallDisk(megabytes: 1, filler: 1_044_480)
+        #expect(throws: StoreRefused("\(disk.path): no space left on the device; make room and start again")) {
+            try RocksDBStore(path: disk.path)
+        }
+        disk.makeRoom()
+        let store = try DurableStore.inline(RocksDBStore(path: disk.path))
+        #expect(try store.recovered().isEmpty)
+        store.close()
+    }
+
     private func batch(_ number: UInt64) throws -> StoreBatch {
         var batch = StoreBatch(number: number)
         let payload = String(repeating: "x", count: 40_000)

@@ -147,7 +147,8 @@ extension Problem {
     ///
     /// - Parameter hasCredentials: whether the client has said who it is; a stranger is asked to.
     package init(_ reasonCode: ReasonCode, hasCredentials: Bool = true, detail: String? = nil) {
-        let detail = detail ?? reasonCode.name
+        let detail =
+            detail ?? (reasonCode == .serverUnavailable ? "it can't be taken now: try again later" : reasonCode.name)
         switch reasonCode {
         case .badUserNameOrPassword, .badAuthenticationMethod:
             self = Problem(.unauthorized, reasonCode, detail, headers: Problem.unauthorized("").headers)
