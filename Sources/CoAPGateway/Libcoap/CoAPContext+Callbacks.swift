@@ -91,6 +91,7 @@ extension CoAPContext {
             coap_session_set_app_data(session, Unmanaged.passUnretained(self).toOpaque())
             coap_session_set_ack_timeout(session, coap_shim_milliseconds(acknowledgeTimeout))
             coap_session_set_max_retransmit(session, maximumRetransmissions)
+            coap_session_set_nstart(session, nstart)
         }
         // Until `done`: the session must not go before the event has been dealt with.
         coap_session_reference(session)

@@ -54,6 +54,7 @@ final class CoAPContext: MessageLayer {
     let wakeUp: WakeUp
     let acknowledgeTimeout: UInt32
     let maximumRetransmissions: UInt16
+    let nstart: UInt16
 
     let tellsAcknowledgements: Bool
     var events: [Event] = []
@@ -100,6 +101,7 @@ final class CoAPContext: MessageLayer {
         epoll = parts.epoll
         acknowledgeTimeout = UInt32(clamping: max(configuration.acknowledgeTimeout, 1_000))
         maximumRetransmissions = UInt16(clamping: max(configuration.maximumRetransmissions, 1))
+        nstart = UInt16(clamping: max(configuration.nstart, 1))
         isReliable = configuration.transport == .tcp
         mostConnections = configuration.idleEndpoints
         identityName = configuration.security?.certificate?.identity ?? .commonName

@@ -101,8 +101,8 @@ package final class CoAPServer<Layer: MessageLayer> {
         timed[id] = nil
         uploadBytes -= endpoint.uploads.bytes
         observationCount -= endpoint.observations.count
-        if let outstanding = endpoint.outstanding { confirmables[outstanding.id] = nil }
-        endpoint.outstanding = nil
+        for outstanding in endpoint.outstanding { confirmables[outstanding.id] = nil }
+        endpoint.outstanding = []
         endpoint.outgoing = []
         endpoint.observations = [:]
         for client in endpoint.clients.values { coreRequests.append(.disconnect(client)) }

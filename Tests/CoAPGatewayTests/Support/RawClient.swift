@@ -23,7 +23,7 @@ final class RawClient {
     deinit { close(descriptor) }
 
     func nextMessageID() -> UInt16 {
-        lastMessageID += 1
+        lastMessageID &+= 1
         return lastMessageID
     }
 
@@ -40,6 +40,15 @@ final class RawClient {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
         return count < 0 ? nil : RawMessage(Array(buffer.prefix(count)))
+    }
+
+    /// Waits until a datagram has come to one of them, or the time is over; milliseconds.
+    ///
+    /// - Returns: those that have one.
+    static func ready(of clients: [RawClient], within milliseconds: Int32) -> [RawClient] {
+        var waiting = clients.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        guard poll(&waiting, nfds_t(waiting.count), milliseconds) > 0 else { return [] }
+        return zip(clients, waiting).filter { $0.1.revents != 0 }.map(\.0)
     }
 
     func expect() throws -> RawMessage { try #require(receive()) }
