@@ -77,6 +77,9 @@ final class CoAPContext: MessageLayer {
     /// Nil where there is no DTLS, or no hook for it.
     var door: Door?
 
+    /// Nil where a door or connections keep strangers out.
+    var crowd: Crowd?
+
     let preSharedKeys: PreSharedKeys?
     let identityName: CoAPSecurity.Certificate.Identity
     /// Who has begun a handshake, by session.
@@ -118,6 +121,7 @@ final class CoAPContext: MessageLayer {
         }
         if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
         door?.guarding(self)
+        if configuration.security == nil, !isReliable { crowd = Crowd() }
     }
 
     /// The port that is listened on.
@@ -147,6 +151,7 @@ final class CoAPContext: MessageLayer {
                 wakeUp.descriptor,
                 timeout.map { Int32(clamping: $0) } ?? -1
             )
+            if count > 0 { crowd?.look() }
             for place in ready.prefix(Int(count)) { pump(Int(place)) }
         }
         closeUnwanted()
@@ -156,6 +161,10 @@ final class CoAPContext: MessageLayer {
     private func pump(_ place: Int) {
         guard !isReliable else { return coap_shim_pump_connections(idleContext, shards[place].context) }
         if let door { return pump(place, through: door) }
+        if let crowd, crowd.isTooMuch, shards[place].depth == Self.largestDepth {
+            crowd.pump(idleContext, &shards[place].socket)
+            return
+        }
         datagrams = 0
         coap_shim_pump(idleContext, &shards[place].socket, shards[place].depth)
         // As many as there were, twice: reads that find nothing cost a system call each.
