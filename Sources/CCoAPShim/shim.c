@@ -197,6 +197,24 @@ void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *sock
     coap_io_do_epoll(idle_context, events, (size_t)depth);
 }
 
+int coap_shim_pump_known(
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, void *app, coap_shim_known_fn known) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = socket->event_pointer};
+    for (int count = 0; count < depth; count++) {
+        uint8_t byte;
+        struct sockaddr_storage from;
+        socklen_t from_length = sizeof from;
+        ssize_t length = recvfrom(
+            socket->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+        if (length < 0) return errno == EAGAIN ? count : count + 1;
+        if (known(app, coap_shim_peer_of((struct sockaddr *)&from)))
+            coap_io_do_epoll(idle_context, &event, 1);
+        else if (recv(socket->descriptor, &byte, 1, MSG_DONTWAIT) < 0)
+            return count;
+    }
+    return depth;
+}
+
 void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context) {
     struct epoll_event events[64], timer = {0};
     int found = epoll_wait(coap_context_get_coap_fd(context), events, 64, 0), sockets = 0;

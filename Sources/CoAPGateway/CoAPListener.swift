@@ -37,6 +37,11 @@ package struct CoAPListener: Service {
         package var acknowledgeTimeout = 2_000
         /// How often it is sent again, MAX_RETRANSMIT (RFC 7252 §4.8); at least once.
         package var maximumRetransmissions = 4
+        /// Confirmable messages to one endpoint that may wait for their acknowledgement at a time, NSTART (RFC 7252 §4.7).
+        ///
+        /// Above 1 a message that is lost is overtaken by those after it, and at most so many QoS 1 and 2 messages come
+        /// again when the endpoint is elsewhere.
+        package var nstart = 1
         /// Seconds an endpoint without observations is remembered.
         package var idleTimeout = 300
         /// Endpoints without observations remembered at a time; the one idle longest gives way.

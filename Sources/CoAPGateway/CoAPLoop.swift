@@ -26,7 +26,7 @@ final class CoAPLoop: @unchecked Sendable {
         inbox = CoreInbox { [wakeUp = context.wakeUp] in wakeUp() }
         gateway = CoreGateway(
             inbox: inbox,
-            receiveMaximum: configuration.receiveMaximum,
+            receiveMaximum: max(configuration.receiveMaximum, configuration.nstart),
             capacity: configuration.notificationQueue
         )
     }

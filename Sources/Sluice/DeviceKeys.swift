@@ -37,6 +37,9 @@ extension CoAPListener.Configuration {
         uploadBytes = limits.uploadBytes
         handshakes = limits.handshakes
         asksForEcho = limits.echo
+        acknowledgeTimeout = limits.acknowledgeTimeout * 1_000
+        maximumRetransmissions = limits.maximumRetransmissions
+        nstart = limits.nstart
     }
 }
 

@@ -136,8 +136,48 @@ import Testing
         var configuration = CoAPListener.Configuration.local()
         configuration.host = "::"
         try await withGateway(configuration: configuration) { gateway in
-            let client = try gateway.client()
-            #expect(try client.ask(client.confirmable(Method.post, "/ps/a", payload: "x")).codeText == "2.04")
+            for overIPv6 in [false, true] {
+                let client = try RawClient(port: gateway.port, overIPv6: overIPv6)
+                let observer = try RawClient(port: gateway.port, overIPv6: overIPv6)
+                #expect(try observer.ask(observer.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
+                #expect(try client.ask(client.confirmable(Method.post, "/ps/a", payload: "x")).codeText == "2.04")
+                #expect(try observer.expect().text == "x")
+            }
+        }
+    }
+
+    @Test(
+        "a device behind a NAT that gives it another port, or another address family, keeps its queue",
+        arguments: [false, true]
+    )
+    func rebinding(toIPv6: Bool) async throws {
+        var configuration = CoAPListener.Configuration.local()
+        configuration.host = "::"
+        try await withGateway(configuration: configuration) { gateway in
+            let before = try RawClient(port: gateway.port, overIPv6: true)
+            let token = try before.ask(before.confirmable(Method.post, "/mqtt/connection?c=d&clean=0&ka=0")).text
+            let registration = before.confirmable(Method.get, "/ps/a?q=1&c=d&t=\(token)", token: [1])
+            #expect(try before.ask(registration.with(6, [])).observe != nil)
+            let payloads = (1...40).map(String.init)
+            try await gateway.publish("a", payloads, qos: .atLeastOnce)
+            // The first comes where the device was; its acknowledgement does not arrive.
+            #expect(try before.expect().text == "1")
+            let after = try RawClient(port: gateway.port, overIPv6: toIPv6)
+            let heartbeat = after.confirmable(Method.put, "/mqtt/connection?c=d&t=\(token)", token: [2])
+            after.send(heartbeat)
+            var isHeard = false
+            var received: [String] = []
+            while received.count < payloads.count || !isHeard {
+                let message = try after.expect()
+                if message.messageID == heartbeat.messageID, message.kind == .acknowledgement {
+                    isHeard = message.codeText == "2.04"
+                    continue
+                }
+                #expect(message.kind == .confirmable && message.token == [1])
+                received.append(message.text)
+                after.acknowledge(message)
+            }
+            #expect(received == payloads)
         }
     }
 

@@ -65,6 +65,53 @@ import Testing
         #expect(scene.acknowledgeAll() == (1...60).map(String.init))
     }
 
+    @Test("a device that is heard of while a message is lost again and again is not asleep: it gets it once more")
+    func awake() throws {
+        let scene = ServerScene()
+        let session = try connect(scene)
+        scene.ask(.get, "/ps/a?\(session)", observe: 0)
+        for number in 1...3 { _ = try scene.publish("a", "\(number)", qos: .atLeastOnce) }
+        scene.settle()
+        guard case .confirmable(let lost, _, _) = scene.layer.take().first else {
+            Issue.record("nothing under way")
+            return
+        }
+        scene.now = scene.now + .seconds(1)
+        #expect(scene.ask(.put, "/mqtt/connection?\(session)")?.code == .changed)
+        scene.server.failed(lost, .unreachable)
+        #expect(scene.acknowledgeAll() == ["1", "2", "3"])
+    }
+
+    @Test("with NSTART above 1 as many are under way; those nobody acknowledged come again elsewhere, in order")
+    func severalUnderWay() throws {
+        let scene = ServerScene { $0.nstart = 3 }
+        let session = try connect(scene)
+        scene.ask(.get, "/ps/a?\(session)", observe: 0)
+        for number in 1...6 { _ = try scene.publish("a", "\(number)", qos: .atLeastOnce) }
+        scene.settle()
+        let first = confirmables(scene)
+        #expect(first.map(\.text) == ["1", "2", "3"])
+        scene.server.acknowledged(first[1].id, now: scene.now)
+        scene.settle()
+        let second = confirmables(scene)
+        #expect(second.map(\.text) == ["4"])
+        scene.server.failed(first[2].id, .unreachable)
+        scene.settle()
+        // libcoap goes on with them for a while.
+        scene.server.failed(first[0].id, .unreachable)
+        scene.server.acknowledged(second[0].id, now: scene.now)
+        scene.settle()
+        #expect(scene.layer.take().isEmpty)
+        #expect(scene.ask(.put, "/mqtt/connection?\(session)", from: elsewhere)?.code == .changed)
+        #expect(scene.acknowledgeAll() == ["1", "3", "4", "5", "6"])
+    }
+
+    private func confirmables(_ scene: ServerScene) -> [(id: ConfirmableID, text: String)] {
+        scene.layer.take().compactMap { sent in
+            if case .confirmable(let id, _, let response) = sent { (id, response.text) } else { nil }
+        }
+    }
+
     @Test("a session moves while a notification is under way: it comes again at the new address, once, and in order")
     func moveUnderWay() throws {
         let scene = ServerScene()

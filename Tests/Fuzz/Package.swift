@@ -22,6 +22,7 @@ let package = Package(
     products: [
         .library(name: "FuzzCodec", type: .static, targets: ["FuzzCodec"]),
         .library(name: "FuzzBroker", type: .static, targets: ["FuzzBroker"]),
+        .library(name: "FuzzCoAP", type: .static, targets: ["FuzzCoAP"]),
         .executable(name: "fuzz-seeds", targets: ["FuzzSeeds"]),
     ],
     dependencies: [
@@ -66,10 +67,27 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .systemLibrary(name: "CLibcoap", pkgConfig: "libcoap-3-gnutls"),
+        .target(name: "CCoAPShim", dependencies: ["CLibcoap"], cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "CoAPGateway",
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, nioConcurrencyHelpers,
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
         .target(name: "FuzzCodec", dependencies: ["MQTTCodec", nioCore], swiftSettings: settings),
         .target(
             name: "FuzzBroker",
             dependencies: ["MQTTCodec", "BrokerCore", "BrokerTestSupport", nioCore],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "FuzzCoAP",
+            dependencies: ["MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore],
             swiftSettings: settings
         ),
         .executableTarget(

@@ -24,6 +24,34 @@ struct CrashTests {
         #expect(try await client.exitStatus() == 0, "seed \(seed): \(line)")
     }
 
+    @Test(
+        "what waits for sleeping CoAP devices at SIGKILL comes when they return, all of it and in order",
+        arguments: [1, 2]
+    )
+    func sleepers(kills: Int) async throws {
+        let (devices, messages) = (50, 20)
+        let client = try Client.python(
+            "coap_sleepers.py",
+            [SluiceProcess.executable, "\(devices)", "\(messages)", "\(kills)"]
+        )
+        defer { client.kill() }
+        let line = try await client.line("the figures") { $0.hasPrefix("{") }
+        let figures = try JSONDecoder().decode(SleeperFigures.self, from: Data(line.utf8))
+        #expect(figures.delivered == devices * messages && figures.missing == 0 && figures.outOfOrder == 0)
+        // Their tokens are those of the broker that died, their sessions are still there.
+        #expect(figures.answers == ["2.01": devices, "4.01": devices * kills, "2.04": devices * (kills + 1)])
+        if kills == 1 { #expect(figures.duplicates == 0) }
+        #expect(try await client.exitStatus() == 0, "\(line)")
+    }
+
+    private struct SleeperFigures: Decodable {
+        let delivered: Int
+        let missing: Int
+        let duplicates: Int
+        let outOfOrder: Int
+        let answers: [String: Int]
+    }
+
     private struct Figures: Decodable {
         let rounds: Int
         let kills: Int

@@ -58,6 +58,9 @@ import Testing
               pending_requests: 105
               upload_bytes: 106
               handshakes: 107
+              ack_timeout: 5
+              max_retransmit: 6
+              nstart: 8
               echo: true
             limits:
               connections: 11
@@ -116,6 +119,9 @@ import Testing
         coap.pendingRequests = 105
         coap.uploadBytes = 106
         coap.handshakes = 107
+        coap.acknowledgeTimeout = 5
+        coap.maximumRetransmissions = 6
+        coap.nstart = 8
         coap.echo = true
         #expect(configuration.coap == coap)
         #expect(configuration.node == "here")

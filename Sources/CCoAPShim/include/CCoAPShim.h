@@ -22,6 +22,11 @@ bool coap_shim_hooks_work(void);
 
 // MARK: Socket and pump
 
+/// A peer's address and port, comparable.
+typedef struct {
+    uint64_t high, low, port;
+} coap_shim_peer_t;
+
 typedef struct {
     int descriptor;        // the socket, owned by libcoap's endpoint
     void *event_pointer;   // what libcoap expects as `data.ptr` of the socket's epoll events
@@ -57,15 +62,18 @@ int coap_shim_wait(int epoll_descriptor, uint32_t *ready, int count, int wake_de
 /// of all the sessions of the context it is given, but finds the one a datagram belongs to by its socket.
 void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth);
 
+/// Whether a datagram from there is wanted.
+typedef bool (*coap_shim_known_fn)(void *app, coap_shim_peer_t peer);
+/// Like `coap_shim_pump`, but drops unread what comes from peers that are not `known`: two system calls for a datagram of
+/// a flood instead of a session, so that the socket is emptied before those who are known find no room in it. Returns the
+/// number of datagrams there were, at most `depth`.
+int coap_shim_pump_known(
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, void *app, coap_shim_known_fn known);
+
 /// The same for a context of connections: accepts, reads and writes whatever is ready, up to 64 of them.
 void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context);
 
 // MARK: The door of a DTLS listener
-
-/// A peer's address and port, comparable.
-typedef struct {
-    uint64_t high, low, port;
-} coap_shim_peer_t;
 
 /// What becomes of a ClientHello.
 typedef enum {

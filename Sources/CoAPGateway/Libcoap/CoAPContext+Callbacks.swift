@@ -49,8 +49,10 @@ extension CoAPContext {
         case COAP_EVENT_SERVER_SESSION_NEW:
             if isReliable { connected(endpoint) }
             door?.entered(session)
+            crowd?.entered(session)
         case COAP_EVENT_SERVER_SESSION_DEL:
             door?.left(session)
+            crowd?.left(session)
             forget(endpoint)
             events.append(.gone(endpoint))
         case COAP_EVENT_DTLS_CLOSED, COAP_EVENT_SESSION_CLOSED, COAP_EVENT_TCP_CLOSED:
@@ -91,6 +93,7 @@ extension CoAPContext {
             coap_session_set_app_data(session, Unmanaged.passUnretained(self).toOpaque())
             coap_session_set_ack_timeout(session, coap_shim_milliseconds(acknowledgeTimeout))
             coap_session_set_max_retransmit(session, maximumRetransmissions)
+            coap_session_set_nstart(session, nstart)
         }
         // Until `done`: the session must not go before the event has been dealt with.
         coap_session_reference(session)

@@ -11,7 +11,7 @@ final class Door {
         var isClosing = false
     }
 
-    fileprivate struct Address: Hashable {
+    struct Address: Hashable {
         let high: UInt64
         let low: UInt64
         let port: UInt64

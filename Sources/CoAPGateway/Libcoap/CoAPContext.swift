@@ -54,6 +54,7 @@ final class CoAPContext: MessageLayer {
     let wakeUp: WakeUp
     let acknowledgeTimeout: UInt32
     let maximumRetransmissions: UInt16
+    let nstart: UInt16
 
     let tellsAcknowledgements: Bool
     var events: [Event] = []
@@ -75,6 +76,9 @@ final class CoAPContext: MessageLayer {
 
     /// Nil where there is no DTLS, or no hook for it.
     var door: Door?
+
+    /// Nil where a door or connections keep strangers out.
+    var crowd: Crowd?
 
     let preSharedKeys: PreSharedKeys?
     let identityName: CoAPSecurity.Certificate.Identity
@@ -100,6 +104,7 @@ final class CoAPContext: MessageLayer {
         epoll = parts.epoll
         acknowledgeTimeout = UInt32(clamping: max(configuration.acknowledgeTimeout, 1_000))
         maximumRetransmissions = UInt16(clamping: max(configuration.maximumRetransmissions, 1))
+        nstart = UInt16(clamping: max(configuration.nstart, 1))
         isReliable = configuration.transport == .tcp
         mostConnections = configuration.idleEndpoints
         identityName = configuration.security?.certificate?.identity ?? .commonName
@@ -116,6 +121,7 @@ final class CoAPContext: MessageLayer {
         }
         if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
         door?.guarding(self)
+        if configuration.security == nil, !isReliable { crowd = Crowd() }
     }
 
     /// The port that is listened on.
@@ -145,6 +151,7 @@ final class CoAPContext: MessageLayer {
                 wakeUp.descriptor,
                 timeout.map { Int32(clamping: $0) } ?? -1
             )
+            if count > 0 { crowd?.look() }
             for place in ready.prefix(Int(count)) { pump(Int(place)) }
         }
         closeUnwanted()
@@ -154,6 +161,10 @@ final class CoAPContext: MessageLayer {
     private func pump(_ place: Int) {
         guard !isReliable else { return coap_shim_pump_connections(idleContext, shards[place].context) }
         if let door { return pump(place, through: door) }
+        if let crowd, crowd.isTooMuch, shards[place].depth == Self.largestDepth {
+            crowd.pump(idleContext, &shards[place].socket)
+            return
+        }
         datagrams = 0
         coap_shim_pump(idleContext, &shards[place].socket, shards[place].depth)
         // As many as there were, twice: reads that find nothing cost a system call each.

@@ -78,7 +78,7 @@ package struct CoAPResponse: Sendable {
     }
 
     /// Bytes of the message without its token, or a few more.
-    var size: Int {
+    package var size: Int {
         var options = OptionWriter()
         write(to: &options)
         return 5 + options.bytes.count + options.entries.count * 2 + payloadLength
@@ -90,7 +90,7 @@ package struct CoAPResponse: Sendable {
     var largestPayload: Int { roomy ?? Self.largestPayload }
 
     /// Bytes; the IPv6 minimum MTU less its headers, as RFC 7252 §4.6 has it.
-    static let largestMessage = 1_152
+    package static let largestMessage = 1_152
     /// Bytes of payload that fit into a datagram in any network.
     static let largestPayload = 1_024
 }

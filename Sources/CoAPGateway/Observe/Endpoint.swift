@@ -44,8 +44,11 @@ final class Endpoint {
 
     /// What is to be sent, in order.
     var outgoing: Deque<Outgoing> = []
-    /// The one confirmable message that waits for its acknowledgement (NSTART, RFC 7252 §4.7).
-    var outstanding: (id: ConfirmableID, item: Outgoing)?
+    /// Confirmable messages that wait for their acknowledgement, in the order they were sent; NSTART of them at most
+    /// (RFC 7252 §4.7).
+    var outstanding: [Outstanding] = []
+    /// When it last sent a request or an acknowledgement.
+    var heardAt = NIODeadline.distantPast
     /// Notifications wait while the client fetches the blocks of the last one.
     var pausedUntil: NIODeadline?
     /// On the list of endpoints with something to send.
@@ -65,6 +68,13 @@ final class Endpoint {
         case abandoned
     }
 
+    /// A confirmable message on its way.
+    struct Outstanding {
+        let id: ConfirmableID
+        var item: Outgoing
+        let sentAt: NIODeadline
+    }
+
     init(id: EndpointID, remoteAddress: String, identity: String?, isVerified: Bool, rememberedMessages: Int) {
         self.id = id
         self.remoteAddress = remoteAddress
@@ -75,7 +85,8 @@ final class Endpoint {
 
     /// It must not be forgotten now.
     var isBusy: Bool {
-        !observations.isEmpty || pendingRequests > 0 || waitingRequests > 0 || !outgoing.isEmpty || outstanding != nil
+        !observations.isEmpty || pendingRequests > 0 || waitingRequests > 0 || !outgoing.isEmpty
+            || !outstanding.isEmpty
     }
 
     /// It has something that ends at a time.

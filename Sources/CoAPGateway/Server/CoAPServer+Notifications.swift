@@ -61,9 +61,10 @@ extension CoAPServer {
         )
     }
 
-    /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement.
+    /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement,
+    /// unless the configuration allows several at a time.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
-        while endpoint.outstanding == nil, let next = endpoint.outgoing.first {
+        while endpoint.outstanding.count < configuration.nstart, let next = endpoint.outgoing.first {
             if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil {
                 return
             }
@@ -71,7 +72,7 @@ extension CoAPServer {
             switch next {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
             case .farewell(let token, let response), .response(let token, let response):
-                sendConfirmable(response, token, next, endpoint)
+                sendConfirmable(response, token, next, endpoint, now)
             case .abandoned: break
             }
         }
@@ -104,7 +105,7 @@ extension CoAPServer {
             ticket.qos != .atMostOnce
             || observation.confirmedAt + .seconds(Int64(configuration.confirmationInterval)) <= now
         if isConfirmable, layer.tellsAcknowledgements {
-            return sendConfirmable(response, observation.token, item, endpoint)
+            return sendConfirmable(response, observation.token, item, endpoint, now)
         }
         if let messageID = layer.sendNonConfirmable(response, token: observation.token, to: endpoint.id) {
             observation.remember(messageID)
@@ -116,7 +117,8 @@ extension CoAPServer {
         _ response: CoAPResponse,
         _ token: Token,
         _ item: Endpoint.Outgoing,
-        _ endpoint: Endpoint
+        _ endpoint: Endpoint,
+        _ now: NIODeadline
     ) {
         guard layer.tellsAcknowledgements else {
             // Nobody would say when the next one may be sent: libcoap keeps to NSTART by itself then.
@@ -126,7 +128,7 @@ extension CoAPServer {
         guard let id = layer.sendConfirmable(response, token: token, to: endpoint.id) else {
             return finish(item, of: endpoint)
         }
-        endpoint.outstanding = (id, item)
+        endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: item, sentAt: now))
         confirmables[id] = endpoint
     }
 
@@ -136,26 +138,31 @@ extension CoAPServer {
 
     /// A confirmable message was acknowledged, which for a notification is PUBACK.
     package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
-        guard let (endpoint, item) = endOutstanding(id) else { return }
+        guard let (endpoint, _, message) = endOutstanding(id) else { return }
         endpoint.isVerified = true
-        if case .notification(let observation, let ticket) = item {
+        endpoint.heardAt = now
+        if case .notification(let observation, let ticket) = message.item {
             observation.confirmedAt = now
             ticket.isHeard = true
         }
-        finish(item, of: endpoint)
+        finish(message.item, of: endpoint)
     }
 
     /// A confirmable message came to nothing.
     package func failed(_ id: ConfirmableID, _ failure: DeliveryFailure) {
-        guard let (endpoint, item) = endOutstanding(id) else { return }
-        switch (failure, item) {
+        guard let (endpoint, place, message) = endOutstanding(id) else { return }
+        switch (failure, message.item) {
         case (.reset, .notification(let observation, let ticket)):
             remove(observation, from: endpoint)
             return passOver(ticket)
         case (.reset, _): break
-        case (.unreachable, _): return unreachable(endpoint, item)
+        case (.unreachable, .notification(_, let ticket))
+        where ticket.client.isPersistent && endpoint.heardAt > message.sentAt:
+            // Its device is awake: only this message was lost again and again.
+            return endpoint.outgoing.prepend(message.item)
+        case (.unreachable, _): return unreachable(endpoint, message, place)
         }
-        finish(item, of: endpoint)
+        finish(message.item, of: endpoint)
     }
 
     /// The observation a message was for is over; a persistent session keeps it for the next one.
@@ -165,8 +172,15 @@ extension CoAPServer {
     }
 
     /// An endpoint does not answer: persistent sessions keep what is theirs, other observations are over.
-    private func unreachable(_ endpoint: Endpoint, _ item: Endpoint.Outgoing) {
-        if case .notification = item { endpoint.outgoing.prepend(item) }
+    private func unreachable(_ endpoint: Endpoint, _ failed: Endpoint.Outstanding, _ place: Int) {
+        var unheard: Deque<Endpoint.Outgoing> = []
+        for place in endpoint.outstanding.indices {
+            guard case .notification = endpoint.outstanding[place].item else { continue }
+            unheard.append(endpoint.outstanding[place].item)
+            endpoint.outstanding[place].item = .abandoned
+        }
+        if case .notification = failed.item { unheard.insert(failed.item, at: min(place, unheard.count)) }
+        endpoint.outgoing = unheard + endpoint.outgoing
         for client in endpoint.sessions.values where client.isPersistent { sleep(client) }
         removeAll(of: endpoint)
         let left = endpoint.outgoing
@@ -177,12 +191,14 @@ extension CoAPServer {
         markDirty(endpoint)
     }
 
-    private func endOutstanding(_ id: ConfirmableID) -> (Endpoint, Endpoint.Outgoing)? {
-        guard let endpoint = confirmables.removeValue(forKey: id), let outstanding = endpoint.outstanding,
-            outstanding.id == id
+    /// Takes a confirmable message off its endpoint's list.
+    ///
+    /// - Returns: nil when nobody waits for it any more.
+    private func endOutstanding(_ id: ConfirmableID) -> (Endpoint, place: Int, Endpoint.Outstanding)? {
+        guard let endpoint = confirmables.removeValue(forKey: id),
+            let place = endpoint.outstanding.firstIndex(where: { $0.id == id })
         else { return nil }
-        endpoint.outstanding = nil
         markDirty(endpoint)
-        return (endpoint, outstanding.item)
+        return (endpoint, place, endpoint.outstanding.remove(at: place))
     }
 }

@@ -6,6 +6,7 @@ extension CoAPServer {
     /// A request has come, duplicates included.
     package func received(_ request: CoAPRequest, from id: EndpointID, now: NIODeadline) {
         let endpoint = endpoint(id)
+        endpoint.heardAt = now
         if !layer.isReliable, let answer = endpoint.duplicates.receive(request, now: now) {
             return answerDuplicate(request, answer, endpoint)
         }

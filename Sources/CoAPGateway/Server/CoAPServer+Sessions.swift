@@ -100,8 +100,8 @@ extension CoAPServer {
             if tickets.last !== ticket { tickets.append(ticket) }
             return true
         }
-        if let outstanding = endpoint.outstanding, take(outstanding.item) {
-            endpoint.outstanding = (outstanding.id, .abandoned)
+        for place in endpoint.outstanding.indices where take(endpoint.outstanding[place].item) {
+            endpoint.outstanding[place].item = .abandoned
         }
         endpoint.outgoing.removeAll(where: take)
         for ticket in tickets { ticket.remaining = 1 }

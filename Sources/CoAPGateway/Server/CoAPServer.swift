@@ -101,11 +101,15 @@ package final class CoAPServer<Layer: MessageLayer> {
         timed[id] = nil
         uploadBytes -= endpoint.uploads.bytes
         observationCount -= endpoint.observations.count
-        if let outstanding = endpoint.outstanding { confirmables[outstanding.id] = nil }
-        endpoint.outstanding = nil
+        for outstanding in endpoint.outstanding { confirmables[outstanding.id] = nil }
+        endpoint.outstanding = []
         endpoint.outgoing = []
         endpoint.observations = [:]
-        for client in endpoint.clients.values { coreRequests.append(.disconnect(client)) }
+        for client in endpoint.clients.values {
+            coreRequests.append(.disconnect(client))
+            // They and the client hold each other.
+            client.subscriptions = [:]
+        }
         endpoint.clients = [:]
     }
 
@@ -221,7 +225,9 @@ package final class CoAPServer<Layer: MessageLayer> {
             if endpoint.isHeld { layer.release(endpoint.id) }
             endpointGone(endpoint.id)
         }
-        for client in sessions.values { coreRequests.append(.disconnect(client)) }
-        sessions = [:]
+        for client in sessions.values {
+            coreRequests.append(.disconnect(client))
+            forget(client)
+        }
     }
 }

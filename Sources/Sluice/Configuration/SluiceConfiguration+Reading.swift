@@ -240,6 +240,9 @@ extension CoAPLimits {
         reader.integer("upload_bytes", in: 0...1_000_000_000_000, &uploadBytes)
         reader.integer("handshakes", in: 64...1_000_000, &handshakes)
         reader.flag("echo", &echo)
+        reader.integer("ack_timeout", in: 1...60, &acknowledgeTimeout)
+        reader.integer("max_retransmit", in: 1...20, &maximumRetransmissions)
+        reader.integer("nstart", in: 1...1_000, &nstart)
         reader.finish()
     }
 }

@@ -132,6 +132,10 @@ package struct CoAPLimits: Equatable, Sendable {
     package var handshakes = 4_096
     /// Whether an address must prove to be the sender's before it gets much (RFC 9175).
     package var echo = false
+    /// ACK_TIMEOUT (seconds), MAX_RETRANSMIT and NSTART (RFC 7252 §4.7, §4.8).
+    package var acknowledgeTimeout = 2
+    package var maximumRetransmissions = 4
+    package var nstart = 1
 
     package init() {}
 }

@@ -6,24 +6,38 @@ final class RawClient {
     private let descriptor: Int32
     private var lastMessageID: UInt16 = 0x1000
 
-    init(port: Int) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-        let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
+    /// A socket with a port of its own on the loopback interface.
+    init(port: Int, overIPv6: Bool = false) throws {
+        descriptor = socket(overIPv6 ? AF_INET6 : AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+        let connected: Int32
+        if overIPv6 {
+            var address = sockaddr_in6()
+            address.sin6_family = sa_family_t(AF_INET6)
+            address.sin6_port = in_port_t(port).bigEndian
+            address.sin6_addr = in6addr_loopback
+            connected = Self.connect(descriptor, to: &address)
+        } else {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = in_port_t(port).bigEndian
+            address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+            connected = Self.connect(descriptor, to: &address)
         }
         try #require(connected == 0)
+    }
+
+    private static func connect<Address>(_ descriptor: Int32, to address: inout Address) -> Int32 {
+        withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<Address>.size))
+            }
+        }
     }
 
     deinit { close(descriptor) }
 
     func nextMessageID() -> UInt16 {
-        lastMessageID += 1
+        lastMessageID &+= 1
         return lastMessageID
     }
 
@@ -40,6 +54,15 @@ final class RawClient {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
         return count < 0 ? nil : RawMessage(Array(buffer.prefix(count)))
+    }
+
+    /// Waits until a datagram has come to one of them, or the time is over; milliseconds.
+    ///
+    /// - Returns: those that have one.
+    static func ready(of clients: [RawClient], within milliseconds: Int32) -> [RawClient] {
+        var waiting = clients.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        guard poll(&waiting, nfds_t(waiting.count), milliseconds) > 0 else { return [] }
+        return zip(clients, waiting).filter { $0.1.revents != 0 }.map(\.0)
     }
 
     func expect() throws -> RawMessage { try #require(receive()) }

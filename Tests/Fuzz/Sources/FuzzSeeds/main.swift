@@ -3,7 +3,7 @@ import Foundation
 import MQTTCodec
 import NIOCore
 
-// Writes the seeds of both corpora: the vectors of the codec's tests, one packet of every type in both versions, and
+// Writes the seeds of all corpora: the vectors of the codec's tests, one packet of every type in both versions, and
 // some schedules.
 // usage: fuzz-seeds FOLDER
 
@@ -76,3 +76,63 @@ try write(
 )
 try write(connects + step(5, 0, 0x24, 1) + step(6, 2, 0x00, 1, 1) + step(3, 0, 200), "broker", "retained")
 try write(step(0, 0, 0x3d) + step(0, 1, 0x01) + step(2, 0) + step(3, 0, 20) + step(4, 1, 1), "broker", "will")
+
+/// A datagram that an endpoint sends, and what comes of it.
+func ask(_ endpoint: UInt8, _ message: RawMessage) -> [UInt8] {
+    let bytes = message.bytes
+    return step(1, endpoint, UInt8(bytes.count >> 8), UInt8(bytes.count & 0xff)) + bytes
+}
+
+var lastMessageID: UInt16 = 0
+
+@MainActor func coap(
+    _ code: UInt8,
+    _ uri: String,
+    _ kind: RawMessage.Kind = .confirmable,
+    token: [UInt8] = [7],
+    payload: String = ""
+) -> RawMessage {
+    lastMessageID += 1
+    return RawMessage(kind, code, lastMessageID, token: token, payload: payload).to(uri)
+}
+
+let connection = ask(0, coap(Method.post, "/mqtt/connection?c=d&clean=0&ka=9&will-topic=w&will-payload=x&will-qos=1"))
+let publishes: [UInt8] = step(8, 0, 0x01, 0, 1) + step(8, 0, 0x05, 1, 255) + step(2, 0)
+let schedules: [String: [UInt8]] = [
+    "methods": ask(0, coap(Method.put, "/ps/a", payload: "x").with(12, integer: 50))
+        + ask(1, coap(Method.get, "/ps/a").with(17, integer: 50)) + ask(1, coap(Method.get, "/r/a").with(4, [1]))
+        + ask(2, coap(Method.post, "/ps/a/b?q=2&id=1&c=e&expiry=9&r=1", payload: "y").with(258, [0x1a]))
+        + ask(2, coap(Method.delete, "/ps?topic=a", .nonConfirmable)) + ask(3, coap(5, "/ps/a", payload: "z")),
+    "conditions": ask(0, coap(Method.put, "/ps/a", payload: "x").with(5, []))
+        + ask(0, coap(Method.put, "/ps/a", payload: "y").with(1, []))
+        + ask(1, coap(Method.get, "/.well-known/core?rt=core.*")),
+    "observe": ask(0, coap(Method.get, "/ps/+/+?q=1&rh=1&nl=1").with(6, []))
+        + ask(1, coap(Method.get, "/ps/#?q=0").with(6, []))
+        + publishes + step(3, 0, 0) + step(5, 1, 0) + step(4, 0, 0, 1) + ask(0, coap(Method.get, "/ps/a").with(6, [1])),
+    "state": ask(0, coap(Method.get, "/ps/a?obs=state&q=1").with(6, [])) + publishes + publishes + step(3, 0, 0),
+    "session": connection + ask(0, coap(Method.get, "/ps/a?c=d&t=$").with(6, [])) + publishes + step(4, 0, 0, 1)
+        + ask(1, coap(Method.put, "/mqtt/connection?c=d&t=$")) + step(3, 0, 0) + step(6, 1)
+        + ask(2, coap(Method.delete, "/mqtt/connection?c=d&t=$")),
+    "downlink": connection + ask(0, coap(Method.get, "/ps/#?c=d&t=$").with(6, []))
+        + ask(0, coap(Method.get, "/ps/#?c=d&t=$").with(6, [1])) + publishes + step(8, 0, 0x01, 7, 200)
+        + ask(0, coap(Method.post, "/ps/u?c=d&t=$&dl=1", payload: "x"))
+        + ask(1, coap(Method.post, "/ps/u?c=d&t=$&dl=1&wait=5", payload: "x")) + step(7, 0, 100, 100) + step(9, 0, 0),
+    "upload": ask(
+        0,
+        coap(Method.put, "/ps/a", payload: String(repeating: "x", count: 16)).block1(0, more: true, exponent: 0)
+    )
+        + ask(0, coap(Method.put, "/ps/a", payload: "last").block1(1, more: false, exponent: 0))
+        + ask(
+            1,
+            coap(Method.post, "/ps/a", payload: String(repeating: "y", count: 16)).block1(0, more: true, exponent: 0)
+                .with(292, [1])
+        ),
+    "download": step(8, 0, 0x05, 0, 255) + ask(0, coap(Method.get, "/ps/a"))
+        + ask(0, coap(Method.get, "/ps/a").block2(1, exponent: 6))
+        + ask(0, coap(Method.get, "/ps/a").with(6, [])) + step(8, 0, 0x05, 0, 200)
+        + ask(0, coap(Method.get, "/ps/a").block2(2, exponent: 4))
+        + step(7, 0, 255, 255),
+]
+for (name, schedule) in schedules {
+    for flags: UInt8 in [0x00, 0x02, 0x05, 0x08, 0x10] { try write([flags] + schedule, "coap", "\(name)-\(flags)") }
+}

@@ -1,0 +1,385 @@
+"""Kills the broker while CoAP devices sleep and messages wait for them, and counts what they get when they return.
+
+usage: coap_sleepers.py EXECUTABLE DEVICES MESSAGES KILLS
+
+Each device begins a persistent session, subscribes at QoS 1 and falls silent: it acknowledges nothing. Then so many
+messages are published for each of them and acknowledged by the broker, which is killed. When it is there again, all devices
+return from new ports: their token is refused, they begin their session again, register again and acknowledge what
+comes. With a second kill the broker dies once more when half of the messages have come.
+
+Prints one line of JSON; the exit status is 1 when anything is missing, out of order, or was not asked for.
+"""
+
+import collections
+import json
+import math
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from coap_datagrams import CON, GET, OBSERVE, POST, PUT, Message, acknowledgement, message
+
+# Seconds without any progress after which what is missing counts as lost.
+PATIENCE = 20
+# Seconds after which a request is sent again, with the same Message ID.
+ACK_TIMEOUT = 2
+# Topics that a tenth of the devices share; one message in five is for one of them.
+FLEETS, FLEET_MESSAGES = 10, 5
+# Publishes under way.
+WINDOW = 500
+
+selector = selectors.DefaultSelector()
+
+
+class Broker:
+    """The executable, with a data directory that outlives it."""
+
+    def __init__(self, executable):
+        self.executable, self.process = executable, None
+        self.folder = tempfile.mkdtemp(prefix="sluice-sleepers-")
+        self.mqtt, self.coap = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
+        with open(f"{self.folder}/sluice.yaml", "w") as file:
+            file.write(
+                "listeners:\n"
+                f"  - {{ protocol: mqtt, bind: '127.0.0.1:{self.mqtt}' }}\n"
+                f"  - {{ protocol: coap, bind: '127.0.0.1:{self.coap}' }}\n"
+                "limits: { receive_maximum: 1000 }\n"
+                "storage: { path: data, durability: strict }\n"
+            )
+        self.log = open(f"{self.folder}/log", "w+b")
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.executable, "serve", "--config", f"{self.folder}/sluice.yaml"], stdout=self.log, stderr=self.log
+        )
+
+    def kill(self):
+        assert self.process.poll() is None, f"the broker ended by itself with {self.process.returncode}"
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(30)
+
+    def store(self, command):
+        return subprocess.run(
+            [self.executable, "store", command, "--path", f"{self.folder}/data"], capture_output=True, text=True
+        )
+
+    def last_words(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")[-4000:]
+
+
+def free_port(kind):
+    with socket.socket(type=kind) as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class Request:
+    """A confirmable request and who waits for its response."""
+
+    def __init__(self, message_id, token, octets, done):
+        self.message_id, self.token, self.octets, self.done = message_id, token, octets, done
+        # When it is sent again.
+        self.due = time.monotonic() + ACK_TIMEOUT
+
+
+class Device:
+    """One device: at most one request under way (NSTART), everything that comes is acknowledged."""
+
+    def __init__(self, number, broker):
+        self.name, self.broker, self.socket = f"device-{number}", broker, None
+        self.topics = {b"\x01": f"inbox/{number}", b"\x02": f"fleet/{number % FLEETS}"}
+        # By token: what is to come, and what has come for the first time.
+        self.expected = {token: [] for token in self.topics}
+        self.got = {token: [] for token in self.topics}
+        self.seen = collections.Counter()
+        self.session, self.message_id = None, 0
+        self.waiting = None
+        # What its session was answered with, each time.
+        self.answers, self.is_ready = [], False
+        self.unexpected = 0
+
+    def wake(self):
+        """Begins at a new port."""
+        self.sleep()
+        self.socket = socket.socket(type=socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.connect(("127.0.0.1", self.broker.coap))
+        self.socket.setblocking(False)
+        selector.register(self.socket, selectors.EVENT_READ, self)
+        self.is_ready = False
+        if self.session:
+            # As a device would that knows nothing of the broker's end.
+            self.beat()
+        else:
+            self.connect()
+
+    def fall_silent(self):
+        """Its port stays, but nobody reads."""
+        selector.unregister(self.socket)
+
+    def sleep(self):
+        if self.socket:
+            if self.socket in selector.get_map():
+                selector.unregister(self.socket)
+            self.socket.close()
+        self.socket = None
+
+    def beat(self):
+        self.ask(PUT, f"/mqtt/connection?c={self.name}&t={self.session}", self.heard)
+
+    def heard(self, answer):
+        self.answers.append(answer.code_text)
+        if answer.code_text == "4.01":
+            self.connect()
+
+    def connect(self):
+        self.ask(POST, f"/mqtt/connection?c={self.name}&clean=0&ka=0", self.connected)
+
+    def connected(self, answer):
+        self.answers.append(answer.code_text)
+        self.session = answer.payload.decode()
+        self.register(list(self.topics))
+
+    def register(self, tokens):
+        if not tokens:
+            self.is_ready = True
+            return
+        uri = f"/ps/{self.topics[tokens[0]]}?c={self.name}&t={self.session}&q=1"
+        self.ask(GET, uri, lambda answer: self.registered(answer, tokens), tokens[0], [(OBSERVE, b"")])
+
+    def registered(self, answer, tokens):
+        self.unexpected += not answer.is_notification
+        self.register(tokens[1:])
+
+    def ask(self, code, uri, done, token=b"\x09", options=()):
+        self.message_id = (self.message_id + 1) & 0xFFFF
+        self.waiting = Request(self.message_id, token, message(CON, code, self.message_id, token, uri, options), done)
+        self.send(self.waiting.octets)
+
+    def send(self, octets):
+        try:
+            self.socket.send(octets)
+        except (BlockingIOError, ConnectionRefusedError):
+            pass
+
+    def send_again(self, now):
+        if self.waiting and self.waiting.due <= now:
+            self.waiting.due = now + ACK_TIMEOUT
+            self.send(self.waiting.octets)
+
+    def read(self):
+        while True:
+            try:
+                octets = self.socket.recv(2048)
+            except (BlockingIOError, ConnectionRefusedError):
+                return
+            self.take(Message(octets))
+
+    def take(self, answer):
+        if answer.kind == CON:
+            self.send(acknowledgement(answer.message_id))
+            if self.is_response(answer):
+                self.answered(answer)
+            else:
+                self.count(answer)
+        elif self.waiting and answer.message_id == self.waiting.message_id:
+            if answer.code:
+                self.answered(answer)
+            else:
+                # The response comes separately (RFC 7252 §5.2.2).
+                self.waiting.due = math.inf
+
+    def is_response(self, answer):
+        """Whether it is a separate response; that to a registration has no payload, as nothing is retained."""
+        return self.waiting and self.waiting.token == answer.token and not (answer.is_notification and answer.payload)
+
+    def answered(self, answer):
+        waiting, self.waiting = self.waiting, None
+        waiting.done(answer)
+
+    def count(self, notification):
+        token, number = notification.token, int(notification.payload or b"-1")
+        if number not in self.expected.get(token, ()):
+            self.unexpected += 1
+            return
+        self.seen[token, number] += 1
+        if self.seen[token, number] == 1:
+            self.got[token].append(number)
+
+    @property
+    def received(self):
+        return sum(len(numbers) for numbers in self.got.values())
+
+
+class Publisher:
+    """An MQTT 3.1.1 client that publishes at QoS 1 and waits for each acknowledgement."""
+
+    def __init__(self, port):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.socket = socket.create_connection(("127.0.0.1", port))
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline, "the broker does not listen"
+                time.sleep(0.02)
+        self.socket.settimeout(PATIENCE)
+        self.socket.sendall(bytes.fromhex("100c00044d515454040200000000"))
+        assert self.take(4) == bytes([0x20, 2, 0, 0])
+        self.under_way = self.acknowledged = self.last_id = 0
+
+    def take(self, count):
+        octets = b""
+        while len(octets) < count:
+            more = self.socket.recv(count - len(octets))
+            assert more, "the broker hung up"
+            octets += more
+        return octets
+
+    def publish(self, topic, payload):
+        while self.under_way >= WINDOW:
+            self.take_acknowledgement()
+        self.last_id = self.last_id % 65535 + 1
+        body = struct.pack("!H", len(topic)) + topic.encode() + struct.pack("!H", self.last_id) + payload
+        self.socket.sendall(bytes([0x32, len(body)]) + body)
+        self.under_way += 1
+
+    def take_acknowledgement(self):
+        assert self.take(4)[:2] == bytes([0x40, 2])
+        self.under_way -= 1
+        self.acknowledged += 1
+
+    def finish(self):
+        while self.under_way:
+            self.take_acknowledgement()
+        self.socket.sendall(bytes([0xE0, 0]))
+        self.socket.close()
+
+
+def wait(words, devices, condition, progress):
+    """Lets the devices read and answer until something is so; whether it came to be."""
+    last, deadline = progress(), time.monotonic() + PATIENCE
+    while not condition():
+        for key, _ in selector.select(0.05):
+            key.data.read()
+        now = time.monotonic()
+        for device in devices:
+            device.send_again(now)
+        if progress() != last:
+            last, deadline = progress(), now + PATIENCE
+        if now > deadline:
+            print(f"gave up waiting for {words}: {last}", file=sys.stderr)
+            return False
+    return True
+
+
+def publish_all(devices, messages, port):
+    """Messages for each device: most of them for it alone, one in five for its fleet."""
+    publisher = Publisher(port)
+    for number in range(messages):
+        payload = b"%d" % number
+        token = b"\x02" if number % FLEET_MESSAGES == 0 else b"\x01"
+        for topic in dict.fromkeys(device.topics[token] for device in devices):
+            publisher.publish(topic, payload)
+        for device in devices:
+            device.expected[token].append(number)
+    publisher.finish()
+    return publisher.acknowledged
+
+
+def return_all(broker, devices, condition):
+    at = time.monotonic()
+    broker.start()
+    # It listens when it answers.
+    Publisher(broker.mqtt).finish()
+    started = time.monotonic() - at
+    for device in devices:
+        device.wake()
+    wait("the devices' messages", devices, condition, lambda: sum(d.received + d.is_ready for d in devices))
+    return round(started, 2), round(time.monotonic() - at - started, 2)
+
+
+def run(broker, count, messages, kills):
+    devices = [Device(number, broker) for number in range(count)]
+    broker.start()
+    Publisher(broker.mqtt).finish()
+    for device in devices:
+        device.wake()
+    count_ready = lambda: sum(device.is_ready for device in devices)
+    assert wait("subscriptions", devices, lambda: count_ready() == count, count_ready)
+    for device in devices:
+        device.fall_silent()
+    at = time.monotonic()
+    acknowledged = publish_all(devices, messages, broker.mqtt)
+    publishing = round(time.monotonic() - at, 2)
+    broker.kill()
+    seconds = []
+    if kills > 1:
+        half = count * messages // 2
+        seconds.append(return_all(broker, devices, lambda: sum(d.received for d in devices) >= half))
+        broker.kill()
+    seconds.append(return_all(broker, devices, lambda: all(d.received >= messages for d in devices)))
+    # What they have acknowledged has arrived with the answer to this.
+    for device in devices:
+        device.beat()
+    count_waiting = lambda: sum(device.waiting is not None for device in devices)
+    wait("answers", devices, lambda: count_waiting() == 0, count_waiting)
+    status = broker.stop()
+    return devices, acknowledged, publishing, seconds, status
+
+
+def figures(broker, devices, messages, acknowledged, publishing, seconds, status):
+    check, inspect = broker.store("check"), broker.store("inspect")
+    answers = collections.Counter(answer for device in devices for answer in device.answers)
+    return {
+        "devices": len(devices),
+        "published": acknowledged,
+        "delivered": sum(device.received for device in devices),
+        "missing": sum(messages - device.received for device in devices),
+        "duplicates": sum(count - 1 for device in devices for count in device.seen.values()),
+        "outOfOrder": sum(got != sorted(got) for device in devices for got in device.got.values()),
+        "unexpected": sum(device.unexpected for device in devices),
+        "answers": answers,
+        "publishingSeconds": publishing,
+        "startAndReturnSeconds": seconds,
+        "stopped": status,
+        "storeCheck": "" if check.returncode == 0 else check.stdout + check.stderr,
+        "leftInStore": int(re.search(r"messages that wait +(\d+)", inspect.stdout)[1]),
+    }
+
+
+def main():
+    executable, count, messages, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    broker = Broker(executable)
+    try:
+        outcome = run(broker, count, messages, kills)
+        result = figures(broker, outcome[0], messages, *outcome[1:])
+    except BaseException:
+        print(broker.last_words(), file=sys.stderr)
+        raise
+    finally:
+        if broker.process and broker.process.poll() is None:
+            broker.process.kill()
+        if os.environ.get("KEEP"):
+            print(broker.folder, file=sys.stderr)
+        else:
+            shutil.rmtree(broker.folder, ignore_errors=True)
+    print(json.dumps(result))
+    bad = ("missing", "outOfOrder", "unexpected", "stopped", "storeCheck", "leftInStore")
+    sys.exit(1 if any(result[name] for name in bad) else 0)
+
+
+main()
