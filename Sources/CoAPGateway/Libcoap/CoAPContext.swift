@@ -109,7 +109,9 @@ final class CoAPContext: MessageLayer {
         mostConnections = configuration.idleEndpoints
         identityName = configuration.security?.certificate?.identity ?? .commonName
         preSharedKeys = configuration.security?.preSharedKeys
-        let idleEndpoints = max(configuration.idleEndpoints / shards.count, 1)
+        let share = Double(configuration.idleEndpoints) / Double(shards.count)
+        // The kernel spreads peers by chance: six standard deviations more than their share is never needed.
+        let idleEndpoints = max(Int(shards.count == 1 ? share : share + 6 * share.squareRoot()), 1)
         let handshakes = max(configuration.handshakes / shards.count, 1)
         for shard in shards {
             coap_set_app_data(shard.context, Unmanaged.passUnretained(self).toOpaque())
@@ -121,7 +123,7 @@ final class CoAPContext: MessageLayer {
         }
         if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
         door?.guarding(self)
-        if configuration.security == nil, !isReliable { crowd = Crowd() }
+        if configuration.security == nil, !isReliable { crowd = Crowd(contexts: shards.count) }
     }
 
     /// The port that is listened on.

@@ -4,33 +4,39 @@ import NIOCore
 
 /// Keeps a flood of datagrams from ever new addresses from locking out the peers that are known.
 ///
-/// A new peer costs a hundred times as much as a datagram, so that a flood fills the sockets and nobody gets through. When
-/// too many come, datagrams of strangers are dropped unread for a moment; a client that is real sends its request again.
+/// For each new peer libcoap looks at all sessions of the context, to find idle ones to end: with thousands of them that
+/// takes a hundred times as long as a datagram of a known peer, so that a flood fills the sockets and nobody gets through.
+/// When that takes too much of the time, datagrams of strangers are dropped unread for a moment; a client that is real
+/// sends its request again.
 final class Crowd {
-    /// New peers within `span` beyond which no more are let in.
-    private static let mostNewcomers = 200
+    /// Sessions that libcoap may look at for new peers within `span`: some 30 ms of work.
+    private static let mostLooks = 3_000_000
     private static let span = TimeAmount.milliseconds(100)
     /// Datagrams looked at in one turn of a socket: enough to empty it faster than it fills.
     private static let depth: Int32 = 512
 
+    private let contexts: Int
     private var peers: Set<Door.Address> = []
-    private var newcomers = 0
+    private var looks = 0
     private var spanEnd = NIODeadline.distantPast
 
+    /// - Parameter contexts: so many libcoap contexts share the peers.
+    init(contexts: Int) { self.contexts = max(1, contexts) }
+
     /// Whether strangers have to wait.
-    var isTooMuch: Bool { newcomers >= Self.mostNewcomers }
+    var isTooMuch: Bool { looks >= Self.mostLooks }
 
     /// Notes the time.
     func look() {
         let now = NIODeadline.now()
         guard spanEnd <= now else { return }
         spanEnd = now + Self.span
-        newcomers = 0
+        looks = 0
     }
 
     func entered(_ session: OpaquePointer) {
         peers.insert(Door.Address(coap_shim_peer_of_session(session)))
-        newcomers += 1
+        looks += peers.count / contexts
     }
 
     func left(_ session: OpaquePointer) { peers.remove(Door.Address(coap_shim_peer_of_session(session))) }
