@@ -44,6 +44,22 @@ struct CrashTests {
         #expect(try await client.exitStatus() == 0, "\(line)")
     }
 
+    @Test("paho-mqtt's messages survive SIGKILL, QoS 2 exactly once", arguments: [4, 5])
+    func paho(protocolVersion: Int) async throws {
+        let kills = 5
+        let client = try Client.python("paho_crash.py", [SluiceProcess.executable, "\(kills)", "\(protocolVersion)"])
+        defer { client.kill() }
+        let line = try await client.line("the figures") { $0.hasPrefix("{") }
+        let figures = try JSONDecoder().decode(PahoFigures.self, from: Data(line.utf8))
+        #expect(figures.kills == kills && figures.acknowledged > 10 * kills)
+        #expect(try await client.exitStatus() == 0, "\(line)")
+    }
+
+    private struct PahoFigures: Decodable {
+        let kills: Int
+        let acknowledged: Int
+    }
+
     private struct SleeperFigures: Decodable {
         let delivered: Int
         let missing: Int

@@ -13,19 +13,15 @@ Prints one line of JSON; the exit status is 1 when anything is missing, out of o
 import collections
 import json
 import math
-import os
 import re
 import selectors
-import shutil
-import signal
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
 import time
 
 from coap_datagrams import CON, GET, OBSERVE, POST, PUT, Message, acknowledgement, message
+from killable_broker import Broker, free_port
 
 # Seconds without any progress after which what is missing counts as lost.
 PATIENCE = 20
@@ -37,53 +33,6 @@ FLEETS, FLEET_MESSAGES = 10, 5
 WINDOW = 500
 
 selector = selectors.DefaultSelector()
-
-
-class Broker:
-    """The executable, with a data directory that outlives it."""
-
-    def __init__(self, executable):
-        self.executable, self.process = executable, None
-        self.folder = tempfile.mkdtemp(prefix="sluice-sleepers-")
-        self.mqtt, self.coap = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)
-        with open(f"{self.folder}/sluice.yaml", "w") as file:
-            file.write(
-                "listeners:\n"
-                f"  - {{ protocol: mqtt, bind: '127.0.0.1:{self.mqtt}' }}\n"
-                f"  - {{ protocol: coap, bind: '127.0.0.1:{self.coap}' }}\n"
-                "limits: { receive_maximum: 1000 }\n"
-                "storage: { path: data, durability: strict }\n"
-            )
-        self.log = open(f"{self.folder}/log", "w+b")
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [self.executable, "serve", "--config", f"{self.folder}/sluice.yaml"], stdout=self.log, stderr=self.log
-        )
-
-    def kill(self):
-        assert self.process.poll() is None, f"the broker ended by itself with {self.process.returncode}"
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(30)
-
-    def store(self, command):
-        return subprocess.run(
-            [self.executable, "store", command, "--path", f"{self.folder}/data"], capture_output=True, text=True
-        )
-
-    def last_words(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")[-4000:]
-
-
-def free_port(kind):
-    with socket.socket(type=kind) as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class Request:
@@ -342,7 +291,8 @@ def run(broker, count, messages, kills):
 
 
 def figures(broker, devices, messages, acknowledged, publishing, seconds, status):
-    check, inspect = broker.store("check"), broker.store("inspect")
+    check_status, check = broker.store("check")
+    inspect = broker.store("inspect")[1]
     answers = collections.Counter(answer for device in devices for answer in device.answers)
     return {
         "devices": len(devices),
@@ -356,14 +306,23 @@ def figures(broker, devices, messages, acknowledged, publishing, seconds, status
         "publishingSeconds": publishing,
         "startAndReturnSeconds": seconds,
         "stopped": status,
-        "storeCheck": "" if check.returncode == 0 else check.stdout + check.stderr,
-        "leftInStore": int(re.search(r"messages that wait +(\d+)", inspect.stdout)[1]),
+        "storeCheck": "" if check_status == 0 else check,
+        "leftInStore": int(re.search(r"messages that wait +(\d+)", inspect)[1]),
     }
 
 
 def main():
     executable, count, messages, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    broker = Broker(executable)
+    mqtt, coap = free_port(), free_port(socket.SOCK_DGRAM)
+    broker = Broker(
+        executable,
+        "listeners:\n"
+        f"  - {{ protocol: mqtt, bind: '127.0.0.1:{mqtt}' }}\n"
+        f"  - {{ protocol: coap, bind: '127.0.0.1:{coap}' }}\n"
+        "limits: { receive_maximum: 1000 }\n"
+        "storage: { path: data, durability: strict }\n",
+    )
+    broker.mqtt, broker.coap = mqtt, coap
     try:
         outcome = run(broker, count, messages, kills)
         result = figures(broker, outcome[0], messages, *outcome[1:])
@@ -371,12 +330,7 @@ def main():
         print(broker.last_words(), file=sys.stderr)
         raise
     finally:
-        if broker.process and broker.process.poll() is None:
-            broker.process.kill()
-        if os.environ.get("KEEP"):
-            print(broker.folder, file=sys.stderr)
-        else:
-            shutil.rmtree(broker.folder, ignore_errors=True)
+        broker.remove()
     print(json.dumps(result))
     bad = ("missing", "outOfOrder", "unexpected", "stopped", "storeCheck", "leftInStore")
     sys.exit(1 if any(result[name] for name in bad) else 0)

@@ -13,14 +13,12 @@ import json
 import os
 import random
 import selectors
-import shutil
-import signal
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
 import time
+
+from killable_broker import Broker, free_port
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 0x10, 0x20, 0x30, 0x40, 0x50, 0x62, 0x70
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = 0x82, 0x90, 0xA2, 0xB0, 0xC0, 0xD0, 0xE0
@@ -224,47 +222,6 @@ class Client:
         self.send(bytes([PINGREQ, 0]))
 
 
-class Broker:
-    """The executable, with a data directory that outlives it."""
-
-    def __init__(self, executable, durability):
-        self.executable, self.process = executable, None
-        self.folder = tempfile.mkdtemp(prefix="sluice-crash-")
-        with open(f"{self.folder}/sluice.yaml", "w") as file:
-            file.write(
-                f"listeners: [{{ protocol: mqtt, bind: '127.0.0.1:{port}' }}]\n"
-                "limits: { receive_maximum: 1000, subscriptions_per_session: 100000 }\n"
-                "sessions: { queue: { messages: 10000000, bytes: 10000000000 } }\n"
-                f"storage: {{ path: data, durability: {durability} }}\n"
-            )
-        self.log = open(f"{self.folder}/log", "w+b")
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [self.executable, "serve", "--config", f"{self.folder}/sluice.yaml"], stdout=self.log, stderr=self.log
-        )
-
-    def kill(self):
-        assert self.process.poll() is None, f"the broker ended by itself with {self.process.returncode}"
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(30)
-
-    def check(self):
-        """What `sluice store check` says of the directory."""
-        done = subprocess.run(
-            [self.executable, "store", "check", "--path", f"{self.folder}/data"], capture_output=True, text=True
-        )
-        return done.returncode, (done.stdout + done.stderr).strip().removeprefix(f"{self.folder}/data: ")
-
-    def last_words(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")[-4000:]
-
-
 class Subscriber(Client):
     """A client that counts what comes of each message, and knows what should."""
 
@@ -298,7 +255,13 @@ class Crash:
 
     def __init__(self, executable, rounds, durability, seed):
         self.random, self.rounds, self.round = random.Random(seed), rounds, 0
-        self.broker = Broker(executable, durability)
+        self.broker = Broker(
+            executable,
+            f"listeners: [{{ protocol: mqtt, bind: '127.0.0.1:{port}' }}]\n"
+            "limits: { receive_maximum: 1000, subscriptions_per_session: 100000 }\n"
+            "sessions: { queue: { messages: 10000000, bytes: 10000000000 } }\n"
+            f"storage: {{ path: data, durability: {durability} }}\n",
+        )
         self.publishers = [Client(f"publisher-{n}") for n in range(2)]
         self.online = [Subscriber("online-0", {"n/+/1": 2, "n/+/2": 2}), Subscriber("online-1", {"n/+/1": 1, "n/+/2": 1})]
         self.sometimes = [Subscriber("sometimes-0", {"n/+/1": 2, "n/+/2": 2}), Subscriber("sometimes-1", {"n/+/2": 2})]
@@ -507,7 +470,7 @@ class Crash:
     def figures(self):
         acknowledged = self.acknowledged[1] | self.acknowledged[2]
         status = self.broker.stop()
-        check_status, check = self.broker.check()
+        check_status, check = self.broker.store("check")
         for subscriber in self.subscribers:
             lost = sorted((subscriber.expected & acknowledged) - subscriber.counts.keys())
             if lost:
@@ -539,9 +502,7 @@ class Crash:
 def main():
     global port
     executable, rounds, durability, seed = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     crash = Crash(executable, rounds, durability, seed)
     began = time.monotonic()
     try:
@@ -558,12 +519,10 @@ def main():
         print(crash.broker.last_words(), file=sys.stderr)
         raise
     finally:
-        if crash.broker.process and crash.broker.process.poll() is None:
-            crash.broker.process.kill()
         if os.environ.get("KEEP"):
             print(crash.broker.folder, file=sys.stderr)
         else:
-            shutil.rmtree(crash.broker.folder, ignore_errors=True)
+            crash.broker.remove()
     print(json.dumps(figures))
     bad = ("missing", "duplicatesQoS2", "outOfOrder", "unexpected", "sessionsLost", "refused", "retainedMissing", "stopped")
     sys.exit(1 if any(figures[name] for name in bad) else 0)
