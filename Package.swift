@@ -52,9 +52,11 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // Whose word on a client's address is taken, and the PROXY protocol.
+        .target(name: "Proxies", dependencies: [nioCore], swiftSettings: settings),
         .target(
             name: "MQTTTransport",
-            dependencies: ["MQTTCodec", "BrokerCore", nioCore, nioPosix, logging, lifecycle],
+            dependencies: ["MQTTCodec", "BrokerCore", "Proxies", nioCore, nioPosix, logging, lifecycle],
             swiftSettings: settings
         ),
         // Messages as JSON, for adapters that speak it.
@@ -65,6 +67,7 @@ let package = Package(
                 "MQTTCodec",
                 "BrokerCore",
                 "JSONMessages",
+                "Proxies",
                 nioCore, nioConcurrencyHelpers,
                 nioPosix,
                 nioHTTP1,
@@ -140,6 +143,7 @@ let package = Package(
                 "BrokerCore",
                 "Auth",
                 "Storage",
+                "Proxies",
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
@@ -176,16 +180,17 @@ let package = Package(
         .testTarget(
             name: "MQTTTransportTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "BrokerTestSupport", nioCore, nioConcurrencyHelpers,
-                nioEmbedded,
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "Proxies", "BrokerTestSupport", nioCore,
+                nioConcurrencyHelpers, nioEmbedded,
             ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "BrokerTestSupport", nioCore,
-                nioConcurrencyHelpers, nioPosix, nioEmbedded, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "Proxies",
+                "BrokerTestSupport",
+                nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded, logging, lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
@@ -194,8 +199,8 @@ let package = Package(
         .testTarget(
             name: "WebhooksTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "Webhooks", "BrokerTestSupport", nioCore, nioPosix, nioHTTP1, logging,
-                lifecycle,
+                "MQTTCodec", "BrokerCore", "Webhooks", "BrokerTestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1,
+                nioConcurrencyHelpers, logging, lifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -223,7 +228,9 @@ let package = Package(
         ),
         .testTarget(
             name: "SluiceTests",
-            dependencies: ["Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "Webhooks", nioCore, logging],
+            dependencies: [
+                "Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "Proxies", "Webhooks", nioCore, logging,
+            ],
             swiftSettings: settings
         ),
         // They start the built executable and use the clients that people use.

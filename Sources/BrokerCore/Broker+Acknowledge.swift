@@ -49,11 +49,20 @@ extension Broker {
         complete(packetID, session)
     }
 
-    /// The client of a message sink has taken every QoS 1 and 2 delivery up to that place in its session's order.
-    package func acknowledge(through sequence: UInt64, on connection: VirtualConnection) {
+    /// The client of a message sink was sent every QoS 1 and 2 delivery up to that place in its session's order, and can
+    /// say nothing of it: they count as taken, and the session remembers that it has no word for it.
+    package func takeForRead(through sequence: UInt64, on connection: VirtualConnection) {
         guard let session = connection.session else { return }
         complete(through: sequence, session)
+        session.takenForRead = max(session.takenForRead, sequence)
+        save(session)
         if !session.queue.isEmpty { sendQueued(session) }
+    }
+
+    /// Whether some of what came after that place in the session's order counts as taken without the client's word, and
+    /// can't be had again.
+    package func hasTakenForRead(after sequence: UInt64, on connection: VirtualConnection) -> Bool {
+        connection.session.map { $0.takenForRead > sequence } ?? false
     }
 
     /// Ends the deliveries up to that place in the session's order.

@@ -48,6 +48,7 @@ extension Broker {
         session.expiresAt = record.expiresAt
         session.will = record.will
         session.willDueAt = record.willDueAt
+        session.takenForRead = record.takenForRead
         sessions[record.clientID] = session
         return session
     }

@@ -27,7 +27,8 @@ extension Broker {
                     expiryInterval: session.expiryInterval,
                     expiresAt: session.expiresAt,
                     will: session.will,
-                    willDueAt: session.willDueAt
+                    willDueAt: session.willDueAt,
+                    takenForRead: session.takenForRead
                 )
             )
         )

@@ -58,6 +58,8 @@ package final class Broker {
     /// The broker's own, under `$SYS`; neither stored nor limited.
     var systemRetained: RetainedMessages
     var systemTopics: SystemTopics?
+    /// What else is published there, by its levels below `$SYS/broker/`.
+    var systemSources: [String: (Broker) -> [(topic: String, value: String)]] = [:]
     /// When the retained messages may be searched for expired ones again.
     var nextRetainedSweep = NIODeadline.distantPast
     @exclusivity(unchecked) var templates = PublishTemplates()
@@ -116,6 +118,12 @@ package final class Broker {
     package var isStoreWriting: Bool { !isStoreRefusing }
     /// Sessions, of connected clients and of absent ones.
     package var sessionCount: Int { sessions.count }
+    /// QoS 1 and 2 messages that a client has not taken yet, whether they wait or were sent; 0 without a session.
+    package func pendingMessages(of clientID: String) -> Int {
+        guard let session = sessions[clientID] else { return 0 }
+        return session.queue.count + session.window.count + session.storedInflight.count
+    }
+
     /// Retained messages, without those under `$SYS`.
     package var retainedCount: Int { retained.count }
 

@@ -1,5 +1,6 @@
 package import BrokerCore
 package import NIOCore
+import Proxies
 
 /// Puts the MQTT handler onto channels, whatever byte filters stand below it, and knows how many are open.
 package final class MQTTChannels: Sendable {
@@ -34,5 +35,21 @@ package final class MQTTChannels: Sendable {
             limits: limits
         )
         try channel.pipeline.syncOperations.addHandler(handler)
+    }
+
+    /// The same for a connection from a proxy, once its PROXY protocol header has said who the client is; it may take as
+    /// long as CONNECT may.
+    package func configureBehindProxy(
+        _ channel: any Channel,
+        transportProtocol: VirtualConnection.TransportProtocol
+    ) throws {
+        let reader = ProxyHeaderReader(timeout: .seconds(Int64(limits.connectTimeout))) { header in
+            try self.configure(
+                channel,
+                transportProtocol: transportProtocol,
+                remoteAddress: header.client.map { "\($0)" }
+            )
+        }
+        try channel.pipeline.syncOperations.addHandler(reader)
     }
 }

@@ -2,6 +2,7 @@ package import BrokerCore
 package import Logging
 package import NIOCore
 import NIOPosix
+package import Proxies
 import ServiceLifecycle
 
 /// Listens for MQTT over TCP.
@@ -12,6 +13,10 @@ package struct MQTTListener: Service {
         package var host: String
         /// 0 takes any free port.
         package var port: Int
+        /// The proxies whose PROXY protocol headers are believed.
+        package var trustedProxies = TrustedProxies()
+        /// Whether connections from trusted proxies begin with a PROXY protocol header.
+        package var expectsProxyProtocol = false
 
         package init(host: String, port: Int) {
             self.host = host
@@ -77,10 +82,13 @@ package struct MQTTListener: Service {
                     .recvAllocator,
                     value: AdaptiveRecvByteBufferAllocator(minimum: 256, initial: 1_024, maximum: 65_536)
                 )
-                .childChannelInitializer { [channels] channel in
+                .childChannelInitializer { [channels, configuration] channel in
                     channel.eventLoop.makeCompletedFuture {
                         open.add(channel)
-                        try channels.configure(channel, transportProtocol: .mqtt)
+                        guard configuration.expectsProxyProtocol,
+                            configuration.trustedProxies.contains(channel.remoteAddress)
+                        else { return try channels.configure(channel, transportProtocol: .mqtt) }
+                        try channels.configureBehindProxy(channel, transportProtocol: .mqtt)
                     }
                 }
                 .bind(host: configuration.host, port: configuration.port)

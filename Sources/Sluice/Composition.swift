@@ -120,11 +120,10 @@ struct Composition {
         _ channels: MQTTChannels,
         _ deviceKeys: DeviceKeys
     ) -> any Service {
-        let bind = listener.bind
         switch listener.protocolName {
         case .mqtt:
             return MQTTListener(
-                configuration: .init(host: bind.host, port: bind.port),
+                configuration: listener.mqttConfiguration,
                 channels: channels,
                 core: core,
                 eventLoopGroup: eventLoopGroup,
@@ -170,6 +169,13 @@ struct Composition {
 }
 
 extension ListenerConfiguration {
+    fileprivate var mqttConfiguration: MQTTListener.Configuration {
+        var configuration = MQTTListener.Configuration(host: bind.host, port: bind.port)
+        configuration.trustedProxies = proxies.trusted
+        configuration.expectsProxyProtocol = proxies.sendsHeader
+        return configuration
+    }
+
     fileprivate var httpConfiguration: HTTPListener.Configuration {
         var configuration = HTTPListener.Configuration(
             host: bind.host,
@@ -181,8 +187,8 @@ extension ListenerConfiguration {
         configuration.pingInterval = http.pingInterval > 0 ? .seconds(http.pingInterval) : nil
         configuration.pongKeepsAlive = http.pongKeepsAlive
         configuration.hasLivePage = http.livePage
-        configuration.trustedProxies = http.trustedProxies
-        configuration.expectsProxyProtocol = http.proxyProtocol
+        configuration.trustedProxies = proxies.trusted
+        configuration.expectsProxyProtocol = proxies.sendsHeader
         return configuration
     }
 }

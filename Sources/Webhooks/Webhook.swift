@@ -20,10 +20,14 @@ package final class Webhook: @unchecked Sendable {
         package let id: String
     }
 
-    private let configuration: WebhookConfiguration
+    /// Makes one attempt, and says what became of it.
+    package typealias Post =
+        @Sendable (DeliverySchedule<Item>.Attempt, WebhookConfiguration) async -> WebhookPost.Answer
+
+    let configuration: WebhookConfiguration
     private let core: CoreLoop
     private let eventLoop: any EventLoop
-    private let post: WebhookPost
+    private let post: Post
     private let logger: Logger
     private var schedule: DeliverySchedule<Item>
     private var connection: VirtualConnection?
@@ -43,7 +47,7 @@ package final class Webhook: @unchecked Sendable {
         _ configuration: WebhookConfiguration,
         core: CoreLoop,
         eventLoop: any EventLoop,
-        post: WebhookPost,
+        post: @escaping Post,
         logger: Logger
     ) {
         self.configuration = configuration
@@ -109,6 +113,9 @@ package final class Webhook: @unchecked Sendable {
             )
         }
         core.submit { broker in
+            broker.publishSystemTopics(under: "webhooks/\(self.configuration.name)") { [weak self] broker in
+                self?.systemTopics(broker) ?? []
+            }
             broker.connect(request, on: connection) { result in
                 let refused = Self.subscribe(subscriptions, result, connection, broker)
                 self.eventLoop.execute { self.connected(result, refused, generation) }
@@ -169,7 +176,7 @@ package final class Webhook: @unchecked Sendable {
         timer?.cancel()
         timer = nil
         while !isStopping {
-            switch schedule.next(at: .now()) {
+            switch schedule.next(at: eventLoop.now) {
             case .send(let attempt): begin(attempt)
             case .wait(let deadline):
                 timer = eventLoop.scheduleTask(deadline: deadline) { self.pump() }
@@ -181,10 +188,13 @@ package final class Webhook: @unchecked Sendable {
 
     private func begin(_ attempt: DeliverySchedule<Item>.Attempt) {
         inProgress += 1
-        counts.withLock { $0.attempts += 1 }
+        counts.withLock { counts in
+            counts.attempts += 1
+            if attempt.number > 1 { counts.retries += 1 }
+        }
         let (configuration, post, generation) = (configuration, post, generation)
         Task {
-            let outcome = await post.send(attempt, configuration)
+            let outcome = await post(attempt, configuration)
             self.eventLoop.execute { self.finished(attempt, outcome, generation) }
         }
     }
@@ -204,7 +214,7 @@ package final class Webhook: @unchecked Sendable {
         let finished = schedule.finished(
             attempt.id,
             answer.outcome,
-            at: .now(),
+            at: eventLoop.now,
             jitter: Double.random(in: 0...1)
         )
         if case .failed = answer.outcome {
@@ -247,10 +257,15 @@ package final class Webhook: @unchecked Sendable {
     }
 
     private func count() {
-        let (waiting, isOpen) = (schedule.count, schedule.breaker != .closed)
+        let (waiting, breaker) = (schedule.count, schedule.breaker)
         counts.withLock { counts in
             counts.waiting = waiting
-            counts.isOpen = isOpen
+            counts.circuit =
+                switch breaker {
+                case .closed: .closed
+                case .open: .open
+                case .halfOpen: .halfOpen
+                }
         }
     }
 

@@ -32,8 +32,19 @@ package struct WebhookConfiguration: Sendable {
 
 /// What has become of a webhook's messages since the start.
 package struct WebhookStatistics: Sendable, Equatable {
+    /// Whether requests are made.
+    package enum Circuit: String, Sendable {
+        case closed
+        /// The endpoint has failed too often: none are made for a time.
+        case open
+        /// One is made, to find out whether the endpoint is back.
+        case halfOpen = "half-open"
+    }
+
     /// Requests made.
     package var attempts = 0
+    /// Of them, those that were made before with the same messages.
+    package var retries = 0
     /// Of them, those that failed and are made again.
     package var failures = 0
     /// Messages that the endpoint has taken.
@@ -42,8 +53,8 @@ package struct WebhookStatistics: Sendable, Equatable {
     package var refused = 0
     /// Messages that are here and not over; the session's queue holds more.
     package var waiting = 0
-    /// Whether the circuit breaker holds attempts back.
-    package var isOpen = false
+    /// The circuit breaker's state.
+    package var circuit = Circuit.closed
 
     package init() {}
 }

@@ -11,6 +11,11 @@ package struct WebhookPost: Sendable {
         package let outcome: DeliverySchedule<Webhook.Item>.Outcome
         /// For the log; nothing that is secret.
         package let words: String
+
+        package init(outcome: DeliverySchedule<Webhook.Item>.Outcome, words: String) {
+            self.outcome = outcome
+            self.words = words
+        }
     }
 
     /// Bytes of an answer's body that are read, so that its connection can be used again.

@@ -17,7 +17,13 @@ package struct WebhookService: Service {
         let post = WebhookPost(eventLoopGroup: eventLoopGroup)
         self.post = post
         webhooks = configurations.map { configuration in
-            Webhook(configuration, core: core, eventLoop: eventLoopGroup.next(), post: post, logger: logger)
+            Webhook(
+                configuration,
+                core: core,
+                eventLoop: eventLoopGroup.next(),
+                post: { await post.send($0, $1) },
+                logger: logger
+            )
         }
     }
 

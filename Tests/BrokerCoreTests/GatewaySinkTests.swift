@@ -80,8 +80,8 @@ import Testing
         #expect(!broker.connect(request, on: connection).reasonCode.isError)
     }
 
-    @Test("deliveries have ascending sequences, and a client can acknowledge up to one of them")
-    func acknowledgeThrough() {
+    @Test("deliveries have ascending sequences, and a client what was sent up to one of them can be taken for read")
+    func takeForRead() {
         let broker = makeBroker()
         let client = Client()
         let connection = client.connection()
@@ -91,7 +91,10 @@ import Testing
         let sent = client.taken(broker)
         #expect(sent.map(\.sequence) == sent.map(\.sequence).sorted())
         #expect(sent.count == 3)
-        broker.acknowledge(through: sent[1].sequence, on: connection)
+        #expect(!broker.hasTakenForRead(after: 0, on: connection))
+        broker.takeForRead(through: sent[1].sequence, on: connection)
+        #expect(broker.hasTakenForRead(after: sent[0].sequence, on: connection))
+        #expect(!broker.hasTakenForRead(after: sent[1].sequence, on: connection))
         #expect(client.payloads(broker) == ["4", "5"])
     }
 

@@ -97,6 +97,26 @@ import Testing
         #expect(resent.last?.packetID != released)
     }
 
+    @Test("knows which deliveries were taken for read, and reuses the place of none")
+    func takenForRead() throws {
+        let request = ConnectRequest(clientID: "s", cleanStart: false, sessionExpiryInterval: 60)
+        let client = SinkClient(test)
+        client.connect(request)
+        client.subscribe("t", qos: .atLeastOnce)
+        try publish("1", "2", "3", to: test)
+        let sent = client.deliveries().map(\.sequence)
+        test.broker.takeForRead(through: sent[1], on: client.connection)
+        let next = test.restarted()
+        let again = SinkClient(next)
+        again.connect(request)
+        #expect(next.broker.hasTakenForRead(after: sent[0], on: again.connection))
+        #expect(!next.broker.hasTakenForRead(after: sent[1], on: again.connection))
+        try publish("4", to: next)
+        let rest = again.deliveries()
+        #expect(rest.map(\.text) == ["3", "4"])
+        #expect(rest[0].sequence == sent[2] && rest[1].sequence > sent[2])
+    }
+
     @Test("brings messages in flight back across the wrap of Packet Identifiers")
     func inflightAcrossWrap() throws {
         try away()

@@ -76,6 +76,21 @@ import Testing
         #expect(test.broker.statistics.bytesSent == before.bytesSent + 6)
     }
 
+    @Test("others publish theirs along with it, when they have changed")
+    func sources() throws {
+        try test.connectPersistent("away").subscribe("x", qos: .atLeastOnce)
+        test.broker.publishSystemTopics(under: "more/of it") { broker in
+            [("constant", "1"), ("away/waiting", "\(broker.pendingMessages(of: "away"))")]
+        }
+        let client = try subscriber("$SYS/broker/more/#")
+        test.advance(seconds: 10)
+        #expect(try received(client) == ["more/of it/constant": "1", "more/of it/away/waiting": "0"])
+        for text in ["a", "b"] { try test.connect("p").publish("x", text, qos: .atLeastOnce) }
+        test.advance(seconds: 10)
+        #expect(try received(client) == ["more/of it/away/waiting": "2"])
+        #expect(test.broker.pendingMessages(of: "nobody") == 0)
+    }
+
     @Test("counts sessions that have expired")
     func expired() throws {
         try test.connect("a") { $0.properties.sessionExpiryInterval = 5 }.drop()

@@ -2,6 +2,7 @@ import BrokerCore
 import HTTPGateway
 import MQTTCodec
 import NIOCore
+import Proxies
 import Synchronization
 import Testing
 

@@ -181,6 +181,22 @@ import Testing
         }
     }
 
+    @Test("without a list of origins every page may use the gateway, and read why it was refused")
+    func anyOrigin() async throws {
+        try await TestServer.run { server in
+            let page = ["Origin: https://any.example"]
+            for target in ["/publish?topic=a", "/publish?topic=a/%23", "/nowhere"] {
+                let answer = try await server.request("POST", target, page, body: "x")
+                #expect(answer.fields["access-control-allow-origin"] == "*")
+                #expect(answer.fields["vary"] == nil)
+            }
+            let preflight = try await server.request("OPTIONS", "/v1/topics/a", page)
+            #expect(preflight.fields["access-control-allow-methods"]?.contains("DELETE") == true)
+            #expect(preflight.fields["access-control-allow-headers"]?.contains("Last-Event-ID") == true)
+            #expect(preflight.fields["access-control-max-age"] != nil)
+        }
+    }
+
     @Test("requests above the publish rate are answered by 429, on however many connections they come")
     func publishRate() async throws {
         var limits = Limits()

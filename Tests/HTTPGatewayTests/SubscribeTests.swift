@@ -167,6 +167,27 @@ import Testing
         }
     }
 
+    @Test("lines of JSON are acknowledged and resumed by their id, too")
+    func resumeLines() async throws {
+        try await TestServer.run { server in
+            func lines(_ query: String, containing part: String, times: Int) async throws -> [Substring] {
+                let client = try await server.connect()
+                let target = "/v1/subscribe?topic=p&qos=1&clientid=lines&clean=0\(query)"
+                try await client.send("GET \(target) HTTP/1.1\r\nHost: a\r\nAccept: application/x-ndjson\r\n\r\n")
+                let text = try await client.text(containing: part, times: times)
+                try await client.close()
+                try await waitFor(server) { $0.connectedClients == 0 }
+                return self.lines(text).filter { $0.hasPrefix("{") }
+            }
+            _ = try await lines("", containing: "\r\n\r\n", times: 1)
+            for number in 1...3 { try await server.publish("p", "\(number)", query: "&qos=1") }
+            let all = try await lines("", containing: "\"payload\"", times: 3)
+            let second = try #require(all[1].firstMatch(of: /"id":"([^"]+)"/)?.output.1)
+            let rest = try await lines("&last_event_id=\(second)", containing: "\"payload\"", times: 1)
+            #expect(rest.count == 1 && rest[0].contains(#""dup":true"#) && rest[0].contains(#""payload":"3""#))
+        }
+    }
+
     @Test("a last event that is not of this session brings a reset, never silence")
     func reset() async throws {
         try await TestServer.run { server in

@@ -12,11 +12,19 @@ final class EmbeddedBroker {
     let channelLoop: EmbeddedEventLoop
     private let channels: MQTTChannels
 
-    init(ownLoop: Bool = false, _ configure: (inout Limits) -> Void = { _ in }) {
+    init(
+        ownLoop: Bool = false,
+        authenticator: (any Authenticator & Sendable)? = nil,
+        _ configure: (inout Limits) -> Void = { _ in }
+    ) {
         var limits = Limits()
         configure(&limits)
         channelLoop = ownLoop ? EmbeddedEventLoop() : coreLoop
-        let core = CoreLoop(eventLoop: coreLoop, broker: Broker(limits: limits, now: .now()))
+        let authenticator: (any Authenticator)? = authenticator
+        let core = CoreLoop(
+            eventLoop: coreLoop,
+            broker: Broker(limits: limits, authenticator: authenticator ?? AnonymousAccess(), now: .now())
+        )
         channels = MQTTChannels(core: core, eventLoopGroup: channelLoop, limits: limits)
         submit = { work in core.submit(work) }
     }
@@ -26,10 +34,20 @@ final class EmbeddedBroker {
 
     /// An open channel with the MQTT handler.
     ///
-    /// - Parameter below: handlers between it and the network.
-    func open(_ version: ProtocolVersion = .v5, below: [any ChannelHandler] = []) throws -> EmbeddedClient {
+    /// - Parameters:
+    ///   - below: handlers between it and the network.
+    ///   - isBehindProxy: a PROXY protocol header comes first.
+    func open(
+        _ version: ProtocolVersion = .v5,
+        below: [any ChannelHandler] = [],
+        isBehindProxy: Bool = false
+    ) throws -> EmbeddedClient {
         let channel = EmbeddedChannel(handlers: below, loop: channelLoop)
-        try channels.configure(channel, transportProtocol: .mqtt)
+        if isBehindProxy {
+            try channels.configureBehindProxy(channel, transportProtocol: .mqtt)
+        } else {
+            try channels.configure(channel, transportProtocol: .mqtt)
+        }
         try channel.connect(to: SocketAddress(ipAddress: "192.0.2.1", port: 50_000), promise: nil)
         run()
         return EmbeddedClient(self, channel, version)

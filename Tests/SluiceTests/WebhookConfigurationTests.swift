@@ -1,6 +1,6 @@
 import Foundation
-import HTTPGateway
 import NIOCore
+import Proxies
 import Sluice
 import Testing
 import Webhooks
@@ -68,11 +68,12 @@ import Webhooks
                 websocket_ping_interval: 0
                 websocket_pong_keep_alive: true
             """
-        let http = try LoadedConfiguration(yaml: yaml, file: "sluice.yaml").configuration.listeners[0].http
-        #expect(!http.livePage && http.proxyProtocol && !http.requiresSubprotocol && http.pongKeepsAlive)
+        let listener = try LoadedConfiguration(yaml: yaml, file: "sluice.yaml").configuration.listeners[0]
+        let http = listener.http
+        #expect(!http.livePage && !http.requiresSubprotocol && http.pongKeepsAlive)
         #expect(http.pingInterval == 0)
         let address = try #require(IPAddress("10.1.2.3"))
-        #expect(http.trustedProxies.contains(address))
+        #expect(listener.proxies.trusted.contains(address) && listener.proxies.sendsHeader)
         for bad in ["trusted_proxies: [\"10.0.0.0/40\"]", "trusted_proxies: x", "proxy_protocol: true"] {
             let yaml = "listeners:\n  - { protocol: http, bind: \"127.0.0.1:8080\", \(bad) }"
             let error = #expect(throws: ConfigurationRefused.self) {
@@ -80,5 +81,24 @@ import Webhooks
             }
             #expect(error?.problems.count == 1)
         }
+    }
+
+    @Test("an mqtt listener may stand behind proxies that speak the PROXY protocol, and a coap listener not")
+    func proxies() throws {
+        func problems(_ protocolName: String, _ words: String) -> [String] {
+            let yaml = "listeners: [{ protocol: \(protocolName), bind: \"127.0.0.1:1883\", \(words) }]"
+            do throws(ConfigurationRefused) {
+                let listener = try LoadedConfiguration(yaml: yaml, file: "f.yaml").configuration.listeners[0]
+                #expect(listener.proxies.sendsHeader && !listener.proxies.trusted.isEmpty)
+                return []
+            } catch {
+                return error.problems.map(\.key)
+            }
+        }
+        let both = "trusted_proxies: [\"10.0.0.0/8\"], proxy_protocol: true"
+        #expect(problems("mqtt", both).isEmpty)
+        #expect(problems("mqtt", "proxy_protocol: true") == ["listeners[0].proxy_protocol"])
+        #expect(problems("mqtt", "trusted_proxies: [\"10.0.0.0/8\"]") == ["listeners[0].trusted_proxies"])
+        #expect(problems("coap", both).sorted() == ["listeners[0].proxy_protocol", "listeners[0].trusted_proxies"])
     }
 }

@@ -1,6 +1,7 @@
 import BrokerCore
 import Logging
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -31,11 +32,12 @@ import Webhooks
             eventLoopGroup: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         )
+        let before = await core.perform { $0.connectedClients }
         try await testGracefulShutdown { trigger in
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await service.run() }
                 let deadline = NIODeadline.now() + .seconds(10)
-                while await core.perform({ $0.connectedClients }) == 0, NIODeadline.now() < deadline {}
+                while await core.perform({ $0.connectedClients }) == before, NIODeadline.now() < deadline {}
                 defer { trigger.triggerGracefulShutdown() }
                 try await test(service.webhooks[0])
             }
@@ -156,15 +158,39 @@ import Webhooks
             await publish(0..<500, core)
             let deadline = NIODeadline.now() + .seconds(10)
             while webhook.statistics.failures < 8, NIODeadline.now() < deadline { await Task.yield() }
-            #expect(webhook.statistics.isOpen)
+            #expect(webhook.statistics.circuit != .closed)
             #expect(webhook.statistics.delivered == 0)
             // The rest is where it belongs.
             #expect(webhook.statistics.waiting <= 2)
             let back = try await Endpoint.start(on: group, port: port) { _, _ in .ok }
             let requests = try await back.requests(500)
             #expect(requests.map { payload($0.body) } == (0..<500).map(String.init))
-            #expect(!webhook.statistics.isOpen)
+            #expect(webhook.statistics.circuit == .closed)
             try await back.stop()
+        }
+    }
+
+    @Test("what has become of its messages is published under $SYS")
+    func systemTopics() async throws {
+        let endpoint = try await Endpoint.start(on: group) { number, request in
+            request.body.contains("t/2") ? .badRequest : number > 3 ? .ok : .internalServerError
+        }
+        let core = core()
+        await core.perform { $0.publishSystemTopics(every: .milliseconds(20), version: "1") }
+        let topics = await SystemTopicWatcher(of: "hook", core)
+        try await run(configuration(endpoint.url), core) { _ in
+            #expect(await topics.become(["circuit": "closed", "messages/waiting": "0"]))
+            await publish(0..<4, core)
+            let wanted = [
+                "circuit": "closed", "requests": "7", "requests/failed": "3", "requests/retries": "3",
+                "messages/delivered": "3", "messages/refused": "1", "messages/waiting": "0",
+            ]
+            #expect(await topics.become(wanted), "\(topics.values)")
+        }
+        try await endpoint.stop()
+        try await run(configuration(endpoint.url), core) { _ in
+            await publish(4..<9, core)
+            #expect(await topics.become(["circuit": "open", "messages/waiting": "5"]), "\(topics.values)")
         }
     }
 
@@ -248,5 +274,45 @@ extension Broker {
         connect(request, on: connection) { _ in }
         defer { disconnect(connection, reason: .normalDisconnection) }
         return subscribedFilters(of: connection)
+    }
+}
+
+/// A client that reads what `$SYS` says of a webhook.
+private final class SystemTopicWatcher: Sendable {
+    private let core: CoreLoop
+    private let state = NIOLockedValueBox<[String: String]>([:])
+
+    init(of webhook: String, _ core: CoreLoop) async {
+        self.core = core
+        let prefix = "$SYS/broker/webhooks/\(webhook)/"
+        await core.perform { [state] broker in
+            let sink = MessageSink(
+                capacity: .max,
+                receive: { batch in
+                    for delivery in batch {
+                        let name = String(delivery.message.topic.description.dropFirst(prefix.count))
+                        state.withLockedValue { $0[name] = String(buffer: delivery.message.payload) }
+                    }
+                },
+                closed: { _ in }
+            )
+            let connection = VirtualConnection(transportProtocol: .mqtt, remoteAddress: "", outlet: .messages(sink))
+            broker.connect(ConnectRequest(clientID: "watcher"), on: connection) { _ in }
+            broker.subscribe([Subscribe.Subscription(filter: "\(prefix)#")], identifier: nil, on: connection) { _ in }
+        }
+    }
+
+    /// The latest, by topic below the webhook's own.
+    var values: [String: String] { state.withLockedValue { $0 } }
+
+    /// Waits until it says so.
+    func become(_ wanted: [String: String]) async -> Bool {
+        let deadline = NIODeadline.now() + .seconds(20)
+        while NIODeadline.now() < deadline {
+            await core.perform { _ in }
+            let values = values
+            if wanted.allSatisfy({ values[$0.key] == $0.value }) { return true }
+        }
+        return false
     }
 }

@@ -109,6 +109,8 @@ package struct SessionRecord: Sendable {
     /// Published when the connection is lost, or when `willDueAt` comes.
     package let will: Will?
     package let willDueAt: NIODeadline?
+    /// The last delivery that counts as taken without the client's word; 0 when there is none.
+    package let takenForRead: UInt64
 
     package init(
         clientID: String,
@@ -117,7 +119,8 @@ package struct SessionRecord: Sendable {
         expiryInterval: UInt32,
         expiresAt: NIODeadline,
         will: Will?,
-        willDueAt: NIODeadline?
+        willDueAt: NIODeadline?,
+        takenForRead: UInt64
     ) {
         self.clientID = clientID
         self.number = number
@@ -126,6 +129,7 @@ package struct SessionRecord: Sendable {
         self.expiresAt = expiresAt
         self.will = will
         self.willDueAt = willDueAt
+        self.takenForRead = takenForRead
     }
 }
 

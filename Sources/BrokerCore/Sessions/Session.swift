@@ -54,6 +54,8 @@ final class Session: @unchecked Sendable {
     @exclusivity(unchecked) var window = InflightWindow()
     @exclusivity(unchecked) var queue = OutboundQueue()
     @exclusivity(unchecked) var nextSequence: UInt64 = 0
+    /// The last delivery that counts as taken without the client's word; see `Broker.takeForRead`.
+    var takenForRead: UInt64 = 0
     /// QoS 2 Packet Identifiers received and not yet released [MQTT-4.3.3-10].
     var received: Set<PacketID> = []
 

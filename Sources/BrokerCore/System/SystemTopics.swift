@@ -32,6 +32,9 @@ struct SystemTopics {
                 values.append(("load/\(name)/\(minutes)min", Self.hundredths(average)))
             }
         }
+        for (levels, source) in broker.systemSources {
+            values += source(broker).map { ("\(levels)/\($0.topic)", $0.value) }
+        }
         return values.filter { published.updateValue($0.value, forKey: $0.topic) != $0.value }
     }
 
@@ -96,6 +99,18 @@ extension Broker {
     package func publishSystemTopics(every interval: TimeAmount, version: String) {
         systemTopics = SystemTopics(interval: interval, version: version, now: now)
         updateSystemTopics()
+    }
+
+    /// Publishes more along with these topics, from their next publication on.
+    ///
+    /// - Parameters:
+    ///   - levels: where, below `$SYS/broker/`.
+    ///   - source: asked at each publication for topics below that, and their values.
+    package func publishSystemTopics(
+        under levels: String,
+        _ source: @escaping (Broker) -> [(topic: String, value: String)]
+    ) {
+        systemSources[levels] = source
     }
 
     /// Publishes what has changed, retained, and outside the store and the limits.

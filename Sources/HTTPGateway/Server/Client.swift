@@ -1,4 +1,5 @@
 import NIOCore
+import Proxies
 
 /// The client of one HTTP connection.
 struct Client: Sendable {
@@ -14,6 +15,6 @@ struct Client: Sendable {
         guard let peer = proxied?.address ?? channel.remoteAddress.flatMap(IPAddress.init) else { return "" }
         if !forwarded.isEmpty, let client = trustedProxies.client(behind: peer, forwarded) { return "\(client)" }
         let port = proxied?.port ?? channel.remoteAddress?.port ?? 0
-        return peer.bytes.count == 16 ? "[\(peer)]:\(port)" : "\(peer):\(port)"
+        return "\(ProxyHeader.Client(address: peer, port: port))"
     }
 }

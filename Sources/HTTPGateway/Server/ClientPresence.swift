@@ -1,4 +1,5 @@
 import NIOConcurrencyHelpers
+import Proxies
 
 /// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
 /// there, where it is by its proxy's word, and why its try to upgrade was refused.

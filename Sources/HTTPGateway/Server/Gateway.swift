@@ -13,7 +13,6 @@ final class Gateway: Sendable {
     let tokens: AccessTokens
     let idempotencyKeys: IdempotencyKeys
     let files: StaticFiles
-    let takenForRead = TakenForRead()
     private let origins: OriginPolicy
 
     init(configuration: HTTPListener.Configuration, core: CoreLoop, limits: Limits) {

@@ -5,6 +5,7 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
+import Proxies
 
 /// Sets one accepted connection up: HTTP, unless its first request makes it a WebSocket.
 struct GatewayChannel: HTTPChannelHandler {
@@ -122,10 +123,11 @@ struct GatewayChannel: HTTPChannelHandler {
             )
         )
         let operations = channel.pipeline.syncOperations
-        if configuration.expectsProxyProtocol, let peer = channel.remoteAddress.flatMap(IPAddress.init),
-            configuration.trustedProxies.contains(peer)
-        {
-            try operations.addHandler(ProxyHeaderReader(presence: presence))
+        if configuration.expectsProxyProtocol, configuration.trustedProxies.contains(channel.remoteAddress) {
+            let reader = ProxyHeaderReader(timeout: configuration.idleTimeout.timeAmount) { header in
+                if let client = header.client { presence.cameFrom(client) }
+            }
+            try operations.addHandler(reader)
         }
         try operations.addHandler(encoder)
         try operations.addHandler(decoder)

@@ -1,3 +1,5 @@
+package import Proxies
+
 extension HTTPListener {
     /// Where to listen, and what a public server has to bound.
     package struct Configuration: Sendable {

@@ -23,7 +23,6 @@ final class Subscriber: Sendable {
     /// QoS 1 and 2 deliveries of a persistent session that are kept unacknowledged after they were written.
     private let replayWindow: Int
     private let replayTime: TimeAmount
-    private let takenForRead: TakenForRead
     private let written = NIOLockedValueBox<Deque<(sequence: UInt64, at: NIODeadline)>>([])
     private let isClosed = Atomic(false)
 
@@ -45,7 +44,6 @@ final class Subscriber: Sendable {
             : min(configuration.subscriberMessages, gateway.limits.inflightMessages)
         replayWindow = Int(configuration.replayWindow)
         replayTime = configuration.replayTime.timeAmount
-        takenForRead = gateway.takenForRead
 
         let inbox = Inbox()
         let connection = VirtualConnection(
@@ -69,7 +67,7 @@ final class Subscriber: Sendable {
         )
         connect.identify(identity.credentials)
         let answer = await gateway.core.perform(connecting: connect, on: connection) { broker, connected in
-            Self.open(request, identity, connected, connection, broker, gateway.takenForRead)
+            Self.open(request, identity, connected, connection, broker)
         }
         let opened = try answer.value.get()
         guard answer.isStored else {
@@ -131,9 +129,8 @@ final class Subscriber: Sendable {
     }
 
     private func takeForRead(_ sequence: UInt64) {
-        takenForRead.note(epoch, through: sequence)
         let connection = connection
-        core.submit { $0.acknowledge(through: sequence, on: connection) }
+        core.submit { $0.takeForRead(through: sequence, on: connection) }
     }
 
     /// The part of the replay window by which it may be exceeded.
@@ -156,8 +153,7 @@ final class Subscriber: Sendable {
         _ identity: Identity,
         _ connected: ConnectResult,
         _ connection: VirtualConnection,
-        _ broker: Broker,
-        _ takenForRead: TakenForRead
+        _ broker: Broker
     ) -> Result<Opened, Problem> {
         guard !connected.reasonCode.isError else { return .failure(identity.refused(connected.reasonCode)) }
         func leave(_ problem: Problem) -> Result<Opened, Problem> {
@@ -183,7 +179,9 @@ final class Subscriber: Sendable {
         if let refused = zip(request.subscriptions, reasonCodes).first(where: { $1.isError }) {
             return leave(Problem(refused.1, detail: "\(refused.0.filter): \(refused.1.name)"))
         }
-        let hasLost = request.lastEventID.map { !isKnown || takenForRead.includes(epoch, after: $0.sequence) }
+        let hasLost = request.lastEventID.map { event in
+            !isKnown || broker.hasTakenForRead(after: event.sequence, on: connection)
+        }
         return .success(Opened(epoch: epoch, isReset: hasLost ?? false))
     }
 }

@@ -1,7 +1,7 @@
 import BrokerCore
 import Foundation
-import HTTPGateway
 import Logging
+import Proxies
 import Yams
 
 extension SluiceConfiguration {
@@ -105,6 +105,8 @@ extension ListenerConfiguration {
             expected: "must be an address and a port, such as 127.0.0.1:1883 or [::1]:1883",
             BindAddress.init
         )
+        var proxies = ProxyOptions()
+        if let name, name != .coap { proxies.read(&reader, of: name) }
         var http = HTTPOptions()
         if name == .http { http.read(&reader) }
         var transport = Transport.udp
@@ -122,6 +124,7 @@ extension ListenerConfiguration {
         self.init(
             protocolName: name,
             bind: bind,
+            proxies: proxies,
             http: http,
             transport: transport,
             security: security
@@ -138,15 +141,22 @@ extension HTTPOptions {
         reader.flag("websocket_pong_keep_alive", &pongKeepsAlive)
         reader.texts("allowed_origins", &allowedOrigins)
         reader.flag("live_page", &livePage)
-        let proxies = reader.convertedList(
+    }
+}
+
+extension ProxyOptions {
+    fileprivate mutating func read(_ reader: inout MappingReader, of name: ListenerConfiguration.ProtocolName) {
+        let ranges = reader.convertedList(
             "trusted_proxies",
             expected: "must be a list of addresses, 192.0.2.7, and ranges, 10.0.0.0/8",
             AddressRange.init
         )
-        trustedProxies = TrustedProxies(proxies ?? [])
-        reader.flag("proxy_protocol", &proxyProtocol)
-        if proxyProtocol, trustedProxies.isEmpty {
-            reader.report("true needs trusted_proxies", "proxy_protocol")
+        trusted = TrustedProxies(ranges ?? [])
+        reader.flag("proxy_protocol", &sendsHeader)
+        if sendsHeader, trusted.isEmpty { reader.report("true needs trusted_proxies", "proxy_protocol") }
+        // MQTT has no other way to say where a client is.
+        if name == .mqtt, !sendsHeader, !trusted.isEmpty {
+            reader.report("means nothing without proxy_protocol: true", "trusted_proxies")
         }
     }
 }

@@ -1,6 +1,6 @@
 package import BrokerCore
-package import HTTPGateway
 package import Logging
+package import Proxies
 
 /// All that one YAML file configures.
 package struct SluiceConfiguration: Equatable, Sendable {
@@ -38,6 +38,8 @@ package struct ListenerConfiguration: Equatable, Sendable {
 
     package var protocolName: ProtocolName
     package var bind: BindAddress
+    /// Of `mqtt` and `http` listeners.
+    package var proxies = ProxyOptions()
     /// Of `http` listeners only.
     package var http = HTTPOptions()
     /// What carries CoAP, on `coap` listeners.
@@ -66,10 +68,14 @@ package struct HTTPOptions: Equatable, Sendable {
     package var allowedOrigins: [String] = []
     /// Whether `/` is the live page.
     package var livePage = true
+}
+
+/// Who stands before an `mqtt` or `http` listener.
+package struct ProxyOptions: Equatable, Sendable {
     /// The proxies that are believed what they say of a client's address.
-    package var trustedProxies = TrustedProxies()
+    package var trusted = TrustedProxies()
     /// Whether connections from trusted proxies begin with a PROXY protocol header.
-    package var proxyProtocol = false
+    package var sendsHeader = false
 }
 
 /// How the peers of a listener are encrypted and told apart.

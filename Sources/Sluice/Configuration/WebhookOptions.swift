@@ -31,7 +31,11 @@ package struct WebhookOptions: Equatable, Sendable {
     init() {}
 
     init(_ reader: inout MappingReader) {
-        reader.text("name", &name)
+        // It is a level of a topic.
+        name =
+            reader.converted("name", expected: "must be text without / + #") { text in
+                text.isEmpty || text.contains { "/+#\0".contains($0) } ? nil : text
+            } ?? name
         url =
             reader.converted("url", expected: "must begin with http:// or https://") { text in
                 let url = URL(string: text)

@@ -8,7 +8,8 @@ private struct SessionFlags: OptionSet {
     static let userName = SessionFlags(rawValue: 0x01)
     static let will = SessionFlags(rawValue: 0x02)
     static let willDueAt = SessionFlags(rawValue: 0x04)
-    static let all: SessionFlags = [.userName, .will, .willDueAt]
+    static let takenForRead = SessionFlags(rawValue: 0x08)
+    static let all: SessionFlags = [.userName, .will, .willDueAt, .takenForRead]
 }
 
 private struct WillFlags {
@@ -23,6 +24,7 @@ extension RecordWriter {
         if session.userName != nil { flags.insert(.userName) }
         if session.will != nil { flags.insert(.will) }
         if session.willDueAt != nil { flags.insert(.willDueAt) }
+        if session.takenForRead != 0 { flags.insert(.takenForRead) }
         byte(RecordVersion.current)
         byte(flags.rawValue)
         fixed(session.number.rawValue)
@@ -31,6 +33,7 @@ extension RecordWriter {
         if let userName = session.userName { sizedText(userName) }
         if let will = session.will { value(will) }
         if let willDueAt = session.willDueAt { fixed(clock.stored(willDueAt)) }
+        if session.takenForRead != 0 { fixed(session.takenForRead) }
     }
 
     private mutating func value(_ will: Will) {
@@ -56,6 +59,7 @@ extension SessionRecord {
         let userName = flags.contains(.userName) ? try value.sizedText() : nil
         let will = flags.contains(.will) ? try Will(&value) : nil
         let willDueAt = flags.contains(.willDueAt) ? clock.deadline(try value.fixed(UInt64.self)) : nil
+        let takenForRead = flags.contains(.takenForRead) ? try value.fixed(UInt64.self) : 0
         try value.expectEnd()
         self.init(
             clientID: clientID,
@@ -64,7 +68,8 @@ extension SessionRecord {
             expiryInterval: expiryInterval,
             expiresAt: expiresAt,
             will: will,
-            willDueAt: willDueAt
+            willDueAt: willDueAt,
+            takenForRead: takenForRead
         )
     }
 }

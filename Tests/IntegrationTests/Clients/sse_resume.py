@@ -1,80 +1,279 @@
-"""Reads a persistent session's event stream that is cut off again and again, at random, while messages are published.
+"""Reads a persistent session's event stream that is cut off again and again, at random, while messages are published and
+the broker is killed.
 
-Arguments: host:port, messages, cuts. Each time it comes back with the last event it has; it must get every message once,
-in order.
+usage: sse_resume.py EXECUTABLE MESSAGES CUTS KILLS SEED
+
+Each time the reader comes back with the last event it has. A message that was acknowledged must come, none may come twice,
+and all in order; no message is published twice, so that one whose publisher has lost the answer may come once or not at
+all. Prints one line of JSON; the exit status is 1 when something is wrong.
 """
 
+import contextlib
 import http.client
 import json
 import random
+import shutil
+import signal
 import socket
 import struct
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 
-address, messages, cuts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-batch = 500
-generator = random.Random(20261124)
-target = "/v1/subscribe?topic=resume&qos=1&clientid=resume&clean=0&se=600"
+# Messages of one request, at most.
+BATCH = 200
+# Messages that the publisher may be ahead of the reader: fewer than can be had again by Last-Event-ID.
+AHEAD = 8_000
+# Seconds without any progress after which the test has failed.
+PATIENCE = 30
+TARGET = "/v1/subscribe?topic=resume&qos=1&clientid=resume&clean=0&se=600"
 
 
-def connect(last):
-    connection = http.client.HTTPConnection(address, timeout=60)
-    connection.request("GET", target, headers={"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})})
-    # The response takes it over.
-    network = connection.sock
-    answer = connection.getresponse()
-    assert answer.status == 200, (answer.status, answer.read())
-    return network, answer
+class Broker:
+    def __init__(self, executable):
+        self.executable, self.folder = executable, tempfile.mkdtemp(prefix="sluice-resume-")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        with open(f"{self.folder}/sluice.yaml", "w") as file:
+            file.write(
+                f"listeners: [{{ protocol: http, bind: '127.0.0.1:{self.port}' }}]\n"
+                "sessions: { queue: { messages: 1000000, bytes: 1000000000 } }\n"
+                "storage: { path: data, durability: strict }\n"
+            )
+        self.log, self.starts = open(f"{self.folder}/log", "w+b"), 0
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.executable, "serve", "--config", f"{self.folder}/sluice.yaml"], stdout=self.log, stderr=self.log
+        )
+        self.starts += 1
+
+    def kill(self):
+        assert self.process.poll() is None, f"the broker ended by itself with {self.process.returncode}"
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def connect(self):
+        """A connection, as soon as the broker listens."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            try:
+                connection.connect()
+                return connection
+            except OSError:
+                assert time.monotonic() < deadline, "the broker does not come back"
+                time.sleep(0.01)
+
+    def last_words(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")[-4000:]
 
 
-def publish():
-    connection = http.client.HTTPConnection(address, timeout=60)
-    for first in range(0, messages, batch):
-        many = [{"topic": "resume", "payload": str(n), "qos": 1} for n in range(first, min(first + batch, messages))]
-        connection.request("POST", "/publish", json.dumps(many), {"Content-Type": "application/json", "Prefer": "return=minimal"})
-        answer = connection.getresponse()
-        assert answer.status == 204, (answer.status, answer.read())
-        answer.read()
+class Run:
+    def __init__(self, executable, messages, cuts, kills, seed):
+        self.random, self.broker = random.Random(seed), Broker(executable)
+        self.messages, self.kills, self.killed = messages, kills, 0
+        self.cut_after = sorted(self.random.sample(range(1, messages), cuts))
+        self.kill_after = sorted(self.random.sample(range(1, messages), kills))
+        # Numbers that were sent, and those of them whose request was answered.
+        self.published, self.acknowledged, self.is_over = 0, set(), False
+        self.received, self.again, self.cuts, self.breaks, self.resets = [], 0, 0, 0, 0
+        self.repeated, self.disorder, self.last = 0, 0, None
+        self.moved, self.failures = threading.Condition(), []
+
+    # MARK: The publisher
+
+    def publish(self):
+        connection = self.broker.connect()
+        chance = random.Random(self.random.random())
+        while self.published < self.messages:
+            with self.moved:
+                if not self.moved.wait_for(lambda: self.published - self.reached() < AHEAD, PATIENCE):
+                    raise TimeoutError(f"the reader stays at {self.reached()}")
+            numbers = range(self.published, min(self.published + chance.randint(1, BATCH), self.messages))
+            connection = self.post(connection, numbers)
+        # Behind it nothing comes.
+        while self.messages not in self.acknowledged:
+            connection = self.post(connection, [self.messages])
+            self.messages += self.messages not in self.acknowledged
+        self.is_over = True
+        # The reader may have everything, and wait for more.
+        with contextlib.suppress(OSError):
+            self.network.shutdown(socket.SHUT_RDWR)
+
+    def post(self, connection, numbers):
+        """Publishes once, whatever comes of it.
+
+        Returns: a connection for the next time.
+        """
+        many = [{"topic": "resume", "payload": str(number), "qos": 1} for number in numbers]
+        self.published = numbers[-1] + 1
+        try:
+            fields = {"Content-Type": "application/json", "Prefer": "return=minimal"}
+            connection.request("POST", "/publish", json.dumps(many), fields)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 204, answer.status
+            self.acknowledged.update(numbers)
+            return connection
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            return self.broker.connect()
+
+    # MARK: The reader
+
+    def reached(self):
+        return self.received[-1] + 1 if self.received else 0
+
+    def is_complete(self):
+        return self.is_over and self.reached() > self.messages
+
+    def read(self):
+        while not self.is_complete():
+            answer = self.open()
+            if answer is None:
+                continue
+            network = self.network
+            try:
+                if self.follow(answer):
+                    self.cuts += 1
+                    # As a phone that loses its network: what was read ahead, and what is under way, is lost.
+                    network.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    self.breaks += not self.is_complete()
+            except (OSError, http.client.HTTPException):
+                self.breaks += 1
+            network.close()
+            answer.close()
+
+    def open(self):
+        connection = self.broker.connect()
+        fields = {"Accept": "text/event-stream", **({"Last-Event-ID": self.last} if self.last else {})}
+        try:
+            connection.request("GET", TARGET, headers=fields)
+            # The response takes it over.
+            self.network = connection.sock
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            self.breaks += 1
+            return None
+        assert answer.status == 200, (answer.status, answer.read())
+        return answer
+
+    def follow(self, answer):
+        """Returns: whether the connection is to be cut; else it has ended, or everything has come."""
+        event, text = None, None
+        while not self.is_complete():
+            line = answer.readline().decode()
+            if not line:
+                return False
+            # Only whole lines count.
+            if not line.endswith("\n"):
+                continue
+            line = line.rstrip("\n")
+            if line.startswith("event:"):
+                self.resets += line == "event: reset"
+            elif line.startswith("id: "):
+                event = line[4:]
+            elif line.startswith("data: "):
+                text = line[6:]
+            elif not line:
+                if event and text:
+                    self.take(event, json.loads(text))
+                event, text = None, None
+                if self.cuts < len(self.cut_after) and self.reached() >= self.cut_after[self.cuts]:
+                    return True
+        return False
+
+    def take(self, event, message):
+        number = int(message["payload"])
+        self.again += message.get("dup", False)
+        if self.last:
+            (epoch, sequence), (former, place) = event.split("."), self.last.split(".")
+            # An event that the client has already, by its name.
+            self.repeated += epoch == former and int(sequence) <= int(place)
+        if self.received and number <= self.received[-1]:
+            self.disorder += 1
+        with self.moved:
+            self.received.append(number)
+            self.last = event
+            self.moved.notify_all()
+
+    # MARK: The killer
+
+    def kill(self):
+        for after in self.kill_after:
+            while self.published < after and not self.is_over:
+                time.sleep(0.001)
+            time.sleep(self.random.uniform(0, 0.02))
+            self.broker.kill()
+            self.killed += 1
+            self.broker.start()
+
+    # MARK: All of them
+
+    def run(self):
+        began = time.monotonic()
+        self.broker.start()
+        # The session is there before the first message.
+        answer = self.open()
+        answer.readline()
+        self.network.close()
+        answer.close()
+        threads = [threading.Thread(target=self.guarded, args=(work,), daemon=True) for work in (self.publish, self.kill)]
+        for thread in threads:
+            thread.start()
+        self.guarded(self.read)
+        if self.failures:
+            raise self.failures[0]
+        for thread in threads:
+            thread.join()
+        seen = set(self.received)
+        return {
+            "messages": self.messages,
+            "acknowledged": len(self.acknowledged),
+            "received": len(self.received),
+            "cuts": self.cuts,
+            "kills": self.killed,
+            "otherBreaks": self.breaks,
+            "sentAgain": self.again,
+            "missing": len(self.acknowledged - seen),
+            "repeated": self.repeated + len(self.received) - len(seen),
+            "outOfOrder": self.disorder,
+            "resets": self.resets,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+
+    def guarded(self, work):
+        try:
+            work()
+        except BaseException as problem:
+            self.failures.append(problem)
+            # Ends the others.
+            self.is_over = True
+            if self.broker.process.poll() is None:
+                self.broker.process.kill()
+            raise
 
 
-def cut(network, answer):
-    """As a phone that loses its network: with a reset."""
-    network.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    network.close()
-    answer.close()
+def main():
+    executable, messages, cuts, kills, seed = sys.argv[1], *map(int, sys.argv[2:6])
+    run = Run(executable, messages, cuts, kills, seed)
+    try:
+        figures = run.run()
+    except BaseException:
+        print(run.broker.last_words(), file=sys.stderr)
+        raise
+    finally:
+        if run.broker.process.poll() is None:
+            run.broker.process.kill()
+        shutil.rmtree(run.broker.folder, ignore_errors=True)
+    print(json.dumps(figures))
+    sys.exit(1 if any(figures[name] for name in ("missing", "repeated", "outOfOrder", "resets")) else 0)
 
 
-# The session is there before the first message.
-network, answer = connect(None)
-answer.readline()
-publisher = threading.Thread(target=publish)
-began = time.time()
-publisher.start()
-last, expected, done, again = None, 0, 0, 0
-cut_after = sorted(generator.sample(range(1, messages), cuts))
-while expected < messages:
-    event, seen = {}, 0
-    while expected < messages:
-        line = answer.readline().decode().rstrip("\n")
-        assert not line.startswith("event:"), line
-        if line.startswith("id: "):
-            event["id"] = line[4:]
-        elif line.startswith("data: "):
-            event["data"] = json.loads(line[6:])
-        elif not line and "data" in event:
-            number = int(event["data"]["payload"])
-            assert number == expected, f"{number} came, where {expected} was due"
-            again += event["data"].get("dup", False)
-            last, expected, event = event["id"], expected + 1, {}
-            if done < cuts and expected >= cut_after[done]:
-                done += 1
-                break
-    else:
-        break
-    # What was read ahead, and what is under way, is lost with the connection.
-    cut(network, answer)
-    network, answer = connect(last)
-publisher.join()
-print(f"{expected} messages, {done} cuts, {again} sent again, missing 0, repeated 0, in order, {time.time() - began:.1f} s")
+main()

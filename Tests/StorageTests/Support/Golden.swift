@@ -61,7 +61,7 @@ extension Golden {
         "session, version 1",
         "'sc1'",
         "01 00 0000000000000005 ffffffff ffffffffffffffff",
-        recovered: ["session c1 5 user - expiry 4294967295 at never will - due -"]
+        recovered: ["session c1 5 user - expiry 4294967295 at never will - due - read 0"]
     ) { $0.add(.session(SessionRecord("c1", 5))) }
 
     static func fullSession() throws -> Golden {
@@ -84,19 +84,20 @@ extension Golden {
             expiryInterval: 60,
             expiresAt: after(milliseconds: 5_000),
             will: will,
-            willDueAt: after(milliseconds: 1)
+            willDueAt: after(milliseconds: 1),
+            takenForRead: 0x0a
         )
         return Golden(
             "session with everything, version 1",
             "'sc2'",
             """
-            01 07 0102030405060708 0000003c 0000018bcfe57b88 03 'ann'
+            01 0f 0102030405060708 0000003c 0000018bcfe57b88 03 'ann'
             06 0000001e 06 'w/gone' { 01 01 02 0000000a 03 "text" } 03 'bye'
-            0000018bcfe56801
+            0000018bcfe56801 000000000000000a
             """,
             recovered: [
                 "session c2 72623859790382856 user ann expiry 60 at 6000000000 "
-                    + "will w/gone 627965 exactlyOnce true 30 true 10 - - text [] due 1001000000"
+                    + "will w/gone 627965 exactlyOnce true 30 true 10 - - text [] due 1001000000 read 10"
             ]
         ) { $0.add(.session(session)) }
     }

@@ -97,7 +97,8 @@ struct RandomBatches {
             expiryInterval: random.generator.number(0...UInt32.max),
             expiresAt: deadline(),
             will: will,
-            willDueAt: random.generator.once(in: 2) ? nil : deadline()
+            willDueAt: random.generator.once(in: 2) ? nil : deadline(),
+            takenForRead: random.generator.pick([0, 1, .max])
         )
     }
 

@@ -69,7 +69,8 @@ extension SessionRecord {
             expiryInterval: .max,
             expiresAt: .distantFuture,
             will: nil,
-            willDueAt: nil
+            willDueAt: nil,
+            takenForRead: 0
         )
     }
 }

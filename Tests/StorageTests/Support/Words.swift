@@ -22,7 +22,7 @@ func words(_ session: SessionRecord) -> String {
     return [
         "session \(session.clientID) \(session.number.rawValue) user \(session.userName ?? "-")",
         "expiry \(session.expiryInterval) at \(words(session.expiresAt))",
-        "will \(will ?? "-") due \(session.willDueAt.map(words) ?? "-")",
+        "will \(will ?? "-") due \(session.willDueAt.map(words) ?? "-") read \(session.takenForRead)",
     ].joined(separator: " ")
 }
 

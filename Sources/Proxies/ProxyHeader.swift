@@ -5,9 +5,19 @@ package struct ProxyHeader: Sendable, Equatable {
     /// The client; nil when the proxy speaks for itself, as in a health check, or knows no internet address.
     package let client: Client?
 
-    package struct Client: Sendable, Equatable {
+    package struct Client: Sendable, Equatable, CustomStringConvertible {
         package let address: IPAddress
         package let port: Int
+
+        package init(address: IPAddress, port: Int) {
+            self.address = address
+            self.port = port
+        }
+
+        /// Address and port: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
+        package var description: String {
+            address.bytes.count == 16 ? "[\(address)]:\(port)" : "\(address):\(port)"
+        }
     }
 
     /// Bytes that are no header.
@@ -69,35 +79,5 @@ package struct ProxyHeader: Sendable, Equatable {
             let port = rest.readInteger(as: UInt16.self), let address = IPAddress(bytes: source)
         else { throw Malformed() }
         return ProxyHeader(client: Client(address: address, port: Int(port)))
-    }
-}
-
-/// Takes a PROXY protocol header off a connection, and leaves.
-///
-/// A connection that has none is closed: what its proxy knows of the client would be lost.
-final class ProxyHeaderReader: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = ByteBuffer
-    typealias InboundOut = ByteBuffer
-
-    private let presence: ClientPresence
-    private var partial = ByteBuffer()
-    private var isDone = false
-
-    init(presence: ClientPresence) { self.presence = presence }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isDone else { return context.fireChannelRead(data) }
-        partial.writeImmutableBuffer(unwrapInboundIn(data))
-        do throws(ProxyHeader.Malformed) {
-            guard let header = try ProxyHeader.read(&partial) else { return }
-            isDone = true
-            if let client = header.client { presence.cameFrom(client) }
-            if partial.readableBytes > 0 { context.fireChannelRead(wrapInboundOut(partial)) }
-            partial = ByteBuffer()
-            context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
-        } catch {
-            isDone = true
-            context.close(promise: nil)
-        }
     }
 }

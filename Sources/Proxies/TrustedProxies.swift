@@ -15,6 +15,9 @@ package struct TrustedProxies: Sendable, Equatable {
     /// Whether an address is one of theirs.
     package func contains(_ address: IPAddress) -> Bool { ranges.contains { $0.contains(address) } }
 
+    /// Whether the other end of a connection is one of theirs.
+    package func contains(_ peer: SocketAddress?) -> Bool { peer.flatMap(IPAddress.init).map(contains) ?? false }
+
     /// The client's address by the word of proxies: the last one in X-Forwarded-For that is no trusted proxy itself.
     ///
     /// What stands before it was written by somebody nobody knows.
@@ -26,8 +29,8 @@ package struct TrustedProxies: Sendable, Equatable {
     package func client(behind peer: IPAddress, _ forwarded: [String]) -> IPAddress? {
         guard contains(peer) else { return nil }
         var found: IPAddress?
-        for text in forwarded.flatMap({ $0.split(separator: ",") }).reversed() {
-            guard let address = IPAddress(forwarded: text.trimmed) else { return found }
+        for text in forwarded.flatMap({ $0.split { ", \t".contains($0) } }).reversed() {
+            guard let address = IPAddress(forwarded: String(text)) else { return found }
             found = address
             guard contains(address) else { return found }
         }
