@@ -19,7 +19,7 @@ help:
 	@echo "make test    run all tests, with real MQTT, CoAP, HTTP and WebSocket clients"
 	@echo "make build   build the release executable, .build/release/sluice"
 	@echo "make test-asan, make test-tsan   run the tests that start no other program under a sanitizer"
-	@echo "make fuzz SECONDS=60             fuzz the codec and the broker for so long each"
+	@echo "make fuzz SECONDS=60             fuzz the codec, the broker and the CoAP gateway for so long each"
 	@echo "make conformance                 write docs/CONFORMANCE.md anew from the tests"
 	@echo "make lint    check format and layout"
 	@echo "make format  format the sources"
@@ -53,7 +53,7 @@ test-tsan: deps
 	TSAN_OPTIONS="suppressions=$(CURDIR)/Tests/tsan-suppressions.txt" \
 		swift test --skip-build --sanitize thread --scratch-path .build-tsan $(SANITIZED)
 
-fuzz:
+fuzz: deps
 	Tests/Fuzz/run $(SECONDS)
 
 conformance:

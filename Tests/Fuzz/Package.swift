@@ -42,10 +42,11 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(name: "Proxies", dependencies: [nioCore], swiftSettings: settings),
         .target(
             name: "MQTTTransport",
             dependencies: [
-                "MQTTCodec", "BrokerCore", nioCore,
+                "MQTTCodec", "BrokerCore", "Proxies", nioCore,
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
