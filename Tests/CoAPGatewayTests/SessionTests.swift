@@ -260,6 +260,36 @@ import Testing
         #expect(scene.broker.statistics.published == 5)
     }
 
+    /// Too long for a datagram, in levels of which each fits an option.
+    private static let longTopic = Array(repeating: "fifteen letters", count: 150).joined(separator: "/")
+
+    @Test("a message whose topic does not fit a datagram is not sent down, nor is anything else kept from the device")
+    func tooLongForDownlink() throws {
+        let scene = ServerScene()
+        let session = try connect(scene)
+        scene.ask(.get, "/ps/#?\(session)", observe: 0)
+        scene.ask(.get, "/ps/#?\(session)", observe: 1)
+        for topic in [Self.longTopic, "a"] { _ = try scene.publish(topic, "1", qos: .atLeastOnce) }
+        scene.settle()
+        let first = try #require(scene.ask(.post, "/ps/up?\(session)&dl=1", payload: "x", from: elsewhere))
+        #expect(first.code == .changed && first.locationPath.isEmpty && first.text.isEmpty)
+        #expect(first.size <= CoAPResponse.largestMessage)
+        let second = try #require(scene.ask(.post, "/ps/up?\(session)&dl=1", payload: "x", from: elsewhere))
+        #expect(second.locationPath == ["ps", "a"] && second.text == "1")
+    }
+
+    @Test("a message whose topic does not fit a datagram is dropped for an observer; the observation goes on")
+    func tooLongForObserver() throws {
+        let scene = ServerScene()
+        scene.ask(.get, "/ps/#", observe: 0)
+        for topic in [Self.longTopic, "a"] { _ = try scene.publish(topic, "1", qos: .atLeastOnce) }
+        scene.settle()
+        #expect(scene.acknowledgeAll() == ["1"])
+        _ = try scene.publish("b", "2", qos: .atLeastOnce)
+        scene.settle()
+        #expect(scene.acknowledgeAll() == ["2"])
+    }
+
     @Test("wait= holds the answer back until a message comes, or the time is over")
     func waitForDownlink() throws {
         let scene = ServerScene { $0.separateResponseAfter = 500 }

@@ -72,7 +72,7 @@ package struct Representation: Sendable {
 extension CoAPResponse {
     /// Puts a message's payload in, or one block of it where it is large or the client asked for a block (RFC 7959 §2.4).
     ///
-    /// - Throws: 4.00 for a block beyond its end.
+    /// - Throws: 4.00 for a block beyond its end; `noRoom` where the options are too long.
     package mutating func cut(_ message: Message, wanted: Block?) throws(CoAPFailure) {
         let length = message.payloadLength
         let room = min(roomForPayload, largestPayload)
@@ -81,7 +81,7 @@ extension CoAPResponse {
             return
         }
         guard let fitting = Block.exponent(fitting: room) else {
-            throw CoAPFailure(.internalServerError, "the topic leaves no room for a payload")
+            throw .noRoom
         }
         let start = wanted?.offset ?? 0
         guard start == 0 || start < length else {

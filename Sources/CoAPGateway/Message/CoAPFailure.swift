@@ -24,6 +24,9 @@ package struct CoAPFailure: Error, Sendable, Equatable {
         if code == .serviceUnavailable || code == .tooManyRequests { maxAge = Self.retryAfter }
     }
 
+    /// A message whose topic, in Location-Path options, fills the datagram.
+    static let noRoom = CoAPFailure(.internalServerError, "the topic leaves no room for a payload")
+
     /// Seconds a client is asked to wait before it tries again.
     static let retryAfter: UInt32 = 5
 

@@ -91,6 +91,9 @@ extension CoAPServer {
         do throws(CoAPFailure) {
             response = try observation.notification(of: ticket.message, roomy: roomy(endpoint), now: now)
         } catch {
+            // A topic that leaves no room for a payload is no reason to end what the client wants to go on with: as with
+            // MQTT's Maximum Packet Size, the message is dropped for it alone [MQTT-3.1.2-25].
+            guard error != .noRoom else { return settle(ticket) }
             // Not what the registration accepts: said so, and over (RFC 7641 §4.2).
             remove(observation, from: endpoint)
             endpoint.outgoing.prepend(.farewell(observation.token, error.response))

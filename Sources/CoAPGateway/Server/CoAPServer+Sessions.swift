@@ -232,7 +232,8 @@ extension CoAPServer {
         do throws(CoAPFailure) {
             try response.cut(message, wanted: exchange.request.block2)
         } catch {
-            response.payload = .none
+            // It can't be told: the device gets the plain answer.
+            response = CoAPResponse(.changed)
         }
         if response.block2?.more == true {
             response.eTag = Representation(message).eTag
