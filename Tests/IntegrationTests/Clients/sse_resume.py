@@ -12,15 +12,13 @@ import contextlib
 import http.client
 import json
 import random
-import shutil
-import signal
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
 import threading
 import time
+
+from killable_broker import Broker, free_port
 
 # Messages of one request, at most.
 BATCH = 200
@@ -31,30 +29,15 @@ PATIENCE = 30
 TARGET = "/v1/subscribe?topic=resume&qos=1&clientid=resume&clean=0&se=600"
 
 
-class Broker:
+class HTTPBroker(Broker):
     def __init__(self, executable):
-        self.executable, self.folder = executable, tempfile.mkdtemp(prefix="sluice-resume-")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        with open(f"{self.folder}/sluice.yaml", "w") as file:
-            file.write(
-                f"listeners: [{{ protocol: http, bind: '127.0.0.1:{self.port}' }}]\n"
-                "sessions: { queue: { messages: 1000000, bytes: 1000000000 } }\n"
-                "storage: { path: data, durability: strict }\n"
-            )
-        self.log, self.starts = open(f"{self.folder}/log", "w+b"), 0
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [self.executable, "serve", "--config", f"{self.folder}/sluice.yaml"], stdout=self.log, stderr=self.log
+        self.port = free_port()
+        super().__init__(
+            executable,
+            f"listeners: [{{ protocol: http, bind: '127.0.0.1:{self.port}' }}]\n"
+            "sessions: { queue: { messages: 1000000, bytes: 1000000000 } }\n"
+            "storage: { path: data, durability: strict }\n",
         )
-        self.starts += 1
-
-    def kill(self):
-        assert self.process.poll() is None, f"the broker ended by itself with {self.process.returncode}"
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
     def connect(self):
         """A connection, as soon as the broker listens."""
@@ -68,14 +51,10 @@ class Broker:
                 assert time.monotonic() < deadline, "the broker does not come back"
                 time.sleep(0.01)
 
-    def last_words(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")[-4000:]
-
 
 class Run:
     def __init__(self, executable, messages, cuts, kills, seed):
-        self.random, self.broker = random.Random(seed), Broker(executable)
+        self.random, self.broker = random.Random(seed), HTTPBroker(executable)
         self.messages, self.kills, self.killed = messages, kills, 0
         self.cut_after = sorted(self.random.sample(range(1, messages), cuts))
         self.kill_after = sorted(self.random.sample(range(1, messages), kills))
@@ -269,9 +248,7 @@ def main():
         print(run.broker.last_words(), file=sys.stderr)
         raise
     finally:
-        if run.broker.process.poll() is None:
-            run.broker.process.kill()
-        shutil.rmtree(run.broker.folder, ignore_errors=True)
+        run.broker.remove()
     print(json.dumps(figures))
     sys.exit(1 if any(figures[name] for name in ("missing", "repeated", "outOfOrder", "resets")) else 0)
 
