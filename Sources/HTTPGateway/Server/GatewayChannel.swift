@@ -79,10 +79,8 @@ struct GatewayChannel: HTTPChannelHandler {
     func handle(value: Value, logger: Logger) async {
         // It fails when the client leaves without a request.
         guard case .http(let asyncChannel, let presence) = try? await value.negotiated.get() else { return }
-        let channel = GatewayChannel(gateway, configuration, limits, open, configureMQTT, presence: presence)
-        await withTaskExecutorPreference(EventLoopExecutor(value.channel.eventLoop)) {
-            await channel.handleHTTP(asyncChannel: asyncChannel, logger: logger)
-        }
+        await GatewayChannel(gateway, configuration, limits, open, configureMQTT, presence: presence)
+            .handleHTTP(asyncChannel: asyncChannel, logger: logger)
     }
 
     private func configurePipeline(
