@@ -129,7 +129,7 @@ let package = Package(
         .target(
             name: "Webhooks",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioHTTP1, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioConcurrencyHelpers, nioHTTP1, logging, lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),

@@ -2,8 +2,8 @@ package import BrokerCore
 import JSONMessages
 package import Logging
 import MQTTCodec
+import NIOConcurrencyHelpers
 package import NIOCore
-import Synchronization
 
 /// One webhook at work: a virtual connection with a persistent session, whose messages are posted and acknowledged when
 /// the endpoint has taken them.
@@ -38,7 +38,7 @@ package final class Webhook: @unchecked Sendable {
     private var inProgress = 0
     private var isStopping = false
     private var stopped: EventLoopPromise<Void>?
-    private let counts = Mutex(WebhookStatistics())
+    private let counts = NIOLockedValueBox(WebhookStatistics())
 
     /// How long after the loss of its session it connects again.
     private static let reconnectDelay = TimeAmount.seconds(1)
@@ -60,7 +60,7 @@ package final class Webhook: @unchecked Sendable {
         schedule = DeliverySchedule(configuration.schedule)
     }
 
-    package var statistics: WebhookStatistics { counts.withLock(\.self) }
+    package var statistics: WebhookStatistics { counts.withLockedValue { $0 } }
 
     /// Connects; from then on everything happens by itself.
     package func start() { eventLoop.execute { self.connect() } }
@@ -188,7 +188,7 @@ package final class Webhook: @unchecked Sendable {
 
     private func begin(_ attempt: DeliverySchedule<Item>.Attempt) {
         inProgress += 1
-        counts.withLock { counts in
+        counts.withLockedValue { counts in
             counts.attempts += 1
             if attempt.number > 1 { counts.retries += 1 }
         }
@@ -218,15 +218,15 @@ package final class Webhook: @unchecked Sendable {
             jitter: Double.random(in: 0...1)
         )
         if case .failed = answer.outcome {
-            counts.withLock { $0.failures += 1 }
+            counts.withLockedValue { $0.failures += 1 }
             logger.debug("attempt failed", metadata: ["attempt": "\(attempt.number)", "reason": "\(answer.words)"])
         }
         switch finished {
         case .delivered(let items):
-            counts.withLock { $0.delivered += items.count }
+            counts.withLockedValue { $0.delivered += items.count }
             acknowledge(items)
         case .refused(let items):
-            counts.withLock { $0.refused += items.count }
+            counts.withLockedValue { $0.refused += items.count }
             logger.warning(
                 "the endpoint refused a message, which is dropped",
                 metadata: ["id": "\(items.first?.id ?? "")", "reason": "\(answer.words)"]
@@ -258,7 +258,7 @@ package final class Webhook: @unchecked Sendable {
 
     private func count() {
         let (waiting, breaker) = (schedule.count, schedule.breaker)
-        counts.withLock { counts in
+        counts.withLockedValue { counts in
             counts.waiting = waiting
             counts.circuit =
                 switch breaker {
