@@ -85,6 +85,8 @@ package struct Message: @unchecked Sendable {
         )
     }
 
+    /// Tells it from all other messages there are at the same time.
+    package var identity: ObjectIdentifier { ObjectIdentifier(storage) }
     /// The QoS it was published at.
     package var qos: QoS { storage.header.qos }
     /// Whether it was published with RETAIN.

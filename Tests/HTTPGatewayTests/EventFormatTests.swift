@@ -1,5 +1,6 @@
 import BrokerCore
 import HTTPGateway
+import JSONMessages
 import MQTTCodec
 import NIOCore
 import Testing
@@ -29,7 +30,7 @@ import Testing
 
     private func written(_ format: EventFormat, _ delivery: Delivery) -> String {
         var buffer = ByteBuffer()
-        format.write(delivery, epoch: "e", at: .uptimeNanoseconds(0), to: &buffer)
+        format.write(delivery, epoch: "e", at: .uptimeNanoseconds(0), by: MessageEncoder(), to: &buffer)
         return String(buffer: buffer)
     }
 

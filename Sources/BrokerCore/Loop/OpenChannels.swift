@@ -19,6 +19,13 @@ package final class OpenChannels: Sendable {
         channel.closeFuture.whenComplete { _ in self.remove(key) }
     }
 
+    /// Tells all of them that the server stops.
+    package func quiesce() {
+        for channel in state.withLockedValue({ Array($0.channels.values) }) {
+            channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        }
+    }
+
     /// Closes whatever is still open by then.
     package func closeAll(in delay: TimeAmount) {
         let open = state.withLockedValue { Array($0.channels.values) }

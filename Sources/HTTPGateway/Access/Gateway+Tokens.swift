@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import JSONMessages
 import MQTTCodec
 import NIOCore
@@ -30,9 +29,7 @@ extension Gateway {
         return Response(
             status: .ok,
             headers: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: ResponseBody(
-                byteBuffer: JSON.encode(TokenAnswer(accessToken: token, tokenType: "Bearer", expiresIn: seconds))
-            )
+            body: JSON.encode(TokenAnswer(accessToken: token, tokenType: "Bearer", expiresIn: seconds))
         )
     }
 

@@ -1,5 +1,4 @@
 import HTTPTypes
-import HummingbirdCore
 import JSONMessages
 import NIOCore
 
@@ -80,15 +79,10 @@ struct StaticFiles: Sendable {
         case .proceed: break
         }
         fields[.contentType] = name.mediaType
-        fields[.contentLength] = "\(file.body.readableBytes)"
         fields[.xContentTypeOptions] = "nosniff"
         fields[.contentSecurityPolicy] = Self.policy
-        let response = Response(
-            status: .ok,
-            headers: fields,
-            body: isHead ? ResponseBody() : ResponseBody(byteBuffer: file.body)
-        )
-        return response.with("Referrer-Policy", "no-referrer")
+        return Response(status: .ok, headers: fields, body: file.body, isHead: isHead)
+            .with("Referrer-Policy", "no-referrer")
             .with("Cross-Origin-Opener-Policy", "same-origin")
             .with("Cross-Origin-Resource-Policy", name.isLivePage ? "same-origin" : "cross-origin")
     }

@@ -60,24 +60,3 @@ struct JSONAnswer: Encodable {
         keepAlive = connected.keepAlive
     }
 }
-
-/// `{"op":"message", …}`, a message for the client.
-struct JSONDelivery: Encodable {
-    private let message: MessageJSON
-
-    private enum CodingKeys: String, CodingKey {
-        case op
-    }
-
-    init(_ delivery: Delivery, epoch: String, at now: NIODeadline) {
-        // Only what is to be acknowledged has a name.
-        let id = delivery.packetID.map { _ in EventID(epoch: epoch, sequence: delivery.sequence) }
-        message = MessageJSON(delivery, id: id, at: now)
-    }
-
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        try container.encode("message", forKey: .op)
-        try message.encode(to: encoder)
-    }
-}

@@ -26,6 +26,7 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     let gateway: Gateway
+    private let encoder: MessageEncoder
     let remoteAddress: String
     var state = State.awaitingConnect
     var connection: VirtualConnection?
@@ -44,8 +45,9 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var outgoing: Deque<Delivery> = []
     private var isReadWanted = false
 
-    init(_ gateway: Gateway, remoteAddress: String) {
+    init(_ gateway: Gateway, _ encoder: MessageEncoder, remoteAddress: String) {
         self.gateway = gateway
+        self.encoder = encoder
         self.remoteAddress = remoteAddress
     }
 
@@ -163,13 +165,25 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
         var count = 0
         while context.channel.isWritable, let delivery = outgoing.popFirst() {
             if let packetID = delivery.packetID { unacknowledged[delivery.sequence] = packetID }
-            let message = JSONDelivery(delivery, epoch: epoch, at: now)
-            context.write(wrapOutboundOut(JSON.encode(message)), promise: nil)
+            context.write(wrapOutboundOut(message(delivery, at: now)), promise: nil)
             count += 1
         }
         guard count > 0 else { return }
         context.flush()
         core.submit { [count] in $0.consumed(count, on: connection) }
+    }
+
+    /// `{"op":"message", …}`; only what is to be acknowledged has a name.
+    private func message(_ delivery: Delivery, at now: NIODeadline) -> ByteBuffer {
+        let members = encoder.members(of: delivery, at: now)
+        var buffer = ByteBufferAllocator().buffer(capacity: members.readableBytes + 64)
+        buffer.writeStaticString("{\"op\":\"message\",")
+        if delivery.packetID != nil {
+            buffer.writeString("\"id\":\"\(EventID(epoch: epoch, sequence: delivery.sequence))\",")
+        }
+        buffer.writeImmutableBuffer(members)
+        buffer.writeStaticString("}")
+        return buffer
     }
 
     /// Takes leave, after what was written.

@@ -41,8 +41,8 @@ package struct Preconditions: Sendable {
     }
 
     package init(_ fields: HTTPFields) {
-        ifMatch = fields.values(of: "If-Match")
-        ifNoneMatch = fields.values(of: "If-None-Match")
+        ifMatch = fields.values(of: .ifMatch)
+        ifNoneMatch = fields.values(of: .ifNoneMatch)
     }
 
     /// Whether there is none.

@@ -1,5 +1,4 @@
 import HTTPTypes
-import HummingbirdCore
 import MQTTCodec
 import NIOCore
 
@@ -10,7 +9,7 @@ extension Gateway {
         _ body: ByteBuffer,
         _ publish: () async throws(Problem) -> PublishAnswer
     ) async throws(Problem) -> Response {
-        guard let field = exchange.fields.values(of: Self.idempotencyField).first else {
+        guard let field = exchange.fields.values(of: .idempotencyKey).first else {
             return try await publish().response
         }
         let identity = try exchange.identity(tokens)
@@ -75,10 +74,7 @@ struct PublishAnswer {
 
     var remembered: IdempotencyKeys.Answer { .init(status: status, fields: fields, body: body) }
 
-    var response: Response {
-        guard body.readableBytes > 0 else { return Response(status: status, headers: fields) }
-        return Response(status: status, headers: fields, body: ResponseBody(byteBuffer: body))
-    }
+    var response: Response { Response(status: status, headers: fields, body: body) }
 }
 
 extension Exchange {

@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import JSONMessages
 import MQTTCodec
 import NIOCore
@@ -61,10 +60,10 @@ extension Gateway {
         if let first = refused.first, refused.count == reasonCodes.count {
             throw Problem(first, detail: isBatch ? "no message of the batch was published: \(first.name)" : nil)
         }
-        let preferences = exchange.fields.values(of: "Prefer")
+        let preferences = exchange.fields.values(of: .prefer)
         if refused.isEmpty, preferences.contains(where: { $0.lowercased().contains("return=minimal") }) {
             var answer = PublishAnswer(.noContent)
-            if let name = HTTPField.Name("Preference-Applied") { answer.fields[name] = "return=minimal" }
+            if let name = HTTPField.Name.preferenceApplied { answer.fields[name] = "return=minimal" }
             return answer
         }
         let receipts = reasonCodes.map(PublishReceipt.init)

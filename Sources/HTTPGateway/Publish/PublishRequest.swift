@@ -33,7 +33,7 @@ package struct PublishOptions: Sendable {
         if let correlationData = try query.bytes("correlation_data") {
             properties.correlationData = ByteBuffer(bytes: correlationData)
         }
-        for value in fields.values(of: Self.userPropertyField) {
+        for value in fields.values(of: .userProperty) {
             guard let mark = value.firstIndex(of: "=") else {
                 throw .badRequest("\(Self.userPropertyField) must be key=value")
             }
@@ -76,13 +76,5 @@ extension PublishProperties {
         guard correlationData?.readableBytes ?? 0 <= 65_535 else {
             throw .unprocessable("correlation_data is longer than 65,535 bytes", .malformedPacket)
         }
-    }
-}
-
-extension HTTPFields {
-    /// All values of a field, each line by itself.
-    func values(of name: String) -> [String] {
-        guard let name = HTTPField.Name(name) else { return [] }
-        return self[fields: name].map(\.value)
     }
 }

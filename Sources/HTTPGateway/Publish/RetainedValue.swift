@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import JSONMessages
 import MQTTCodec
 import NIOCore
@@ -10,9 +9,6 @@ struct RetainedValue: Sendable {
     let message: Message
     /// Seconds until it expires; nil if never.
     let maximumAge: UInt32?
-
-    /// Bytes written at a time: a client that reads slowly shows some progress at each.
-    private static let slice = 64 * 1_024
 
     func response(_ preconditions: Preconditions, isHead: Bool) throws(Problem) -> Response {
         let tag = entityTag
@@ -29,20 +25,7 @@ struct RetainedValue: Sendable {
         fields[.xContentTypeOptions] = "nosniff"
         fields[.contentSecurityPolicy] = "sandbox"
         fields.append(userPropertiesOf: message)
-        fields[.contentLength] = "\(message.payloadLength)"
-        guard !isHead else { return Response(status: .ok, headers: fields) }
-        return Response(status: .ok, headers: fields, body: Self.body(message.payload))
-    }
-
-    private static func body(_ payload: ByteBuffer) -> ResponseBody {
-        guard payload.readableBytes > slice else { return ResponseBody(byteBuffer: payload) }
-        return ResponseBody(contentLength: payload.readableBytes) { writer in
-            var rest = payload
-            while let part = rest.readSlice(length: min(slice, rest.readableBytes)), part.readableBytes > 0 {
-                try await writer.write(part)
-            }
-            try await writer.finish(nil)
-        }
+        return Response(status: .ok, headers: fields, body: message.payload, isHead: isHead)
     }
 
     private var contentType: String { message.contentType }
@@ -72,7 +55,7 @@ extension Message {
 extension HTTPFields {
     /// One field for each User Property.
     mutating func append(userPropertiesOf message: Message) {
-        guard let name = HTTPField.Name(PublishOptions.userPropertyField) else { return }
+        guard let name = HTTPField.Name.userProperty else { return }
         for property in message.properties?.values.userProperties ?? [] {
             append(HTTPField(name: name, value: "\(property.name)=\(property.value)"))
         }

@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import JSONMessages
 import MQTTCodec
 import NIOCore
@@ -29,7 +28,7 @@ extension Gateway {
             .contentSecurityPolicy: "sandbox",
         ]
         fields.append(userPropertiesOf: response)
-        return Response(status: .ok, headers: fields, body: ResponseBody(byteBuffer: response.payload))
+        return Response(status: .ok, headers: fields, body: response.payload)
     }
 
     /// Seconds.
@@ -109,7 +108,7 @@ final class Requester: Sendable {
     /// - Throws: why the broker has ended the connection.
     func response(within seconds: Int, _ client: Client) async throws(Problem) -> Message? {
         let inbox = inbox
-        let alarm = Alarm(client.channel, after: .seconds(Int64(seconds))) { _ in inbox.alarm() }
+        let alarm = Alarm(client.channel, after: .seconds(Int64(seconds))) { inbox.alarm() }
         client.presence.onLeaving { inbox.leave() }
         defer {
             alarm.cancel()

@@ -1,5 +1,4 @@
 import HTTPTypes
-import HummingbirdCore
 
 /// What a browser is told before it lets a page of another origin make a request (the Fetch standard's CORS protocol).
 enum Preflight {

@@ -6,6 +6,8 @@ struct Client: Sendable {
     let channel: any Channel
     let presence: ClientPresence
     let trustedProxies: TrustedProxies
+    /// What its connection shares with others of its event loop.
+    let loop: GatewayLoop
 
     /// Its address, and port if that is known, as text.
     ///

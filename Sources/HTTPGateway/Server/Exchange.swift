@@ -18,7 +18,7 @@ struct Exchange: Sendable {
         try Identity(
             try authorization(),
             clientID: try query.string("clientid") ?? "",
-            remoteAddress: client.remoteAddress(forwarded: fields.values(of: "X-Forwarded-For")),
+            remoteAddress: client.remoteAddress(forwarded: fields.values(of: .forwardedFor)),
             tokens: tokens
         )
     }

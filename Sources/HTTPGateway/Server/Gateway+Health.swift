@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import NIOCore
 
 extension Gateway {
@@ -9,13 +8,11 @@ extension Gateway {
     /// For probes, which have no credentials; so it does not say what is wrong, which the log does.
     func health(isHead: Bool) async throws(Problem) -> Response {
         guard await core.perform({ $0.isStoreWriting }) else { throw .storeUnavailable }
-        let body = ByteBuffer(string: #"{"status":"ok"}"#)
         return Response(
             status: .ok,
-            headers: [
-                .contentType: "application/json", .cacheControl: "no-store", .contentLength: "\(body.readableBytes)",
-            ],
-            body: isHead ? .init() : ResponseBody(byteBuffer: body)
+            headers: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: ByteBuffer(string: #"{"status":"ok"}"#),
+            isHead: isHead
         )
     }
 }

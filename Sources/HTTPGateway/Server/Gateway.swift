@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import MQTTCodec
 import NIOCore
 
@@ -30,60 +29,22 @@ final class Gateway: Sendable {
         origins = OriginPolicy(allowed: configuration.allowedOrigins)
     }
 
-    /// Answers one request.
+    /// Looks at the head of a request, before its body has come.
     ///
-    /// - Throws: when the connection can't be used any more.
-    @concurrent
-    func respond(to request: Request, _ writer: consuming ResponseWriter, _ client: Client) async throws {
-        var body = BodyReader(request, channel: client.channel)
-        let origin = request.headers[.origin]
-        var response: Response
-        do throws(Problem) {
-            if let refusal = client.presence.takeRefusal() { throw refusal }
-            guard origins.allows(origin) else { throw .originNotAllowed }
-            let target = RequestTarget(request.head.path ?? "")
-            guard let route = self.route(target.path) else {
-                throw .notFound("nothing is at \(target.path)")
-            }
-            guard route.methods.contains(request.method.rawValue) else { throw .methodNotAllowed(route.methods) }
-            if request.method == .options {
-                response = Preflight.response(route)
-            } else {
-                let payload = try await read(&body, of: request, writer)
-                let exchange = Exchange(
-                    method: request.method,
-                    target: request.head.path ?? "",
-                    fields: request.headers,
-                    query: try Query(target.query),
-                    client: client,
-                    takesTokenInQuery: route == .subscribe
-                )
-                response = try await answer(exchange, route, payload)
-            }
-        } catch {
-            response = Response(error, isHead: request.method == .head)
-        }
-        origins.mark(&response.headers, origin: origin)
-        response.headers[.date] = HTTPDate.now()
-        guard body.isAtEnd else {
-            response.headers[.connection] = "close"
-            try await writer.write(response: response.head, body: response.body)
-            await body.discard()
-            throw ConnectionIsOver()
-        }
-        if request.headers[.connection] == "close" { response.headers[.connection] = "close" }
-        try await writer.write(response: response.head, body: response.body)
+    /// - Throws: why it is not served.
+    func admit(_ head: HTTPRequest, _ presence: ClientPresence) throws(Problem) -> Admission {
+        if let refusal = presence.takeRefusal() { throw refusal }
+        guard origins.allows(head.headerFields[.origin]) else { throw .originNotAllowed }
+        let target = RequestTarget(head.path ?? "")
+        guard let route = self.route(target.path) else { throw .notFound("nothing is at \(target.path)") }
+        guard route.methods.contains(head.method.rawValue) else { throw .methodNotAllowed(route.methods) }
+        let takesBody = head.hasBody && (head.method == .post || head.method == .put)
+        if takesBody { try admitBody(head.headerFields) }
+        return Admission(head: head, route: route, query: target.query, takesBody: takesBody)
     }
 
-    /// The body of a request that can have one.
-    @concurrent
-    private func read(
-        _ body: inout BodyReader,
-        of request: Request,
-        _ writer: borrowing ResponseWriter
-    ) async throws(Problem) -> ByteBuffer {
-        guard request.method == .post || request.method == .put, !body.isAtEnd else { return ByteBuffer() }
-        if let coding = request.headers[.contentEncoding], coding.lowercased() != "identity" {
+    private func admitBody(_ fields: HTTPFields) throws(Problem) {
+        if let coding = fields[.contentEncoding], coding.lowercased() != "identity" {
             throw Problem(
                 .unsupportedMediaType,
                 .payloadFormatInvalid,
@@ -91,13 +52,33 @@ final class Gateway: Sendable {
                 headers: [.acceptEncoding: "identity"]
             )
         }
-        let length = request.headers[.contentLength].flatMap { Int($0) } ?? 0
+        let length = fields[.contentLength].flatMap { Int($0) } ?? 0
         guard length <= limits.maximumPacketSize else { throw .tooLarge(maximum: limits.maximumPacketSize) }
-        // curl waits a second for it before it sends a large body (RFC 9110 §10.1.1).
-        if request.headers[.expect]?.lowercased() == "100-continue" {
-            try? await writer.writeInformationalHead(HTTPResponse(status: .continue))
+    }
+
+    /// Answers one request.
+    func answer(_ admission: Admission, _ body: ByteBuffer, _ client: Client) async -> Response {
+        let head = admission.head
+        do throws(Problem) {
+            guard head.method != .options else { return Preflight.response(admission.route) }
+            let exchange = Exchange(
+                method: head.method,
+                target: head.path ?? "",
+                fields: head.headerFields,
+                query: try Query(admission.query),
+                client: client,
+                takesTokenInQuery: admission.route == .subscribe
+            )
+            return try await answer(exchange, admission.route, body)
+        } catch {
+            return Response(error, isHead: head.method == .head)
         }
-        return try await body.read(maximum: limits.maximumPacketSize, timeout: configuration.bodyTimeout.timeAmount)
+    }
+
+    /// Says what every answer says.
+    func complete(_ response: inout Response, to head: HTTPRequest) {
+        origins.mark(&response.headers, origin: head.headerFields[.origin])
+        response.headers[.date] = HTTPDate.now()
     }
 
     private func route(_ path: String) -> Route? {
@@ -127,28 +108,12 @@ final class Gateway: Sendable {
     }
 }
 
-/// The connection closes after what was written.
-struct ConnectionIsOver: Error {}
-
-extension Response {
-    /// The same with one more field.
-    func with(_ name: String, _ value: String) -> Response {
-        guard let name = HTTPField.Name(name) else { return self }
-        var response = self
-        response.headers[name] = value
-        return response
-    }
-
-    init(_ problem: Problem, isHead: Bool) {
-        var fields = problem.headers
-        fields[.contentType] = Problem.contentType
-        fields[.cacheControl] = "no-store"
-        let body = problem.json
-        fields[.contentLength] = "\(body.readableBytes)"
-        self.init(
-            status: problem.status,
-            headers: fields,
-            body: isHead ? ResponseBody() : ResponseBody(byteBuffer: body)
-        )
-    }
+/// A request that is served, by its head.
+struct Admission: Sendable {
+    let head: HTTPRequest
+    let route: Route
+    /// Not decoded; nil when there is none.
+    let query: String?
+    /// Whether its body is read.
+    let takesBody: Bool
 }

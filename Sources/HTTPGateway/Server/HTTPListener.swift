@@ -1,7 +1,7 @@
 package import BrokerCore
-import HummingbirdCore
 package import Logging
 package import NIOCore
+import NIOPosix
 import ServiceLifecycle
 
 /// Listens for HTTP/1.1, and for MQTT over WebSocket on the same port.
@@ -51,39 +51,47 @@ package struct HTTPListener: Service {
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
         let gateway = Gateway(configuration: configuration, core: core, limits: limits)
+        let channels = GatewayChannels(gateway, on: eventLoopGroup, configureMQTT: configureMQTT)
         let open = OpenChannels()
-        let server = GatewayChannel(
-            gateway: gateway,
-            configuration: configuration,
-            limits: limits,
-            open: open,
-            configureMQTT: configureMQTT
-        ).server(
-            configuration: ServerConfiguration(
-                address: .hostname(configuration.host, port: configuration.port),
-                backlog: 4_096,
-                availableConnectionsDelegate: MaximumAvailableConnections(limits.connections, logger: quiet)
-            ),
-            onServerRunning: { channel in
-                announce(channel)
-            },
-            eventLoopGroup: eventLoopGroup,
-            logger: quiet
-        )
+        let server = try await bind(channels, open)
+        announce(server)
+        await withTaskCancellationOrGracefulShutdownHandler {
+            try? await server.closeFuture.get()
+        } onCancelOrGracefulShutdown: {
+            server.close(promise: nil)
+        }
+        // The time begins when the core has said its last words, however busy it is.
+        await core.perform { $0.shutdown() }
+        open.quiesce()
+        open.closeAll(in: configuration.shutdownTimeout.timeAmount)
+        await open.allClosed()
+    }
+
+    private func bind(_ channels: GatewayChannels, _ open: OpenChannels) async throws -> any Channel {
         do {
-            try await withGracefulShutdownHandler {
-                try await server.run()
-            } onGracefulShutdown: {
-                // The time begins when the core has said its last words, however busy it is.
-                core.submit { broker in
-                    broker.shutdown()
-                    open.closeAll(in: .milliseconds(Int64(configuration.shutdownTimeout.milliseconds)))
+            return try await ServerBootstrap(group: eventLoopGroup)
+                .serverChannelOption(.backlog, value: 4_096)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .serverChannelOption(.maxMessagesPerRead, value: 16)
+                .serverChannelInitializer { [maximum = limits.connections] channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(ConnectionLimit(maximum))
+                    }
                 }
-            }
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                // A client may end its half after the request, and still wants the answer.
+                .childChannelOption(.allowRemoteHalfClosure, value: true)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        open.add(channel)
+                        try channels.configure(channel)
+                    }
+                }
+                .bind(host: configuration.host, port: configuration.port)
+                .get()
         } catch {
             throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: "\(error)")
         }
-        await open.allClosed()
     }
 
     private func announce(_ channel: any Channel) {
@@ -93,13 +101,6 @@ package struct HTTPListener: Service {
             metadata: ["protocol": "http", "address": "\(configuration.host)", "port": "\(port)"]
         )
         onListening(port)
-    }
-
-    /// For the server below, which would announce itself a second time.
-    private var quiet: Logger {
-        var quiet = logger
-        if quiet.logLevel > .debug { quiet.logLevel = max(quiet.logLevel, .warning) }
-        return quiet
     }
 
     /// An address could not be listened on.

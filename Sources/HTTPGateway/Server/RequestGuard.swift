@@ -11,7 +11,9 @@ import NIOHTTP1
 ///   handler loses the head of a request it does not upgrade. All others go on as plain requests, the last ones of
 ///   their connection.
 /// - A client that leaves is noticed at once, not at the next write.
-final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
+final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchecked Sendable {
+    // Sendable as a handle that its timer carries back to the event loop, where alone it is touched.
+
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
@@ -22,6 +24,8 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private let headerTimeout: TimeAmount
     private let stallTimeout: TimeAmount
     private var timeout: Scheduled<Void>?
+    /// When the header of the next request has to be complete.
+    private var headerDeadline = NIODeadline.distantFuture
     private var stall: Scheduled<Void>?
     private var isFirstRequest = true
     /// Requests begun and not yet wholly answered.
@@ -52,9 +56,18 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func awaitHeader(_ context: ChannelHandlerContext) {
-        timeout?.cancel()
-        let channel = context.channel
-        timeout = context.eventLoop.scheduleTask(in: headerTimeout) { channel.close(promise: nil) }
+        headerDeadline = .now() + headerTimeout
+        guard timeout == nil else { return }
+        watch(context.channel)
+    }
+
+    /// One timer goes on from request to request: setting a new one for each would cost more than the request's parsing.
+    private func watch(_ channel: any Channel) {
+        timeout = channel.eventLoop.scheduleTask(deadline: headerDeadline) {
+            self.timeout = nil
+            guard self.requestsInProgress == 0 else { return }
+            if NIODeadline.now() < self.headerDeadline { self.watch(channel) } else { channel.close(promise: nil) }
+        }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -69,8 +82,6 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard case .head(var head) = unwrapInboundIn(data) else { return context.fireChannelRead(data) }
-        timeout?.cancel()
-        timeout = nil
         requestsInProgress += 1
         // What is above knows only this spelling, and no HTTP/1.0.
         if !head.isKeepAlive { head.headers.replaceOrAdd(name: "Connection", value: "close") }

@@ -1,5 +1,5 @@
 package import BrokerCore
-import JSONMessages
+package import JSONMessages
 package import MQTTCodec
 package import NIOCore
 
@@ -31,17 +31,26 @@ package enum EventFormat: Sendable, CaseIterable {
     }
 
     /// Appends a message.
-    package func write(_ delivery: Delivery, epoch: String, at now: NIODeadline, to buffer: inout ByteBuffer) {
-        let id = EventID(epoch: epoch, sequence: delivery.sequence)
+    package func write(
+        _ delivery: Delivery,
+        epoch: String,
+        at now: NIODeadline,
+        by encoder: MessageEncoder,
+        to buffer: inout ByteBuffer
+    ) {
+        let id = EventID(epoch: epoch, sequence: delivery.sequence).description
         switch self {
         case .serverSentEvents:
-            buffer.writeString("id: \(id)\ndata: ")
-            buffer.writeImmutableBuffer(JSON.encode(MessageJSON(delivery, at: now)))
-            buffer.writeString("\n\n")
+            buffer.writeStaticString("id: ")
+            buffer.writeString(id)
+            buffer.writeStaticString("\ndata: {")
         case .jsonLines:
-            buffer.writeImmutableBuffer(JSON.encode(MessageJSON(delivery, id: id, at: now)))
-            buffer.writeString("\n")
+            buffer.writeStaticString("{\"id\":\"")
+            buffer.writeString(id)
+            buffer.writeStaticString("\",")
         }
+        buffer.writeImmutableBuffer(encoder.members(of: delivery, at: now))
+        buffer.writeStaticString(self == .serverSentEvents ? "}\n\n" : "}\n")
     }
 
     /// What keeps a silent stream open.

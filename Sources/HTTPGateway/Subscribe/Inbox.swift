@@ -24,7 +24,7 @@ final class Inbox: Sendable {
         var reason: ReasonCode?
         var isAlarmed = false
         var hasLeft = false
-        var waiter: (maximum: Int, continuation: CheckedContinuation<Event, Never>)?
+        var waiter: (maximum: Int, resume: @Sendable (Event) -> Void)?
 
         mutating func next(_ maximum: Int) -> Event? {
             if hasLeft { return .left }
@@ -48,15 +48,25 @@ final class Inbox: Sendable {
     /// - Parameter maximum: deliveries to take at a time.
     func next(maximum: Int) async -> Event {
         await withCheckedContinuation { continuation in
-            let (event, former) = state.withLockedValue { state -> (Event?, CheckedContinuation<Event, Never>?) in
-                let former = state.waiter.take()?.continuation
-                let event = state.next(maximum)
-                if event == nil { state.waiter = (maximum, continuation) }
-                return (event, former)
-            }
-            former?.resume(returning: .superseded)
+            let event = next(maximum: maximum) { continuation.resume(returning: $0) }
             if let event { continuation.resume(returning: event) }
         }
+    }
+
+    /// What comes first of what is there already.
+    ///
+    /// - Parameters:
+    ///   - maximum: deliveries to take at a time.
+    ///   - resume: told once what comes first, wherever that happens, if nothing is there now.
+    func next(maximum: Int, _ resume: @escaping @Sendable (Event) -> Void) -> Event? {
+        let (event, former) = state.withLockedValue { state -> (Event?, (@Sendable (Event) -> Void)?) in
+            let former = state.waiter.take()?.resume
+            let event = state.next(maximum)
+            if event == nil { state.waiter = (maximum, resume) }
+            return (event, former)
+        }
+        former?(.superseded)
+        return event
     }
 
     /// On the core loop: a batch.
@@ -80,12 +90,12 @@ final class Inbox: Sendable {
     }
 
     private func change(_ body: (inout State) -> Void) {
-        let wake = state.withLockedValue { state -> (CheckedContinuation<Event, Never>, Event)? in
+        let wake = state.withLockedValue { state -> (@Sendable (Event) -> Void, Event)? in
             body(&state)
             guard let waiter = state.waiter, let event = state.next(waiter.maximum) else { return nil }
             state.waiter = nil
-            return (waiter.continuation, event)
+            return (waiter.resume, event)
         }
-        if let (continuation, event) = wake { continuation.resume(returning: event) }
+        if let (resume, event) = wake { resume(event) }
     }
 }

@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import JSONMessages
 import MQTTCodec
 import NIOCore
@@ -12,7 +11,7 @@ extension Inbox {
     /// - Throws: why the broker has ended the connection.
     func batch(_ poll: SubscribeRequest.LongPoll, _ client: Client) async throws(Problem) -> [Delivery] {
         enter()
-        let alarm = Alarm(client.channel, after: .seconds(Int64(poll.wait))) { _ in self.alarm() }
+        let alarm = Alarm(client.channel, after: .seconds(Int64(poll.wait))) { self.alarm() }
         client.presence.onLeaving { self.leave() }
         defer {
             alarm.cancel()
@@ -36,9 +35,7 @@ extension Response {
         return Response(
             status: .ok,
             headers: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: ResponseBody(
-                byteBuffer: JSON.encode(PollAnswer(messages: messages, next: next, reset: isReset ? true : nil))
-            )
+            body: JSON.encode(PollAnswer(messages: messages, next: next, reset: isReset ? true : nil))
         )
     }
 }

@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPTypes
-import HummingbirdCore
 import JSONMessages
 import MQTTCodec
 import NIOConcurrencyHelpers

@@ -50,7 +50,7 @@ package struct SubscribeRequest: Sendable {
         form = try Self.form(query, fields, maximumWait)
         // The header is what a browser sends when it reconnects, so it is newer than the query.
         let eventIDInQuery = try query.string("last_event_id")
-        let eventID = fields.values(of: "Last-Event-ID").first ?? eventIDInQuery
+        let eventID = fields.values(of: .lastEventID).first ?? eventIDInQuery
         if case .longPoll(let poll) = form, let cursor = poll.cursor {
             lastEventID = cursor
         } else if let eventID, !eventID.isEmpty {
@@ -67,7 +67,7 @@ package struct SubscribeRequest: Sendable {
 
     private static func form(_ query: Query, _ fields: HTTPFields, _ maximumWait: Int) throws(Problem) -> Form {
         let available = EventFormat.allCases.map(\.mediaType) + ["application/json"]
-        guard let chosen = MediaType.negotiate(fields.values(of: "Accept"), available) else {
+        guard let chosen = MediaType.negotiate(fields.values(of: .accept), available) else {
             throw Problem(
                 .notAcceptable,
                 .payloadFormatInvalid,

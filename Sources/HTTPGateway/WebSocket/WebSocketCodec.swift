@@ -259,15 +259,24 @@ package final class WebSocketCodec: ChannelDuplexHandler {
         _ payload: ByteBuffer,
         promise: EventLoopPromise<Void>?
     ) {
-        var header = context.channel.allocator.buffer(capacity: 10)
-        header.writeInteger(0x80 | opcode.rawValue)
-        switch payload.readableBytes {
-        case 0...125: header.writeInteger(UInt8(payload.readableBytes))
-        case 126...0xffff: header.writeMultipleIntegers(UInt8(126), UInt16(payload.readableBytes))
-        default: header.writeMultipleIntegers(UInt8(127), UInt64(payload.readableBytes))
+        let length = payload.readableBytes
+        // Small ones are cheaper to copy than to send as two.
+        let isCopied = length <= Self.maximumCopied
+        var frame = context.channel.allocator.buffer(capacity: 10 + (isCopied ? length : 0))
+        frame.writeInteger(0x80 | opcode.rawValue)
+        switch length {
+        case 0...125: frame.writeInteger(UInt8(length))
+        case 126...0xffff: frame.writeMultipleIntegers(UInt8(126), UInt16(length))
+        default: frame.writeMultipleIntegers(UInt8(127), UInt64(length))
         }
-        guard payload.readableBytes > 0 else { return context.write(wrapOutboundOut(header), promise: promise) }
-        context.write(wrapOutboundOut(header), promise: nil)
+        guard !isCopied else {
+            frame.writeImmutableBuffer(payload)
+            return context.write(wrapOutboundOut(frame), promise: promise)
+        }
+        context.write(wrapOutboundOut(frame), promise: nil)
         context.write(wrapOutboundOut(payload), promise: promise)
     }
+
+    /// Bytes of payload.
+    private static let maximumCopied = 1_024
 }

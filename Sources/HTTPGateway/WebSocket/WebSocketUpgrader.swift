@@ -11,27 +11,27 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
 
     private let handshake: WebSocketHandshake
     private let gateway: Gateway
-    private let presence: ClientPresence
+    private let client: Client
     private let configureMQTT: HTTPListener.ConfigureMQTT
     /// Computes Sec-WebSocket-Accept; its frame handlers are not used.
-    private let handshaker: NIOTypedWebSocketServerUpgrader<GatewayChannel.Negotiated>
+    private let handshaker: NIOTypedWebSocketServerUpgrader<Void>
 
     init(
         handshake: WebSocketHandshake,
         gateway: Gateway,
-        presence: ClientPresence,
+        client: Client,
         configureMQTT: @escaping HTTPListener.ConfigureMQTT
     ) {
         self.handshake = handshake
         self.gateway = gateway
-        self.presence = presence
+        self.client = client
         self.configureMQTT = configureMQTT
         handshaker = NIOTypedWebSocketServerUpgrader(
             shouldUpgrade: { channel, head in
                 let headers = try? handshake.decide(head).get().headers
                 return channel.eventLoop.makeSucceededFuture(headers)
             },
-            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(.webSocket) }
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededVoidFuture() }
         )
     }
 
@@ -47,7 +47,7 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         )
     }
 
-    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<GatewayChannel.Negotiated> {
+    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
         channel.eventLoop.makeCompletedFuture {
             do {
                 // A WebSocket has a close handshake of its own; half of a TCP connection is of no use to it.
@@ -57,13 +57,11 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
                 channel.close(promise: nil)
                 throw error
             }
-            return .webSocket
         }
     }
 
     private func configure(_ channel: any Channel, _ request: HTTPRequestHead) throws {
         let configuration = gateway.configuration
-        let client = Client(channel: channel, presence: presence, trustedProxies: configuration.trustedProxies)
         let remoteAddress = client.remoteAddress(forwarded: request.headers["X-Forwarded-For"])
         var rules = WebSocketCodec.Rules(maximumMessageSize: gateway.limits.maximumPacketSize + Self.sizeOfOthers)
         rules.pingInterval = configuration.pingInterval?.timeAmount
@@ -74,7 +72,9 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
             return try configureMQTT(channel, remoteAddress)
         }
         try channel.pipeline.syncOperations.addHandler(WebSocketCodec(.text, rules))
-        try channel.pipeline.syncOperations.addHandler(JSONHandler(gateway, remoteAddress: remoteAddress))
+        try channel.pipeline.syncOperations.addHandler(
+            JSONHandler(gateway, client.loop.encoder, remoteAddress: remoteAddress)
+        )
     }
 
     /// Bytes of other packets that may share a message with one of Maximum Packet Size.

@@ -1,0 +1,21 @@
+import HTTPTypes
+
+/// The names of fields that HTTPTypes has no constants for; made once, since making one is work.
+extension HTTPField.Name {
+    static let forwardedFor = HTTPField.Name("X-Forwarded-For")
+    static let idempotencyKey = HTTPField.Name("Idempotency-Key")
+    static let idempotencyReplayed = HTTPField.Name("Idempotency-Replayed")
+    static let lastEventID = HTTPField.Name("Last-Event-ID")
+    static let prefer = HTTPField.Name("Prefer")
+    static let preferenceApplied = HTTPField.Name("Preference-Applied")
+    /// `key=value`; may be given many times.
+    static let userProperty = HTTPField.Name("X-MQTT-User-Property")
+}
+
+extension HTTPFields {
+    /// All values of a field, each line by itself.
+    func values(of name: HTTPField.Name?) -> [String] {
+        guard let name, contains(name) else { return [] }
+        return self[fields: name].map(\.value)
+    }
+}

@@ -1,0 +1,97 @@
+import BrokerCore
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypesHTTP1
+import Proxies
+
+/// Sets accepted connections up: HTTP, unless the first request makes it a WebSocket.
+final class GatewayChannels: Sendable {
+    private let gateway: Gateway
+    private let loops: [ObjectIdentifier: GatewayLoop]
+    private let configureMQTT: HTTPListener.ConfigureMQTT
+
+    init(_ gateway: Gateway, on eventLoopGroup: any EventLoopGroup, configureMQTT: @escaping HTTPListener.ConfigureMQTT)
+    {
+        self.gateway = gateway
+        self.configureMQTT = configureMQTT
+        var loops: [ObjectIdentifier: GatewayLoop] = [:]
+        for loop in eventLoopGroup.makeIterator() { loops[ObjectIdentifier(loop)] = GatewayLoop(loop) }
+        self.loops = loops
+    }
+
+    /// Fills a channel's pipeline; on the channel's event loop.
+    func configure(_ channel: any Channel) throws {
+        let configuration = gateway.configuration
+        let eventLoop = channel.eventLoop
+        let presence = ClientPresence()
+        let client = Client(
+            channel: channel,
+            presence: presence,
+            trustedProxies: configuration.trustedProxies,
+            loop: loops[ObjectIdentifier(eventLoop)] ?? GatewayLoop(eventLoop)
+        )
+        let operations = channel.pipeline.syncOperations
+        if configuration.expectsProxyProtocol, configuration.trustedProxies.contains(channel.remoteAddress) {
+            let reader = ProxyHeaderReader(timeout: configuration.idleTimeout.timeAmount) { header in
+                if let client = header.client { presence.cameFrom(client) }
+            }
+            try operations.addHandler(reader)
+        }
+        let handshake = WebSocketHandshake(
+            path: configuration.websocketPath,
+            allowedOrigins: configuration.allowedOrigins,
+            requiresSubprotocol: configuration.requiresSubprotocol
+        )
+        let encoder = HTTPResponseEncoder()
+        let decoder = ByteToMessageHandler(
+            HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: configuration.decoderLimits)
+        )
+        let requestGuard = RequestGuard(
+            presence: presence,
+            handshake: handshake,
+            headerTimeout: configuration.idleTimeout.timeAmount,
+            stallTimeout: configuration.stallTimeout.timeAmount
+        )
+        try operations.addHandlers(encoder, decoder, requestGuard)
+        try operations.addHandler(upgrade(client, handshake, encoder, [decoder, requestGuard]))
+    }
+
+    private func upgrade(
+        _ client: Client,
+        _ handshake: WebSocketHandshake,
+        _ encoder: HTTPResponseEncoder,
+        _ others: [any RemovableChannelHandler]
+    ) -> NIOTypedHTTPServerUpgradeHandler<Void> {
+        NIOTypedHTTPServerUpgradeHandler(
+            httpEncoder: encoder,
+            extraHTTPHandlers: others,
+            upgradeConfiguration: .init(
+                upgraders: [
+                    WebSocketUpgrader(
+                        handshake: handshake,
+                        gateway: gateway,
+                        client: client,
+                        configureMQTT: configureMQTT
+                    )
+                ],
+                notUpgradingCompletionHandler: { [gateway] channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        let operations = channel.pipeline.syncOperations
+                        try operations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+                        try operations.addHandler(RequestHandler(gateway, client))
+                    }
+                }
+            )
+        )
+    }
+}
+
+extension HTTPListener.Configuration {
+    fileprivate var decoderLimits: NIOHTTPDecoderLimitConfiguration {
+        var limits = NIOHTTPDecoderLimitConfiguration()
+        limits.maxHeaderFieldSize = maximumHeaderSize
+        limits.maxHeaderListSize = maximumHeaderSize
+        limits.maxHeaderFieldCount = maximumHeaderCount
+        return limits
+    }
+}

@@ -1,0 +1,240 @@
+import BrokerCore
+import DequeModule
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+import NIOHTTPTypes
+
+/// Serves the requests of one connection, one at a time and in order (RFC 9112 §9.3.2): reads a request whole, has the
+/// gateway answer it, and writes the answer.
+///
+/// It is confined to the channel's event loop, where the tasks that make answers run, too.
+final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
+    // Sendable as a handle that tasks and timers carry back to the event loop, where alone they touch it.
+
+    typealias InboundIn = HTTPRequestPart
+    typealias OutboundIn = Never
+    typealias OutboundOut = HTTPResponsePart
+
+    enum State {
+        case awaitingRequest
+        /// A body is on its way.
+        case receiving
+        /// The gateway makes the answer.
+        case answering
+        /// The client reads the answer.
+        case writing
+        case streaming(EventStream)
+        /// The last answer is written, and what the client still sends is thrown away: closing with unread bytes would
+        /// take the answer with it (RFC 9112 §9.6).
+        case discarding
+        case closed
+    }
+
+    /// Parts of later requests that are read ahead.
+    private static let maximumWaiting = 16
+
+    let gateway: Gateway
+    let client: Client
+    private(set) var context: ChannelHandlerContext?
+    var state = State.awaitingRequest
+    /// The request in hand.
+    var head = HTTPRequest(method: .get, scheme: nil, authority: nil, path: nil)
+    var admission: Admission?
+    var body = ByteBuffer()
+    /// Whether all of it has come.
+    var isRequestOver = true
+    /// Whether the connection ends with the answer in hand.
+    var isLast = false
+    /// Of the answer in hand, what is not written.
+    var outgoing = ByteBuffer()
+    /// Bytes thrown away.
+    var discarded = 0
+    /// Of what is going on, the end.
+    var deadline: Scheduled<Void>?
+    private var waiting: Deque<HTTPRequestPart> = []
+    private var isProceeding = false
+    private var isFlushWanted = false
+    private var isReadWanted = false
+
+    init(_ gateway: Gateway, _ client: Client) {
+        self.gateway = gateway
+        self.client = client
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { end() }
+
+    // MARK: In
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        waiting.append(unwrapInboundIn(data))
+        proceed()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if case .receiving = state, deadline == nil {
+            limit(gateway.configuration.bodyTimeout.timeAmount) { $0.refuse(.bodyTimeout) }
+        }
+        context.fireChannelReadComplete()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        guard waiting.count < Self.maximumWaiting else {
+            isReadWanted = true
+            return
+        }
+        context.read()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            switch state {
+            case .writing: writeOutgoing()
+            case .streaming(let stream): stream.proceed()
+            default: break
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case ChannelEvent.inputClosed: inputEnded()
+        case is ChannelShouldQuiesceEvent:
+            isLast = true
+            if case .awaitingRequest = state { context.close(promise: nil) }
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard error is HTTPParserError else { return context.close(promise: nil) }
+        inputEnded()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end()
+        context.fireChannelInactive()
+    }
+
+    /// Takes what has come, as far as the answer in hand lets it.
+    func proceed() {
+        guard !isProceeding else { return }
+        isProceeding = true
+        while takesInput, let part = waiting.popFirst() { take(part) }
+        isProceeding = false
+        if isFlushWanted {
+            isFlushWanted = false
+            context?.flush()
+        }
+        guard isReadWanted, waiting.count < Self.maximumWaiting, let context else { return }
+        isReadWanted = false
+        context.read()
+    }
+
+    private var takesInput: Bool {
+        switch state {
+        case .awaitingRequest, .receiving, .discarding, .closed: true
+        case .answering, .writing, .streaming: false
+        }
+    }
+
+    private func take(_ part: HTTPRequestPart) {
+        switch (state, part) {
+        case (.awaitingRequest, .head(let head)): begin(head)
+        case (.receiving, .body(let bytes)): receive(bytes)
+        case (.receiving, .end):
+            isRequestOver = true
+            answer()
+        case (.discarding, .body(let bytes)): discard(bytes)
+        case (.discarding, .end): close()
+        // The end of a request without a body, which is answered by then, and what nobody wants any more.
+        default: break
+        }
+    }
+
+    private func begin(_ head: HTTPRequest) {
+        self.head = head
+        isRequestOver = !head.hasBody
+        do throws(Problem) {
+            let admission = try gateway.admit(head, client.presence)
+            self.admission = admission
+            guard admission.takesBody else { return answer() }
+            state = .receiving
+            // curl waits a second for it before it sends a large body (RFC 9110 §10.1.1).
+            if head.headerFields[.expect]?.lowercased() == "100-continue" {
+                context?.write(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+                flush()
+            }
+        } catch {
+            refuse(error)
+        }
+    }
+
+    private func receive(_ bytes: ByteBuffer) {
+        let maximum = gateway.limits.maximumPacketSize
+        guard body.readableBytes + bytes.readableBytes <= maximum else { return refuse(.tooLarge(maximum: maximum)) }
+        if body.readableBytes == 0 { body = bytes } else { body.writeImmutableBuffer(bytes) }
+    }
+
+    /// Nothing more comes, or nothing that can be read.
+    private func inputEnded() {
+        isRequestOver = true
+        isLast = true
+        switch state {
+        case .receiving: refuse(.badRequest("the body broke off"))
+        case .awaitingRequest, .streaming, .discarding: close()
+        // The answer is still wanted: half of the connection is open.
+        case .answering, .writing, .closed: break
+        }
+    }
+
+    // MARK: The answer
+
+    func refuse(_ problem: Problem) {
+        state = .answering
+        write(Response(problem, isHead: head.method == .head))
+    }
+
+    private func answer() {
+        guard let admission else { return }
+        state = .answering
+        unlimit()
+        let (gateway, client, body) = (gateway, client, body)
+        self.body = ByteBuffer()
+        Task.immediate(executorPreference: client.loop.executor) {
+            self.write(await gateway.answer(admission, body, client))
+        }
+    }
+
+    // MARK: Time
+
+    /// Sets what happens when the client takes too long.
+    func limit(_ time: TimeAmount, _ action: @escaping @Sendable (RequestHandler) -> Void) {
+        unlimit()
+        deadline = context?.eventLoop.scheduleTask(in: time) { action(self) }
+    }
+
+    func unlimit() {
+        deadline?.cancel()
+        deadline = nil
+    }
+
+    func flush() {
+        if isProceeding { isFlushWanted = true } else { context?.flush() }
+    }
+
+    /// Nothing more is said or heard.
+    private func end() {
+        if case .streaming(let stream) = state { stream.end() }
+        state = .closed
+        unlimit()
+        waiting = []
+        body = ByteBuffer()
+        outgoing = ByteBuffer()
+        context = nil
+    }
+}
