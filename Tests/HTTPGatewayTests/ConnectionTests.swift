@@ -99,6 +99,82 @@ import Testing
         }
     }
 
+    @Test("thousands of requests that come together are answered in order, whether the core is asked or not")
+    func longPipeline() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            var requests = ""
+            for number in 0..<4_000 {
+                let target = number % 500 == 0 ? "/v1/health" : "/nothing/\(number)"
+                requests += "GET \(target) HTTP/1.1\r\nHost: a\r\n\r\n"
+            }
+            try await client.send(requests + "GET /v1/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            let text = try await client.untilClosed()
+            #expect(text.split(separator: "HTTP/1.1 200").count == 9)
+            let numbers = text.split(separator: "nothing is at /nothing/").dropFirst().map {
+                Int($0.prefix { $0 != "\"" })
+            }
+            #expect(numbers == (0..<4_000).filter { $0 % 500 != 0 })
+        }
+    }
+
+    @Test("a client that has ended its half of the connection still gets its answer")
+    func halfClosed() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            try await client.send("PUT /v1/topics/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1")
+            try await client.finish()
+            #expect(try await client.untilClosed().hasPrefix("HTTP/1.1 200"))
+        }
+    }
+
+    @Test("a body whose chunks are no chunks is refused and not published")
+    func brokenChunks() async throws {
+        try await TestServer.run { server in
+            let client = try await server.connect()
+            let head = "PUT /v1/topics/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            try await client.send(head + "3\r\nabc\r\nxyz\r\n")
+            #expect(try await client.untilClosed().hasPrefix("HTTP/1.1 400"))
+            #expect(try await server.request("GET", "/v1/topics/a").status == 404)
+        }
+    }
+
+    @Test("a large value comes whole to a client that reads it late")
+    func largeValue() async throws {
+        try await TestServer.run { server in
+            let value = String(repeating: "0123456789", count: 100_000)
+            let put = try await server.request("PUT", "/v1/topics/a", body: value)
+            #expect(put.status == 200)
+            let client = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
+            let request = "GET /v1/topics/a HTTP/1.1\r\nHost: a\r\n\r\n"
+            try await client.send(request + request.replacing("GET", with: "HEAD"))
+            try await client.startReading()
+            // The answer to HEAD has no body, so the second header ends it.
+            let text = try await client.text(containing: "\r\n\r\n", times: 2)
+            #expect(text.contains("\r\n\r\n\(value)HTTP/1.1 200"))
+        }
+    }
+
+    @Test("connections beyond the limit wait until others have ended")
+    func connectionLimit() async throws {
+        var limits = Limits()
+        limits.connections = 2
+        try await TestServer.run(limits: limits) { server in
+            let request = "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n"
+            let first = [try await server.connect(), try await server.connect()]
+            for client in first {
+                try await client.send(request)
+                try await client.text(containing: "ok")
+            }
+            let third = try await server.connect()
+            try await third.send(request)
+            let early = try? await third.bytes(within: .milliseconds(100)) { bytes, _ in !bytes.isEmpty }
+            #expect(early == nil)
+            try await first[0].close()
+            try await third.text(containing: "ok")
+        }
+    }
+
     @Test("a try to become something we are not is answered as the request it is")
     func foreignUpgrade() async throws {
         try await TestServer.run { server in

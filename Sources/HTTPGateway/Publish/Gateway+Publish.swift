@@ -71,7 +71,7 @@ extension Gateway {
             // RFC 4918 §13: some went through, some did not, each says which.
             refused.isEmpty ? .ok : HTTPResponse.Status(code: 207, reasonPhrase: "Multi-Status"),
             [.contentType: "application/json"],
-            isBatch ? JSON.encode(receipts) : JSON.encode(receipts.first)
+            isBatch ? JSON.encode(receipts) : receipts.first?.json ?? ByteBuffer()
         )
     }
 
@@ -123,8 +123,14 @@ struct PublishReceipt: Encodable {
         case reason
     }
 
+    /// Most say nothing but the name, which needs no encoder.
+    var json: ByteBuffer {
+        guard let id, reasonCode == nil else { return JSON.encode(self) }
+        return ByteBuffer(string: "{\"id\":\"\(id)\"}")
+    }
+
     init(_ reason: ReasonCode) {
-        id = reason.isError ? nil : Token.random()
+        id = reason.isError ? nil : Token.unique()
         reasonCode = reason == .success ? nil : reason.rawValue
         self.reason = reason == .success ? nil : reason.name
     }

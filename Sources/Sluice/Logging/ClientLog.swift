@@ -21,9 +21,7 @@ final class ClientLog: ClientObserver {
     func client(_ connection: VirtualConnection, _ event: ClientEvent) {
         switch event {
         case .connected(let clientID, let userName):
-            var metadata = metadata(connection, clientID)
-            if let userName { metadata["user_name"] = "\(userName.printable)" }
-            logger.debug("client connected", metadata: metadata)
+            logger.debug("client connected", metadata: metadata(connection, clientID, userName: userName))
         case .left(let clientID, let reason):
             logger.debug("client left", metadata: metadata(connection, clientID, reason))
         case .refused(let reason, let detail):
@@ -63,13 +61,15 @@ final class ClientLog: ClientObserver {
     private func metadata(
         _ connection: VirtualConnection,
         _ clientID: String?,
-        _ reason: ReasonCode? = nil
+        _ reason: ReasonCode? = nil,
+        userName: String? = nil
     ) -> Logger.Metadata {
         var metadata: Logger.Metadata = [
             "protocol": "\(connection.transportProtocol.rawValue)", "address": "\(connection.remoteAddress)",
         ]
         if let clientID { metadata["client_id"] = "\(clientID.printable)" }
         if let reason { metadata["reason"] = "\(reason.name)" }
+        if let userName { metadata["user_name"] = "\(userName.printable)" }
         return metadata
     }
 }
