@@ -123,10 +123,13 @@ struct PublishReceipt: Encodable {
         case reason
     }
 
-    /// Most say nothing but the name, which needs no encoder.
+    /// The same as an encoder makes of it, which would take a tenth of the time that a publish takes.
     var json: ByteBuffer {
-        guard let id, reasonCode == nil else { return JSON.encode(self) }
-        return ByteBuffer(string: "{\"id\":\"\(id)\"}")
+        guard let id else { return JSON.encode(self) }
+        var json = ByteBuffer(string: "{\"id\":\"\(id)\"")
+        if let reason, let reasonCode { json.writeString(",\"reason\":\"\(reason)\",\"reason_code\":\(reasonCode)") }
+        json.writeString("}")
+        return json
     }
 
     init(_ reason: ReasonCode) {
