@@ -34,6 +34,7 @@ extension RequestHandler {
             writeOutgoing()
         case .stream(let stream):
             isLast = true
+            self.head = HTTPRequest(method: .get, scheme: nil, authority: nil, path: nil)
             state = .streaming(stream)
             stream.begin(on: self)
         }
