@@ -206,8 +206,8 @@ let package = Package(
         .testTarget(
             name: "CoAPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore, nioConcurrencyHelpers, nioPosix,
-                logging,
+                "MQTTCodec", "BrokerCore", "CoAPGateway", "CCoAPShim", "BrokerTestSupport", nioCore,
+                nioConcurrencyHelpers, nioPosix, logging,
             ],
             swiftSettings: settings
         ),

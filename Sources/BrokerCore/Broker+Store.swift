@@ -131,6 +131,12 @@ extension Broker {
         held.append(connection)
     }
 
+    /// Whether everything that the connection's client has brought about so far is written.
+    package func isStored(_ connection: VirtualConnection) -> Bool {
+        let batch = connection.session.map { max($0.firstBatch, $0.lastBatch) } ?? connection.lastBatch
+        return batch <= durableBatch
+    }
+
     /// Calls back when everything that the connection's client has brought about so far is written.
     ///
     /// - Parameter done: called once on the core loop, at once where nothing is to be waited for: false when the store

@@ -26,6 +26,8 @@ package struct CoAPListener: Service {
         package var security: CoAPSecurity?
         /// Sockets the peers are spread over, 1 to 63; on `udp`.
         package var shards = 16
+        /// Whether datagrams cross into the system in batches, where that works; tests switch it off to see the other way.
+        package var batchesDatagrams = true
         /// Serves `coap://host/{topic}` besides `/ps/{topic}` and `/r/{topic}`.
         package var bareTopics = false
         /// Milliseconds the core has to answer before the request is acknowledged and its response sent separately
@@ -49,6 +51,8 @@ package struct CoAPListener: Service {
         /// On `tcp`: connections, and
         /// the newest gives way.
         package var idleEndpoints = 50_000
+        /// How much may be done for peers that are not known yet; on `udp` in the clear.
+        package var strangers = Crowd.Bounds()
         /// Handshakes of DTLS under way.
         package var handshakes = 4_096
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
@@ -122,6 +126,9 @@ package struct CoAPListener: Service {
         )
         if !context.tellsAcknowledgements {
             logger.warning("libcoap's acknowledgements can't be seen: observers get QoS 0")
+        }
+        if !CoAPContext.batchesWork {
+            logger.notice("libcoap's system calls can't be batched: CoAP is slower than it could be")
         }
         let ran = await withTaskCancellationOrGracefulShutdownHandler {
             await loop.run()

@@ -1,6 +1,7 @@
 #pragma once
-// What the CoAP gateway needs of C beyond libcoap's own functions. Two subjects, a file each:
-// `hooks.c` sees what libcoap keeps to itself, `shim.c` opens a socket, waits, and moves bytes in and out of PDUs.
+// What the CoAP gateway needs of C beyond libcoap's own functions, a file for each subject: `hooks.c` sees what libcoap
+// keeps to itself, `batches.c` lets many datagrams cross in one system call, `hello.c` guards DTLS, `certificate.c` looks
+// at certificates, `shim.c` opens a socket, waits, and moves bytes in and out of PDUs.
 #include <coap3/coap.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -70,7 +71,24 @@ typedef bool (*coap_shim_known_fn)(void *app, coap_shim_peer_t peer);
 int coap_shim_pump_known(
     coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, void *app, coap_shim_known_fn known);
 
-/// The same for a context of connections: accepts, reads and writes whatever is ready, up to 64 of them.
+// MARK: Batches
+
+/// Whether libcoap's system calls can be answered from batches, found out by an exchange over the loopback interface.
+/// Blocks up to half a second; not for a thread that has begun batches.
+bool coap_shim_batches_work(void);
+/// From now on what libcoap sends on the calling thread through one of these sockets, which must share their address and
+/// port, gathers until `coap_shim_flush`. At most 64 sockets; false when there is no memory, or they are being served.
+bool coap_shim_batches_begin(const int *sockets, int count);
+/// Sends what has gathered, and ends that.
+void coap_shim_batches_end(void);
+/// Reads what is there, up to 64 datagrams, in one system call, and has libcoap dispatch it, but for what comes from peers
+/// that are not `known`; NULL knows all. Returns the number of datagrams there were.
+int coap_shim_pump_batch(
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, void *app, coap_shim_known_fn known);
+/// Sends what has gathered. False when the system does not take it all now: it waits for the next flush.
+bool coap_shim_flush(void);
+
+/// `coap_shim_pump` for a context of connections: accepts, reads and writes whatever is ready, up to 64 of them.
 void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context);
 
 // MARK: The door of a DTLS listener

@@ -40,24 +40,9 @@ package final class CoreGateway: @unchecked Sendable {
 
     private func perform(_ request: CoreRequest, _ broker: Broker) {
         switch request {
-        case .connect(let exchange):
-            guard let link = exchange.client?.link else { return }
-            withConnection(exchange, broker) { _ in
-                .connected(generation: link.generation, sessionPresent: link.sessionPresent)
-            }
-        case .heartbeat(let exchange):
-            guard let link = exchange.client?.link else { return }
-            withConnection(exchange, broker) { _ in .alive(generation: link.generation) }
-        case .publish(let exchange, let operation):
-            withConnection(exchange, broker) { [self] in publish(operation, $0, broker) }
-        case .read(let exchange, let topic):
-            withConnection(exchange, broker) { [self] in read(topic, $0, broker) }
-        case .look(let exchange):
-            withConnection(exchange, broker) { .found(broker.someRetained(WellKnownCore.examined, for: $0)) }
-        case .observe(let exchange, let operation, let identifier, let isRefresh):
-            withConnection(exchange, broker) { [self] connection in
-                observe(operation, identifier, isRefresh, exchange.client?.link.generation ?? 0, connection, broker)
-            }
+        case .connect(let exchange), .heartbeat(let exchange), .publish(let exchange, _), .read(let exchange, _),
+            .look(let exchange), .observe(let exchange, _, _, _):
+            perform(request, of: exchange, broker)
         case .unsubscribe(let client, let generation, let filter):
             guard let connection = current(client, generation) else { return }
             _ = broker.unsubscribe([filter], on: connection)
@@ -75,6 +60,24 @@ package final class CoreGateway: @unchecked Sendable {
         }
     }
 
+    /// What a request asks for, on its client's connection; those without an exchange have no answer.
+    private func carryOut(
+        _ request: CoreRequest,
+        _ link: CoreLink,
+        _ connection: VirtualConnection,
+        _ broker: Broker
+    ) -> CoreAnswer {
+        switch request {
+        case .connect: .connected(generation: link.generation, sessionPresent: link.sessionPresent)
+        case .publish(_, let operation): publish(operation, connection, broker)
+        case .read(_, let topic): read(topic, connection, broker)
+        case .look: .found(broker.someRetained(WellKnownCore.examined, for: connection))
+        case .observe(_, let operation, let identifier, let isRefresh):
+            observe(operation, identifier, isRefresh, link.generation, connection, broker)
+        case .heartbeat, .unsubscribe, .settle, .disconnect: .alive(generation: link.generation)
+        }
+    }
+
     private func current(_ client: CoAPClient, _ generation: UInt32) -> VirtualConnection? {
         client.link.generation == generation ? client.link.connection : nil
     }
@@ -86,6 +89,7 @@ package final class CoreGateway: @unchecked Sendable {
         _ connection: VirtualConnection,
         _ broker: Broker
     ) {
+        if broker.isStored(connection) { return emit(.answer(exchange, answer)) }
         broker.whenStored(connection) { [self] isStored in
             emit(.answer(exchange, isStored ? answer : .refused(.serverUnavailable)))
         }
@@ -93,27 +97,25 @@ package final class CoreGateway: @unchecked Sendable {
 
     // MARK: Connecting
 
-    private func withConnection(
-        _ exchange: Exchange,
-        _ broker: Broker,
-        _ body: @escaping (VirtualConnection) -> CoreAnswer
-    ) {
+    private func perform(_ request: CoreRequest, of exchange: Exchange, _ broker: Broker) {
         guard let client = exchange.client else { return }
-        if let connection = client.link.connection {
-            broker.heard(from: connection)
-            return answer(exchange, body(connection), connection, broker)
-        }
         let link = client.link
+        if let connection = link.connection {
+            broker.heard(from: connection)
+            return answer(exchange, carryOut(request, link, connection, broker), connection, broker)
+        }
         guard link.waiting.count < Self.waitingRequests else { return emit(.answer(exchange, .refused(.serverBusy))) }
         link.waiting.append { [self] connection, reason in
-            guard reason.isError else { return answer(exchange, body(connection), connection, broker) }
+            guard reason.isError else {
+                return answer(exchange, carryOut(request, link, connection, broker), connection, broker)
+            }
             emit(.answer(exchange, .refused(reason, whileAnonymous: client.credentials.isAnonymous)))
         }
         // What a client asks while its CONNECT is looked at waits for the same answer.
         guard link.connecting == nil else { return }
         let connection = makeConnection(client)
         link.connecting = connection
-        broker.connect(request(for: client), on: connection) { [self] result in
+        broker.connect(connectRequest(for: client), on: connection) { [self] result in
             let waiting = link.waiting
             link.waiting = []
             link.connecting = nil
@@ -135,7 +137,7 @@ package final class CoreGateway: @unchecked Sendable {
         }
     }
 
-    private func request(for client: CoAPClient) -> ConnectRequest {
+    private func connectRequest(for client: CoAPClient) -> ConnectRequest {
         guard let session = client.session else {
             return ConnectRequest(client.credentials, receiveMaximum: receiveMaximum)
         }

@@ -16,7 +16,14 @@ package struct DuplicateFilter: Sendable {
         case pending
         /// Acknowledged without a response, which comes or came separately or not at all.
         case acknowledged
-        case response(CoAPResponse)
+        /// A response with nothing but a code, which most are.
+        case code(CoAPCode)
+        indirect case response(CoAPResponse)
+
+        /// In as few bytes as it takes: 64 of these are kept for each endpoint.
+        package init(_ response: CoAPResponse) {
+            self = response.isBare ? .code(response.code) : .response(response)
+        }
     }
 
     private struct Entry: Sendable {

@@ -31,8 +31,9 @@ final class Exchange: @unchecked Sendable {
     var downlinkDeadline: NIODeadline?
     /// Its idempotency key.
     var publishKey: PublishKey?
-    /// What it is to do, as far as the answer depends on it.
-    var publish: PublishOperation?
+    /// The response to a publish, unless no retained message stood before and that is to be told.
+    var done = CoAPCode.changed
+    var tellsCreated = false
     var registration: Registration?
     /// The client deregistered before the core had answered.
     var isDeregistered = false

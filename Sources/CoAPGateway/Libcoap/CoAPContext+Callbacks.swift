@@ -49,10 +49,10 @@ extension CoAPContext {
         case COAP_EVENT_SERVER_SESSION_NEW:
             if isReliable { connected(endpoint) }
             door?.entered(session)
-            crowd?.entered(session)
+            crowd?.entered(PeerAddress(session))
         case COAP_EVENT_SERVER_SESSION_DEL:
             door?.left(session)
-            crowd?.left(session)
+            crowd?.left(PeerAddress(session))
             forget(endpoint)
             events.append(.gone(endpoint))
         case COAP_EVENT_DTLS_CLOSED, COAP_EVENT_SESSION_CLOSED, COAP_EVENT_TCP_CLOSED:

@@ -11,19 +11,11 @@ final class Door {
         var isClosing = false
     }
 
-    struct Address: Hashable {
-        let high: UInt64
-        let low: UInt64
-        let port: UInt64
-
-        init(_ peer: coap_shim_peer_t) { (high, low, port) = (peer.high, peer.low, peer.port) }
-    }
-
     var door = coap_shim_door_t()
     /// The one whose socket is read.
     var context: OpaquePointer?
     private unowned var owner: CoAPContext?
-    private var peers: [Address: Peer] = [:]
+    private var peers: [PeerAddress: Peer] = [:]
     /// Of the ClientHello that is being handed in.
     private var random: UInt64 = 0
 
@@ -37,12 +29,12 @@ final class Door {
         door.app = Unmanaged.passUnretained(self).toOpaque()
         door.proven = { app, peer, random in
             guard let app else { return COAP_SHIM_HELLO_DROP }
-            return Unmanaged<Door>.fromOpaque(app).takeUnretainedValue().proven(Address(peer), random)
+            return Unmanaged<Door>.fromOpaque(app).takeUnretainedValue().proven(PeerAddress(peer), random)
         }
     }
 
     /// A ClientHello has come from an address that was proven to be the sender's.
-    private func proven(_ address: Address, _ random: UInt64) -> coap_shim_hello_t {
+    private func proven(_ address: PeerAddress, _ random: UInt64) -> coap_shim_hello_t {
         if let peer = peers[address] {
             // Sent again: the handshake is under way.
             if peer.random == random, !peer.isClosing { return COAP_SHIM_HELLO_PASS }
@@ -62,11 +54,11 @@ final class Door {
     }
 
     func entered(_ session: OpaquePointer) {
-        peers[Address(coap_shim_peer_of_session(session))] = Peer(endpoint: EndpointID(session), random: random)
+        peers[PeerAddress(session)] = Peer(endpoint: EndpointID(session), random: random)
     }
 
     func left(_ session: OpaquePointer) {
-        let address = Address(coap_shim_peer_of_session(session))
+        let address = PeerAddress(session)
         if peers[address]?.endpoint == EndpointID(session) { peers[address] = nil }
     }
 }

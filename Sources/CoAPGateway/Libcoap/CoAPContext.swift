@@ -24,8 +24,6 @@ final class CoAPContext: MessageLayer {
     static let options = 96
     /// Bytes of the socket's receive and send buffers: a burst of some thousand datagrams.
     static let socketBuffer: Int32 = 4_194_304
-    /// Datagrams read in one turn, at most.
-    private static let largestDepth: Int32 = 32
 
     /// Contexts are made and freed one after the other: libcoap's own set-up is not for several threads.
     private static let lifecycle = NIOLock()
@@ -35,6 +33,8 @@ final class CoAPContext: MessageLayer {
         coap_shim_silence()
         return coap_shim_hooks_work()
     }()
+    /// Found out once in a process, after the hooks.
+    static let batchesWork: Bool = hooksWork && coap_shim_batches_work()
 
     /// One libcoap context with a socket of its own.
     ///
@@ -46,9 +46,9 @@ final class CoAPContext: MessageLayer {
         var depth: Int32 = 2
     }
 
-    private(set) var shards: [Shard]
+    var shards: [Shard]
     /// Empty for ever; see `coap_shim_pump`.
-    private let idleContext: OpaquePointer
+    let idleContext: OpaquePointer
     private let epoll: Int32
     /// Wakes the thread up.
     let wakeUp: WakeUp
@@ -57,6 +57,8 @@ final class CoAPContext: MessageLayer {
     let nstart: UInt16
 
     let tellsAcknowledgements: Bool
+    /// Whether datagrams are read and sent in batches; see `batches.c`.
+    private(set) var batchesDatagrams: Bool
     var events: [Event] = []
     var datagrams: Int32 = 0
     /// A message is on its way into libcoap; that it is done with at once means that it was not sent.
@@ -98,6 +100,9 @@ final class CoAPContext: MessageLayer {
         }
         let parts = try opened.get()
         tellsAcknowledgements = Self.hooksWork
+        batchesDatagrams =
+            configuration.batchesDatagrams && configuration.transport == .udp && configuration.security == nil
+            && Self.batchesWork
         shards = parts.shards
         idleContext = parts.idleContext
         wakeUp = WakeUp(descriptor: parts.wake)
@@ -123,7 +128,9 @@ final class CoAPContext: MessageLayer {
         }
         if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
         door?.guarding(self)
-        if configuration.security == nil, !isReliable { crowd = Crowd(contexts: shards.count) }
+        if configuration.security == nil, !isReliable {
+            crowd = Crowd(contexts: shards.count, bounds: configuration.strangers)
+        }
     }
 
     /// The port that is listened on.
@@ -133,6 +140,9 @@ final class CoAPContext: MessageLayer {
 
     /// Makes libcoap's hooks call this context; on the thread that serves it.
     func enter() {
+        if batchesDatagrams {
+            batchesDatagrams = coap_shim_batches_begin(shards.map(\.socket.descriptor), Int32(shards.count))
+        }
         guard tellsAcknowledgements else { return }
         coap_shim_set_hooks(
             Unmanaged.passUnretained(self).toOpaque(),
@@ -141,10 +151,12 @@ final class CoAPContext: MessageLayer {
         )
     }
 
-    /// Waits for datagrams or a wake-up, and takes in what has come.
+    /// Sends what has gathered, waits for datagrams or a wake-up, and takes in what has come.
     ///
     /// - Parameter timeout: milliseconds; nil waits for ever.
     func turn(timeout: Int?) -> [Event] {
+        // What the system can't take now it takes soon, and does not say when.
+        let timeout = coap_shim_flush() ? timeout : 1
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: shards.count) { ready in
             let count = coap_shim_wait(
                 epoll,
@@ -153,30 +165,11 @@ final class CoAPContext: MessageLayer {
                 wakeUp.descriptor,
                 timeout.map { Int32(clamping: $0) } ?? -1
             )
-            if count > 0 { crowd?.look() }
+            if count > 0 { crowd?.look(now: .now()) }
             for place in ready.prefix(Int(count)) { pump(Int(place)) }
         }
         closeUnwanted()
         return takeEvents()
-    }
-
-    private func pump(_ place: Int) {
-        guard !isReliable else { return coap_shim_pump_connections(idleContext, shards[place].context) }
-        if let door { return pump(place, through: door) }
-        if let crowd, crowd.isTooMuch, shards[place].depth == Self.largestDepth {
-            crowd.pump(idleContext, &shards[place].socket)
-            return
-        }
-        datagrams = 0
-        coap_shim_pump(idleContext, &shards[place].socket, shards[place].depth)
-        // As many as there were, twice: reads that find nothing cost a system call each.
-        shards[place].depth =
-            tellsAcknowledgements ? min(max(datagrams * 2, 2), Self.largestDepth) : Self.largestDepth / 4
-    }
-
-    private func pump(_ place: Int, through door: Door) {
-        door.context = shards[place].context
-        _ = coap_shim_pump_dtls(idleContext, &shards[place].socket, &door.door, Self.largestDepth)
     }
 
     /// Lets libcoap send again what was not acknowledged and forget idle endpoints.
@@ -199,6 +192,8 @@ final class CoAPContext: MessageLayer {
         guard !events.isEmpty else { return [] }
         let taken = events
         events = []
+        // The next turn will be like this one.
+        events.reserveCapacity(min(taken.count, 256))
         return taken
     }
 
@@ -207,6 +202,7 @@ final class CoAPContext: MessageLayer {
     /// Nothing may be held any more.
     func close() {
         coap_shim_set_hooks(nil, nil, nil)
+        coap_shim_batches_end()
         Self.lifecycle.withLock {
             for shard in shards {
                 coap_set_app_data(shard.context, nil)

@@ -1,6 +1,4 @@
-import CCoAPShim
-import CLibcoap
-import NIOCore
+package import NIOCore
 
 /// Keeps a flood of datagrams from ever new addresses from locking out the peers that are known.
 ///
@@ -8,49 +6,47 @@ import NIOCore
 /// takes a hundred times as long as a datagram of a known peer, so that a flood fills the sockets and nobody gets through.
 /// When that takes too much of the time, datagrams of strangers are dropped unread for a moment; a client that is real
 /// sends its request again.
-final class Crowd {
-    /// Sessions that libcoap may look at for new peers within `span`: some 30 ms of work.
-    private static let mostLooks = 3_000_000
-    private static let span = TimeAmount.milliseconds(100)
-    /// Datagrams looked at in one turn of a socket: enough to empty it faster than it fills.
-    private static let depth: Int32 = 512
+package final class Crowd {
+    /// How much may be done for strangers.
+    package struct Bounds: Sendable {
+        /// Sessions that libcoap may look at for new peers within `span`: some 30 ms of work.
+        package var looks = 3_000_000
+        package var span = TimeAmount.milliseconds(100)
+
+        package init() {}
+    }
 
     private let contexts: Int
-    private var peers: Set<Door.Address> = []
+    private let bounds: Bounds
+    private var peers: Set<PeerAddress> = []
     private var looks = 0
     private var spanEnd = NIODeadline.distantPast
 
     /// - Parameter contexts: so many libcoap contexts share the peers.
-    init(contexts: Int) { self.contexts = max(1, contexts) }
+    package init(contexts: Int, bounds: Bounds = Bounds()) {
+        self.contexts = max(1, contexts)
+        self.bounds = bounds
+    }
 
     /// Whether strangers have to wait.
-    var isTooMuch: Bool { looks >= Self.mostLooks }
+    package var isTooMuch: Bool { looks >= bounds.looks }
 
     /// Notes the time.
-    func look() {
-        let now = NIODeadline.now()
+    package func look(now: NIODeadline) {
         guard spanEnd <= now else { return }
-        spanEnd = now + Self.span
+        spanEnd = now + bounds.span
         looks = 0
     }
 
-    func entered(_ session: OpaquePointer) {
-        peers.insert(Door.Address(coap_shim_peer_of_session(session)))
-        looks += peers.count / contexts
+    /// A peer has become known.
+    package func entered(_ peer: PeerAddress) {
+        peers.insert(peer)
+        looks += max(peers.count / contexts, 1)
     }
 
-    func left(_ session: OpaquePointer) { peers.remove(Door.Address(coap_shim_peer_of_session(session))) }
+    /// A peer was forgotten.
+    package func left(_ peer: PeerAddress) { peers.remove(peer) }
 
-    /// Takes in what known peers have sent.
-    func pump(_ idleContext: OpaquePointer, _ socket: inout coap_shim_socket_t) {
-        _ = coap_shim_pump_known(
-            idleContext,
-            &socket,
-            Self.depth,
-            Unmanaged.passUnretained(self).toOpaque()
-        ) { app, peer in
-            guard let app else { return true }
-            return Unmanaged<Crowd>.fromOpaque(app).takeUnretainedValue().peers.contains(Door.Address(peer))
-        }
-    }
+    /// Whether a datagram from there is wanted while strangers have to wait.
+    package func knows(_ peer: PeerAddress) -> Bool { peers.contains(peer) }
 }

@@ -13,13 +13,15 @@ package enum ResourcePath: Sendable, Equatable {
     ///
     /// - Throws: 4.04 for a path nothing is under, 4.00 for one that can't be a topic.
     package init(path: [String], topicArgument: String?, bareTopics: Bool) throws(CoAPFailure) {
-        if path == [".well-known", "core"] {
-            self = .wellKnownCore
-            return
-        }
-        if path == ["mqtt", "connection"] {
-            self = .connection
-            return
+        if path.count == 2 {
+            if path[0] == ".well-known", path[1] == "core" {
+                self = .wellKnownCore
+                return
+            }
+            if path[0] == "mqtt", path[1] == "connection" {
+                self = .connection
+                return
+            }
         }
         let root = path.first.flatMap { $0 == "ps" || $0 == "r" ? $0 : nil }
         guard root != nil || (bareTopics && !path.isEmpty) else {
@@ -37,7 +39,7 @@ package enum ResourcePath: Sendable, Equatable {
         }
         guard let topicArgument else {
             guard !levels.isEmpty else { throw CoAPFailure(.topicNameInvalid, "the path names no topic") }
-            self = .topic(levels.joined(separator: "/"), under: root)
+            self = .topic(levels.count == 1 ? levels[levels.startIndex] : levels.joined(separator: "/"), under: root)
             return
         }
         guard levels.isEmpty else {

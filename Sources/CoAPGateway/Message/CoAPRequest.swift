@@ -4,7 +4,23 @@ import MQTTCodec
 ///
 /// An option with a value that no request may have does not stop the reading: `malformed` keeps the answer, since token
 /// and Message ID are needed to give it.
+///
+/// A request is copied on its way: what most have none of is in one box.
 package struct CoAPRequest: Sendable {
+    private struct Rare: Sendable {
+        var eTags: [[UInt8]] = []
+        var ifMatch: [[UInt8]] = []
+        var requestTags: [[UInt8]] = []
+        var echo: [UInt8]?
+        var size1: UInt64?
+        var malformed: CoAPFailure?
+    }
+
+    private indirect enum Box: Sendable {
+        case none
+        case some(Rare)
+    }
+
     /// Whether it waits for an acknowledgement (RFC 7252 §4.2, §4.3).
     package let isConfirmable: Bool
     /// The method.
@@ -20,28 +36,17 @@ package struct CoAPRequest: Sendable {
     package private(set) var observe: UInt32?
     package private(set) var contentFormat: UInt16?
     package private(set) var accept: UInt16?
-    /// ETags the client has representations for.
-    package private(set) var eTags: [[UInt8]] = []
-    /// ETags of If-Match; an empty one asks for mere existence (RFC 7252 §5.10.8.1).
-    package private(set) var ifMatch: [[UInt8]] = []
     package private(set) var ifNoneMatch = false
     package private(set) var block1: Block?
     package private(set) var block2: Block?
-    /// Bytes the client says the whole body has.
-    package private(set) var size1: UInt64?
-    /// Request-Tag tells apart uploads to one resource (RFC 9175 §3).
-    package private(set) var requestTags: [[UInt8]] = []
     /// The classes of response that are not wanted, bit by bit (RFC 7967 §2.1).
     package private(set) var noResponse: UInt8 = 0
-    /// What proves that the sender's address is its own (RFC 9175 §2.2).
-    package private(set) var echo: [UInt8]?
     /// Bytes of the message, or a few less.
     package private(set) var size: Int
     package var payload: [UInt8] = [] {
         didSet { size += payload.count - oldValue.count }
     }
-    /// What is wrong with it.
-    package private(set) var malformed: CoAPFailure?
+    private var box = Box.none
 
     package init(isConfirmable: Bool, code: CoAPCode, messageID: UInt16, token: Token) {
         self.isConfirmable = isConfirmable
@@ -51,11 +56,36 @@ package struct CoAPRequest: Sendable {
         size = 4 + Int(token.length)
     }
 
+    private var rare: Rare {
+        get { if case .some(let rare) = box { rare } else { Rare() } }
+        set { box = .some(newValue) }
+    }
+
+    /// ETags the client has representations for.
+    package var eTags: [[UInt8]] { rare.eTags }
+    /// ETags of If-Match; an empty one asks for mere existence (RFC 7252 §5.10.8.1).
+    package var ifMatch: [[UInt8]] { rare.ifMatch }
+    /// Request-Tag tells apart uploads to one resource (RFC 9175 §3).
+    package var requestTags: [[UInt8]] { rare.requestTags }
+    /// Bytes the client says the whole body has.
+    package var size1: UInt64? { rare.size1 }
+    /// What proves that the sender's address is its own (RFC 9175 §2.2).
+    package var echo: [UInt8]? { rare.echo }
+    /// What is wrong with it.
+    package var malformed: CoAPFailure? { rare.malformed }
+
+    /// Without its payload.
+    var head: CoAPRequest {
+        var head = self
+        head.payload = []
+        return head
+    }
+
     /// Takes the next option.
     package mutating func take(_ number: UInt16, _ value: RawSpan) {
         size += 1 + value.byteCount
         switch number {
-        case OptionNumber.echo: echo = value.array
+        case OptionNumber.echo: rare.echo = value.array
         case OptionNumber.uriPath:
             if let text = text(value) { path.append(text) }
         case OptionNumber.uriQuery:
@@ -63,20 +93,20 @@ package struct CoAPRequest: Sendable {
         case OptionNumber.observe: observe = UInt32(truncatingIfNeeded: value.unsignedInteger)
         case OptionNumber.contentFormat: contentFormat = UInt16(truncatingIfNeeded: value.unsignedInteger)
         case OptionNumber.accept: accept = UInt16(truncatingIfNeeded: value.unsignedInteger)
-        case OptionNumber.eTag: eTags.append(value.array)
-        case OptionNumber.ifMatch: ifMatch.append(value.array)
+        case OptionNumber.eTag: rare.eTags.append(value.array)
+        case OptionNumber.ifMatch: rare.ifMatch.append(value.array)
         case OptionNumber.ifNoneMatch: ifNoneMatch = true
         case OptionNumber.block1: block1 = block(value)
         case OptionNumber.block2: block2 = block(value)
-        case OptionNumber.size1: size1 = value.unsignedInteger
-        case OptionNumber.requestTag: requestTags.append(value.array)
+        case OptionNumber.size1: rare.size1 = value.unsignedInteger
+        case OptionNumber.requestTag: rare.requestTags.append(value.array)
         case OptionNumber.noResponse: noResponse = UInt8(truncatingIfNeeded: value.unsignedInteger)
         default: break
         }
     }
 
     /// Says what makes it unfit to be carried out, unless something was found before.
-    package mutating func refuse(_ failure: CoAPFailure) { malformed = malformed ?? failure }
+    package mutating func refuse(_ failure: CoAPFailure) { rare.malformed = malformed ?? failure }
 
     /// Whether the client does not want to hear a response of that class (RFC 7967 §2.1).
     func declines(_ code: CoAPCode) -> Bool {

@@ -39,6 +39,13 @@ package struct CoAPResponse: Sendable {
         }
     }
 
+    /// Whether it has neither options nor a payload.
+    package var isBare: Bool {
+        guard case .none = payload else { return false }
+        return eTag == nil && observe == nil && locationPath.isEmpty && contentFormat == nil && maxAge == nil
+            && block1 == nil && block2 == nil && size1 == nil && size2 == nil && echo == nil
+    }
+
     /// Whether it lives on a message, and so should not be kept for longer than needed.
     var holdsMessage: Bool {
         if case .part = payload { return true }
@@ -57,6 +64,7 @@ package struct CoAPResponse: Sendable {
 
     /// Writes the options in ascending order.
     func write(to options: inout OptionWriter) {
+        guard !isBare else { return }
         if let eTag { options.add(OptionNumber.eTag, withUnsafeBytes(of: eTag.bigEndian) { [UInt8]($0) }) }
         if let observe { options.add(OptionNumber.observe, UInt64(observe)) }
         for segment in locationPath { options.add(OptionNumber.locationPath, Array(segment.utf8)) }
@@ -79,6 +87,7 @@ package struct CoAPResponse: Sendable {
 
     /// Bytes of the message without its token, or a few more.
     package var size: Int {
+        guard !isBare else { return 5 }
         var options = OptionWriter()
         write(to: &options)
         return 5 + options.bytes.count + options.entries.count * 2 + payloadLength

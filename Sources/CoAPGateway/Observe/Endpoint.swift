@@ -23,7 +23,8 @@ final class Endpoint {
     let remoteAddress: String
     /// Who the transport says the peer is.
     let identity: String?
-    var clients: [ClientCredentials: CoAPClient] = [:]
+    /// One for each client identifier and credentials it uses; few, so that looking through them costs least.
+    var clients: [CoAPClient] = []
     /// Clients with a session that are here now, by Client Identifier.
     var sessions: [String: CoAPClient] = [:]
     var observations: [Token: Observation] = [:]

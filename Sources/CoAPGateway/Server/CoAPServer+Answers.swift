@@ -82,8 +82,7 @@ extension CoAPServer {
         case .preconditionFailed:
             throw CoAPFailure(.preconditionFailed, "the retained message is not as If-Match or If-None-Match asks")
         case .published(let stoodBefore):
-            let publish = exchange.publish
-            return CoAPResponse(publish?.tellsCreated == true && !stoodBefore ? .created : publish?.done ?? .changed)
+            return CoAPResponse(exchange.tellsCreated && !stoodBefore ? .created : exchange.done)
         case .retained(let message?):
             return try represent(message, exchange, now)
         case .retained(nil):
@@ -248,7 +247,7 @@ extension CoAPServer {
             endpoint.duplicates.answer(
                 request.messageID,
                 token: request.token,
-                with: response.map { .response($0) } ?? .acknowledged
+                with: response.map(DuplicateFilter.Answer.init) ?? .acknowledged
             )
         }
     }

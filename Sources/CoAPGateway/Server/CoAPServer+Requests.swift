@@ -11,11 +11,9 @@ extension CoAPServer {
             return answerDuplicate(request, answer, endpoint)
         }
         if !endpoint.isVerified, request.echo == endpoint.echo { endpoint.isVerified = true }
-        var head = request
-        head.payload = []
         let exchange = Exchange(
             endpoint: endpoint,
-            request: head,
+            request: request.head,
             acknowledgeAt: now + .milliseconds(Int64(configuration.separateResponseAfter))
         )
         do throws(CoAPFailure) {
@@ -32,6 +30,8 @@ extension CoAPServer {
         case .pending: break
         case .acknowledged:
             layer.acknowledge(request.messageID, token: request.token, response: nil, to: endpoint.id)
+        case .code(let code):
+            layer.acknowledge(request.messageID, token: request.token, response: CoAPResponse(code), to: endpoint.id)
         case .response(let response):
             layer.acknowledge(request.messageID, token: request.token, response: response, to: endpoint.id)
         }
@@ -167,7 +167,8 @@ extension CoAPServer {
         _ now: NIODeadline
     ) throws(CoAPFailure) {
         let client = try submit(exchange, query)
-        exchange.publish = publish
+        exchange.done = publish.done
+        exchange.tellsCreated = publish.tellsCreated
         exchange.wantsDownlink = query.wantsDownlink
         exchange.wait = .seconds(Int64(query.wait))
         guard let id = query.publishID else { return coreRequests.append(.publish(exchange, publish)) }

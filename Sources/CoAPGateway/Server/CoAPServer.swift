@@ -66,6 +66,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         guard !coreRequests.isEmpty else { return nil }
         let batch = CoreBatch(requests: coreRequests)
         coreRequests = []
+        coreRequests.reserveCapacity(min(batch.requests.count, 256))
         return batch
     }
 
@@ -105,12 +106,12 @@ package final class CoAPServer<Layer: MessageLayer> {
         endpoint.outstanding = []
         endpoint.outgoing = []
         endpoint.observations = [:]
-        for client in endpoint.clients.values {
+        for client in endpoint.clients {
             coreRequests.append(.disconnect(client))
             // They and the client hold each other.
             client.subscriptions = [:]
         }
-        endpoint.clients = [:]
+        endpoint.clients = []
     }
 
     /// The client of a session is not where it was: one that is persistent sleeps, another one has lost its observations.
@@ -126,22 +127,22 @@ package final class CoAPServer<Layer: MessageLayer> {
 
     /// The client of those credentials at that endpoint; makes room for it when there are many.
     func client(_ credentials: ClientCredentials, at endpoint: Endpoint) throws(CoAPFailure) -> CoAPClient {
-        if let client = endpoint.clients[credentials] {
+        if let client = endpoint.clients.first(where: { $0.credentials == credentials }) {
             client.lastUse = turn
             return client
         }
         if endpoint.clients.count >= configuration.clientsPerEndpoint {
-            let idle = endpoint.clients.values.filter(\.isIdle).min { $0.lastUse < $1.lastUse }
+            let idle = endpoint.clients.indices.lazy.filter { endpoint.clients[$0].isIdle }
+                .min { endpoint.clients[$0].lastUse < endpoint.clients[$1].lastUse }
             guard let idle else { throw CoAPFailure(.quotaExceeded, "too many clients at one endpoint") }
-            endpoint.clients[idle.credentials] = nil
-            coreRequests.append(.disconnect(idle))
+            coreRequests.append(.disconnect(endpoint.clients.remove(at: idle)))
         }
         let client = CoAPClient(
             credentials: credentials,
             endpoint: endpoint
         )
         client.lastUse = turn
-        endpoint.clients[credentials] = client
+        endpoint.clients.append(client)
         return client
     }
 
