@@ -27,6 +27,7 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     let gateway: Gateway
     let remoteAddress: String
+    let transportIdentity: String?
     var state = State.awaitingConnect
     var connection: VirtualConnection?
     /// Of the session's event identifiers.
@@ -44,8 +45,9 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var outgoing: Deque<Delivery> = []
     private var isReadWanted = false
 
-    init(_ gateway: Gateway, remoteAddress: String) {
+    init(_ gateway: Gateway, remoteAddress: String, _ transportIdentity: String?) {
         self.gateway = gateway
+        self.transportIdentity = transportIdentity
         self.remoteAddress = remoteAddress
     }
 

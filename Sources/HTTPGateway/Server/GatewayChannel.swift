@@ -6,6 +6,7 @@ import NIOHTTP1
 import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import Proxies
+import TransportSecurity
 
 /// Sets one accepted connection up: HTTP, unless its first request makes it a WebSocket.
 struct GatewayChannel: HTTPChannelHandler {
@@ -129,6 +130,9 @@ struct GatewayChannel: HTTPChannelHandler {
             }
             try operations.addHandler(reader)
         }
+        try configuration.tls?.secure(channel, timeout: configuration.idleTimeout.timeAmount) { identity in
+            presence.authenticated(as: identity)
+        }
         try operations.addHandler(encoder)
         try operations.addHandler(decoder)
         try operations.addHandler(requestGuard)
@@ -143,7 +147,7 @@ struct GatewayChannel: HTTPChannelHandler {
         _ logger: Logger
     ) throws -> Negotiated {
         let operations = channel.pipeline.syncOperations
-        try operations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+        try operations.addHandler(HTTP1ToHTTPServerCodec(secure: configuration.tls != nil))
         try operations.addHandler(HTTPConnectionStateHandler(idleTimeout: configuration.idleTimeout, logger: logger))
         let asyncChannel = try NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>(
             wrappingChannelSynchronously: channel,

@@ -71,10 +71,12 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         guard try handshake.decide(request).get() == .json else {
             rules.tellsPongs = configuration.pongKeepsAlive
             try channel.pipeline.syncOperations.addHandler(WebSocketCodec(.binary, rules))
-            return try configureMQTT(channel, remoteAddress)
+            return try configureMQTT(channel, remoteAddress, presence.transportIdentity)
         }
         try channel.pipeline.syncOperations.addHandler(WebSocketCodec(.text, rules))
-        try channel.pipeline.syncOperations.addHandler(JSONHandler(gateway, remoteAddress: remoteAddress))
+        try channel.pipeline.syncOperations.addHandler(
+            JSONHandler(gateway, remoteAddress: remoteAddress, presence.transportIdentity)
+        )
     }
 
     /// Bytes of other packets that may share a message with one of Maximum Packet Size.
