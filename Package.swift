@@ -18,6 +18,7 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -36,6 +37,9 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0", traits: []),
         .package(url: "https://github.com/apple/swift-nio-extras.git", from: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
     ],
@@ -53,9 +57,22 @@ let package = Package(
         ),
         // Whose word on a client's address is taken, and the PROXY protocol.
         .target(name: "Proxies", dependencies: [nioCore], swiftSettings: settings),
+        // TLS on channels, and the names in clients' certificates.
+        .target(
+            name: "TransportSecurity",
+            dependencies: [
+                nioCore, nioConcurrencyHelpers, nioSSL,
+                .product(name: "NIOTLS", package: "swift-nio"),
+                .product(name: "X509", package: "swift-certificates"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "MQTTTransport",
-            dependencies: ["MQTTCodec", "BrokerCore", "Proxies", nioCore, nioPosix, logging, lifecycle],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "Proxies", "TransportSecurity", nioCore, nioPosix, logging, lifecycle,
+            ],
             swiftSettings: settings
         ),
         // Messages as JSON, for adapters that speak it.
@@ -67,6 +84,7 @@ let package = Package(
                 "BrokerCore",
                 "JSONMessages",
                 "Proxies",
+                "TransportSecurity",
                 nioCore, nioConcurrencyHelpers,
                 nioPosix,
                 nioHTTP1,
@@ -142,6 +160,7 @@ let package = Package(
                 "Auth",
                 "Storage",
                 "Proxies",
+                "TransportSecurity",
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
@@ -180,6 +199,14 @@ let package = Package(
             dependencies: [
                 "MQTTCodec", "BrokerCore", "MQTTTransport", "Proxies", "BrokerTestSupport", nioCore,
                 nioConcurrencyHelpers, nioEmbedded,
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "TransportSecurityTests",
+            dependencies: [
+                "TransportSecurity", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
+                .product(name: "NIOTLS", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),

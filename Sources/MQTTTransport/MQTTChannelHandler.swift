@@ -21,6 +21,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     private let bridge: LoopBridge?
     private let transportProtocol: VirtualConnection.TransportProtocol
     private let remoteAddress: String?
+    private let transportIdentity: String?
     private let limits: Limits
     private var dialogue: MQTTDialogue?
     private var context: ChannelHandlerContext?
@@ -35,17 +36,20 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     /// - Parameters:
     ///   - bridge: nil when the channel lives on the core loop.
     ///   - remoteAddress: the client, when it is not the other end of the channel.
+    ///   - transportIdentity: who the client's certificate says it is.
     package init(
         core: CoreLoop,
         bridge: LoopBridge?,
         transportProtocol: VirtualConnection.TransportProtocol,
         remoteAddress: String? = nil,
+        transportIdentity: String? = nil,
         limits: Limits
     ) {
         self.core = core
         self.bridge = bridge
         self.transportProtocol = transportProtocol
         self.remoteAddress = remoteAddress
+        self.transportIdentity = transportIdentity
         self.limits = limits
     }
 
@@ -112,6 +116,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
             transport: bridge.map { RemoteTransport(handler: self, bridge: $0) } ?? self,
             transportProtocol: transportProtocol,
             remoteAddress: remoteAddress ?? context.channel.remoteAddress?.description ?? "",
+            transportIdentity: transportIdentity,
             limits: limits
         )
         dialogue = made

@@ -1,6 +1,7 @@
 package import BrokerCore
 package import NIOCore
 import Proxies
+package import TransportSecurity
 
 /// Puts the MQTT handler onto channels, whatever byte filters stand below it, and knows how many are open.
 package final class MQTTChannels: Sendable {
@@ -21,35 +22,51 @@ package final class MQTTChannels: Sendable {
 
     /// Adds the MQTT handler at the end of a channel's pipeline; on the channel's event loop.
     ///
-    /// - Parameter remoteAddress: the client, when it is not the other end of the channel.
+    /// - Parameters:
+    ///   - remoteAddress: the client, when it is not the other end of the channel.
+    ///   - transportIdentity: the user name that a certificate has given it.
     package func configure(
         _ channel: any Channel,
         transportProtocol: VirtualConnection.TransportProtocol,
-        remoteAddress: String? = nil
+        remoteAddress: String? = nil,
+        transportIdentity: String? = nil
     ) throws {
         let handler = MQTTChannelHandler(
             core: core,
             bridge: bridges[ObjectIdentifier(channel.eventLoop)],
             transportProtocol: transportProtocol,
             remoteAddress: remoteAddress,
+            transportIdentity: transportIdentity,
             limits: limits
         )
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 
-    /// The same for a connection from a proxy, once its PROXY protocol header has said who the client is; it may take as
-    /// long as CONNECT may.
-    package func configureBehindProxy(
-        _ channel: any Channel,
-        transportProtocol: VirtualConnection.TransportProtocol
-    ) throws {
-        let reader = ProxyHeaderReader(timeout: .seconds(Int64(limits.connectTimeout))) { header in
-            try self.configure(
-                channel,
-                transportProtocol: transportProtocol,
-                remoteAddress: header.client.map { "\($0)" }
-            )
+    /// Makes an MQTT connection of one that was just accepted; on the channel's event loop.
+    ///
+    /// First a proxy says who the client is, then TLS is agreed on, if either is wanted; each may take as long as CONNECT
+    /// may.
+    package func accept(_ channel: any Channel, isProxied: Bool, tls: TLSServer?) throws {
+        guard isProxied else { return try secure(channel, tls, remoteAddress: nil) }
+        let reader = ProxyHeaderReader(timeout: timeout) { header in
+            try self.secure(channel, tls, remoteAddress: header.client.map { "\($0)" })
         }
         try channel.pipeline.syncOperations.addHandler(reader)
     }
+
+    private func secure(_ channel: any Channel, _ tls: TLSServer?, remoteAddress: String?) throws {
+        guard let tls else {
+            return try configure(channel, transportProtocol: .mqtt, remoteAddress: remoteAddress)
+        }
+        try tls.secure(channel, timeout: timeout, remoteAddress: remoteAddress) { identity in
+            try self.configure(
+                channel,
+                transportProtocol: .mqtt,
+                remoteAddress: remoteAddress,
+                transportIdentity: identity
+            )
+        }
+    }
+
+    private var timeout: TimeAmount { .seconds(Int64(limits.connectTimeout)) }
 }

@@ -38,17 +38,20 @@ package final class MQTTDialogue: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - transport: carries the bytes; held until `ended`.
+    ///   - transportIdentity: who the client's certificate says it is.
     ///   - limits: what the broker grants.
     package init(
         transport: any PacketStreamTransport,
         transportProtocol: VirtualConnection.TransportProtocol,
         remoteAddress: String,
+        transportIdentity: String? = nil,
         limits: Limits
     ) {
         stream = PacketStream(transport: transport)
         connection = VirtualConnection(
             transportProtocol: transportProtocol,
             remoteAddress: remoteAddress,
+            transportIdentity: transportIdentity,
             outlet: .packets(stream)
         )
         decoder = PacketDecoder(role: .server, maximumPacketSize: limits.maximumPacketSize)
@@ -113,6 +116,9 @@ package final class MQTTDialogue: @unchecked Sendable {
     private func readPackets(_ buffer: inout ByteBuffer, _ broker: Broker) throws(MalformedPacket) {
         var packets = 0
         defer { broker.received(packets: packets) }
+        if state == .awaitingConnect, buffer.readableBytesView.starts(with: Self.clientHello) {
+            throw MalformedPacket(.malformedPacket, "the client speaks TLS, which this listener does not")
+        }
         while state != .closed, state != .awaitingAnswer {
             guard
                 let header = try FixedHeader.parse(
@@ -134,6 +140,9 @@ package final class MQTTDialogue: @unchecked Sendable {
             }
         }
     }
+
+    /// How the handshake of TLS begins (RFC 8446 §5.1); no CONNECT does.
+    private static let clientHello: [UInt8] = [0x16, 0x03]
 
     /// Known from the fixed header: nothing is gathered for a client that begins with something else, and what a second
     /// CONNECT says changes nothing.

@@ -4,8 +4,9 @@ package import NIOCore
 import NIOPosix
 package import Proxies
 import ServiceLifecycle
+package import TransportSecurity
 
-/// Listens for MQTT over TCP.
+/// Listens for MQTT over TCP, in TLS if that is wanted.
 package struct MQTTListener: Service {
     /// Where to listen.
     package struct Configuration: Sendable {
@@ -17,6 +18,8 @@ package struct MQTTListener: Service {
         package var trustedProxies = TrustedProxies()
         /// Whether connections from trusted proxies begin with a PROXY protocol header.
         package var expectsProxyProtocol = false
+        /// Encrypts; nil listens in the clear.
+        package var tls: TLSServer?
 
         package init(host: String, port: Int) {
             self.host = host
@@ -56,7 +59,8 @@ package struct MQTTListener: Service {
         logger.info(
             "listening",
             metadata: [
-                "protocol": "mqtt", "address": "\(configuration.host)", "port": "\(server.localAddress?.port ?? 0)",
+                "protocol": configuration.tls == nil ? "mqtt" : "mqtts", "address": "\(configuration.host)",
+                "port": "\(server.localAddress?.port ?? 0)",
             ]
         )
         await withTaskCancellationOrGracefulShutdownHandler {
@@ -85,10 +89,10 @@ package struct MQTTListener: Service {
                 .childChannelInitializer { [channels, configuration] channel in
                     channel.eventLoop.makeCompletedFuture {
                         open.add(channel)
-                        guard configuration.expectsProxyProtocol,
-                            configuration.trustedProxies.contains(channel.remoteAddress)
-                        else { return try channels.configure(channel, transportProtocol: .mqtt) }
-                        try channels.configureBehindProxy(channel, transportProtocol: .mqtt)
+                        let isProxied =
+                            configuration.expectsProxyProtocol
+                            && configuration.trustedProxies.contains(channel.remoteAddress)
+                        try channels.accept(channel, isProxied: isProxied, tls: configuration.tls)
                     }
                 }
                 .bind(host: configuration.host, port: configuration.port)

@@ -4,12 +4,13 @@ import Logging
 import ServiceLifecycle
 import UnixSignals
 
-/// Reads the access files again at SIGHUP; files that are wrong change nothing.
+/// Reads the access files and the certificates again at SIGHUP; when one of them is wrong, nothing changes.
 struct AccessReload: Service {
     private let configuration: SluiceConfiguration
     private let files: AccessFiles
     private let gate: AccessGate
     private let deviceKeys: DeviceKeys
+    private let tls: ListenerTLS
     private let core: CoreLoop
     private let hangUps: UnixSignalsSequence
     private let logger: Logger
@@ -22,6 +23,7 @@ struct AccessReload: Service {
         files: AccessFiles,
         gate: AccessGate,
         deviceKeys: DeviceKeys,
+        tls: ListenerTLS,
         core: CoreLoop,
         logger: Logger
     ) async {
@@ -29,6 +31,7 @@ struct AccessReload: Service {
         self.files = files
         self.gate = gate
         self.deviceKeys = deviceKeys
+        self.tls = tls
         self.core = core
         self.logger = logger
         hangUps = await UnixSignalsSequence(trapping: .sighup)
@@ -37,7 +40,7 @@ struct AccessReload: Service {
     func run() async throws {
         var current = files
         for await _ in hangUps.cancelOnGracefulShutdown() {
-            guard configuration.access.hasFiles || !configuration.preSharedKeyFiles.isEmpty else {
+            guard configuration.access.hasFiles || !configuration.preSharedKeyFiles.isEmpty || !tls.isEmpty else {
                 logger.info("SIGHUP: there are no access files to read again")
                 continue
             }
@@ -46,10 +49,14 @@ struct AccessReload: Service {
                     current,
                     try AccessFiles(configuration.access, preSharedKeyFiles: configuration.preSharedKeyFiles)
                 )
+                let certificates = try ListenerCertificates(configuration.listeners)
                 await core.perform { [gate] in gate.replace(former, by: read, $0) }
                 deviceKeys.replace(read)
+                tls.replace(certificates)
                 current = read
-                logger.notice("access files read again", metadata: current.metadata)
+                var metadata = current.metadata
+                if !tls.isEmpty { metadata["certificates"] = "\(tls.count)" }
+                logger.notice("access files read again", metadata: metadata)
             } catch {
                 for problem in error.problems { logger.error("access files stay as they were: \(problem)") }
             }

@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import ServiceLifecycle
 import Storage
+import TransportSecurity
 import UnixSignals
 import Webhooks
 
@@ -57,17 +58,19 @@ struct Composition {
         let core = CoreLoop(eventLoop: eventLoopGroup.next(), broker: broker)
         let channels = MQTTChannels(core: core, eventLoopGroup: eventLoopGroup, limits: configuration.limits)
         let deviceKeys = DeviceKeys(loaded.accessFiles)
+        let tls = ListenerTLS(configuration.listeners, loaded.certificates, logger)
         let reload = await AccessReload(
             configuration,
             files: loaded.accessFiles,
             gate: gate,
             deviceKeys: deviceKeys,
+            tls: tls,
             core: core,
             logger: logger
         )
-        let listeners = configuration.listeners.map { listener in
+        let listeners = configuration.listeners.enumerated().map { place, listener in
             ServiceGroupConfiguration.ServiceConfiguration(
-                service: service(for: listener, core, eventLoopGroup, channels, deviceKeys),
+                service: service(for: listener, core, eventLoopGroup, channels, deviceKeys, tls[place]),
                 serviceName: "\(listener.protocolName.rawValue) \(listener.bind)"
             )
         }
@@ -118,12 +121,13 @@ struct Composition {
         _ core: CoreLoop,
         _ eventLoopGroup: any EventLoopGroup,
         _ channels: MQTTChannels,
-        _ deviceKeys: DeviceKeys
+        _ deviceKeys: DeviceKeys,
+        _ tls: TLSServer?
     ) -> any Service {
         switch listener.protocolName {
         case .mqtt:
             return MQTTListener(
-                configuration: listener.mqttConfiguration,
+                configuration: listener.mqttConfiguration(tls),
                 channels: channels,
                 core: core,
                 eventLoopGroup: eventLoopGroup,
@@ -131,11 +135,13 @@ struct Composition {
             )
         case .http:
             return HTTPListener(
-                configuration: listener.httpConfiguration,
+                configuration: listener.httpConfiguration(tls),
                 core: core,
                 eventLoopGroup: eventLoopGroup,
                 limits: loaded.configuration.limits,
-                configureMQTT: { try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1) },
+                configureMQTT: {
+                    try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1, transportIdentity: $2)
+                },
                 logger: logger
             )
         case .coap:
@@ -169,14 +175,15 @@ struct Composition {
 }
 
 extension ListenerConfiguration {
-    fileprivate var mqttConfiguration: MQTTListener.Configuration {
+    fileprivate func mqttConfiguration(_ tls: TLSServer?) -> MQTTListener.Configuration {
         var configuration = MQTTListener.Configuration(host: bind.host, port: bind.port)
         configuration.trustedProxies = proxies.trusted
         configuration.expectsProxyProtocol = proxies.sendsHeader
+        configuration.tls = tls
         return configuration
     }
 
-    fileprivate var httpConfiguration: HTTPListener.Configuration {
+    fileprivate func httpConfiguration(_ tls: TLSServer?) -> HTTPListener.Configuration {
         var configuration = HTTPListener.Configuration(
             host: bind.host,
             port: bind.port,
@@ -189,6 +196,7 @@ extension ListenerConfiguration {
         configuration.hasLivePage = http.livePage
         configuration.trustedProxies = proxies.trusted
         configuration.expectsProxyProtocol = proxies.sendsHeader
+        configuration.tls = tls
         return configuration
     }
 }

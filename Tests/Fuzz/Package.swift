@@ -42,15 +42,11 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        .target(name: "Proxies", dependencies: [nioCore], swiftSettings: settings),
+        // Without a network there is neither a listener nor TLS.
         .target(
             name: "MQTTTransport",
-            dependencies: [
-                "MQTTCodec", "BrokerCore", "Proxies", nioCore,
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-            ],
+            dependencies: ["MQTTCodec", "BrokerCore", nioCore],
+            exclude: ["MQTTChannels.swift", "MQTTListener.swift"],
             swiftSettings: settings
         ),
         // What is stored is in memory here.

@@ -253,7 +253,7 @@ import Testing
                     core: server.core,
                     eventLoopGroup: server.eventLoopGroup,
                     limits: Limits(),
-                    configureMQTT: { _, _ in },
+                    configureMQTT: { _, _, _ in },
                     logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
                 )
                 .run()

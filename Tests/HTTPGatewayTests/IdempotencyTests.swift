@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct IdempotencyTests {
     private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
-    private func key(_ text: String) -> IdempotencyKeys.Key { .init(owner: nil, clientID: "", key: text) }
+    private func key(_ text: String) -> IdempotencyKeys.Key { .init(owner: RequestOwner(), clientID: "", key: text) }
 
     private func answer(_ text: String) -> IdempotencyKeys.Answer {
         .init(status: .ok, fields: [:], body: ByteBuffer(string: text))

@@ -44,7 +44,7 @@ final class EmbeddedBroker {
     ) throws -> EmbeddedClient {
         let channel = EmbeddedChannel(handlers: below, loop: channelLoop)
         if isBehindProxy {
-            try channels.configureBehindProxy(channel, transportProtocol: .mqtt)
+            try channels.accept(channel, isProxied: true, tls: nil)
         } else {
             try channels.configure(channel, transportProtocol: .mqtt)
         }

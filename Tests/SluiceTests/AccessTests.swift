@@ -138,6 +138,25 @@ import Testing
         #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
     }
 
+    @Test(arguments: ["mqtt", "http"])
+    func `what is wrong with TLS on a listener is told with line and key`(name: String) throws {
+        func found(_ rest: String) throws -> String {
+            let yaml = "listeners:\n  - protocol: \(name)\n    bind: \"127.0.0.1:0\"\n    tls: { \(rest) }\n"
+            return try words(["sluice.yaml": yaml, "keys": "lamp:00\n", "cert": "x"]).joined(separator: "\n")
+        }
+        let place = "/sluice.yaml:4: listeners[0].tls"
+        #expect(
+            try found("psk_file: keys, certificate: cert, private_key: cert").contains(
+                "\(place).psk_file: is for coap listeners only: \(name) has certificates"
+            )
+        )
+        #expect(
+            try found("certificate: cert, private_key: cert") == "\(place).certificate: /cert is no certificate in PEM"
+        )
+        #expect(try found("certificate: no, private_key: cert") == "\(place).certificate: /no cannot be read")
+        #expect(try found("certificate: cert") == "\(place).private_key: is missing")
+    }
+
     @Test func `a listener that knows its peers may be reached without passwords`() throws {
         let everywhere = { (rest: String) in "listeners: [{ protocol: coap, bind: \"0.0.0.0:0\", \(rest) }]\n" }
         let files = ["keys": "lamp:00\n", "cert": "x"]

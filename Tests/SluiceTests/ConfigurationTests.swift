@@ -248,12 +248,37 @@ import Testing
         #expect(
             files == [
                 "browser-dashboard.yaml", "coap-dtls.yaml", "coap-sensors.yaml", "http-webhooks.yaml", "minimal.yaml",
-                "with-passwords.yaml",
+                "tls.yaml", "with-passwords.yaml",
             ]
         )
-        for file in files {
+        for file in files where file != "tls.yaml" {
             _ = try LoadedConfiguration(file: Self.examples.appending(path: file).path(), environment: [:])
         }
+    }
+
+    @Test func `the example with TLS loads once its comment's openssl commands have made its files`() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
+        try FileManager.default.copyItem(at: Self.examples, to: folder)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = folder.appending(path: "tls.yaml")
+        func load() throws -> LoadedConfiguration { try LoadedConfiguration(file: file.path(), environment: [:]) }
+        let refused = #expect(throws: ConfigurationRefused.self) { try load() }
+        #expect(
+            refused?.problems.first.map { "\($0)".replacing(folder.path(), with: "") }
+                == "/tls.yaml:30: listeners[0].tls.certificate: /broker.pem cannot be read"
+        )
+        let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init)
+        let commands = lines.filter { $0.hasPrefix("#   ") }.map { $0.dropFirst(4) }
+            .prefix { !$0.contains("sluice passwd") }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-ec", commands.joined(separator: "\n")]
+        process.currentDirectoryURL = folder
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        #expect(try load().configuration.listeners.map(\.bind.port) == [8_883, 8_443, 8_884])
     }
 
     private static var examples: URL {

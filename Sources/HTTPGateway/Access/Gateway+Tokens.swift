@@ -16,6 +16,9 @@ extension Gateway {
         if case .bearer = try Authorization(exchange.fields[.authorization]) {
             throw Problem(.forbidden, .notAuthorized, "a token does not make tokens: show the credentials")
         }
+        guard identity.transportIdentity == nil else {
+            throw Problem(.forbidden, .notAuthorized, "a certificate does not make tokens: show it again instead")
+        }
         try await core.transact(as: identity) { _, _ in }
         let now = NIODeadline.now()
         let grant = AccessTokens.Grant(

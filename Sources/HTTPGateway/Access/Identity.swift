@@ -3,17 +3,39 @@ import HTTPTypes
 import MQTTCodec
 import NIOCore
 
+/// Whose something is that outlasts a request: nobody else gets at it.
+package struct RequestOwner: Hashable, Sendable {
+    private let transportIdentity: String?
+    private let credentials: BasicCredentials?
+
+    package init(transportIdentity: String? = nil, credentials: BasicCredentials? = nil) {
+        self.transportIdentity = transportIdentity
+        self.credentials = credentials
+    }
+}
+
 /// Who makes a request.
 struct Identity: Sendable {
     /// Empty: the broker makes one up.
     let clientID: String
     let credentials: BasicCredentials?
     let remoteAddress: String
+    /// The user name its certificate gives it, which counts for more than credentials.
+    let transportIdentity: String?
 
-    init(clientID: String, credentials: BasicCredentials?, remoteAddress: String) {
+    /// Whose that is which it leaves behind.
+    var owner: RequestOwner { RequestOwner(transportIdentity: transportIdentity, credentials: credentials) }
+
+    init(
+        clientID: String,
+        credentials: BasicCredentials?,
+        remoteAddress: String,
+        transportIdentity: String? = nil
+    ) {
         self.clientID = clientID
         self.credentials = credentials
         self.remoteAddress = remoteAddress
+        self.transportIdentity = transportIdentity
     }
 
     /// - Throws: 401 for a token that is worthless, 403 for one that is good for another Client Identifier.
@@ -21,23 +43,28 @@ struct Identity: Sendable {
         _ authorization: Authorization,
         clientID: String,
         remoteAddress: String,
+        transportIdentity: String?,
         tokens: AccessTokens
     ) throws(Problem) {
+        var credentials: BasicCredentials?
+        var clientID = clientID
         switch authorization {
-        case .none: self.init(clientID: clientID, credentials: nil, remoteAddress: remoteAddress)
-        case .basic(let credentials):
-            self.init(clientID: clientID, credentials: credentials, remoteAddress: remoteAddress)
+        case .none: break
+        case .basic(let shown): credentials = shown
         case .bearer(let token):
             guard let grant = tokens.grant(of: token, at: .now()) else { throw .invalidToken }
             if let only = grant.clientID, !clientID.isEmpty, clientID != only {
                 throw Problem(.forbidden, .notAuthorized, "the token is good for another clientid")
             }
-            self.init(
-                clientID: grant.clientID ?? clientID,
-                credentials: grant.credentials,
-                remoteAddress: remoteAddress
-            )
+            clientID = grant.clientID ?? clientID
+            credentials = grant.credentials
         }
+        self.init(
+            clientID: clientID,
+            credentials: credentials,
+            remoteAddress: remoteAddress,
+            transportIdentity: transportIdentity
+        )
     }
 
     /// CONNECT for a request that is over at once.
@@ -62,6 +89,7 @@ extension CoreLoop {
         let connection = VirtualConnection(
             transportProtocol: .http,
             remoteAddress: identity.remoteAddress,
+            transportIdentity: identity.transportIdentity,
             // It subscribes to nothing, and is never told anything.
             outlet: .messages(MessageSink(capacity: 0, receive: { _ in }, closed: { _ in }))
         )

@@ -66,12 +66,14 @@ extension JSONHandler {
             try connect.authorization(),
             clientID: connect.clientID ?? "",
             remoteAddress: remoteAddress,
+            transportIdentity: transportIdentity,
             tokens: gateway.tokens
         )
         let request = try connect.request(as: identity)
         let connection = VirtualConnection(
             transportProtocol: .websocket,
             remoteAddress: remoteAddress,
+            transportIdentity: transportIdentity,
             outlet: .messages(
                 MessageSink(
                     capacity: gateway.configuration.subscriberMessages,

@@ -28,6 +28,7 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     let gateway: Gateway
     private let encoder: MessageEncoder
     let remoteAddress: String
+    let transportIdentity: String?
     var state = State.awaitingConnect
     var connection: VirtualConnection?
     /// Of the session's event identifiers.
@@ -45,9 +46,15 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var outgoing: Deque<Delivery> = []
     private var isReadWanted = false
 
-    init(_ gateway: Gateway, _ encoder: MessageEncoder, remoteAddress: String) {
+    init(
+        _ gateway: Gateway,
+        _ encoder: MessageEncoder,
+        remoteAddress: String,
+        transportIdentity: String?
+    ) {
         self.gateway = gateway
         self.encoder = encoder
+        self.transportIdentity = transportIdentity
         self.remoteAddress = remoteAddress
     }
 

@@ -14,7 +14,7 @@ extension Gateway {
         }
         let identity = try exchange.identity(tokens)
         let key = IdempotencyKeys.Key(
-            owner: identity.credentials,
+            owner: identity.owner,
             clientID: identity.clientID,
             key: try Self.idempotencyKey(field)
         )

@@ -9,11 +9,11 @@ import Synchronization
 package final class IdempotencyKeys: Sendable {
     /// One client's one key.
     package struct Key: Hashable, Sendable {
-        let owner: BasicCredentials?
+        let owner: RequestOwner
         let clientID: String
         let key: String
 
-        package init(owner: BasicCredentials?, clientID: String, key: String) {
+        package init(owner: RequestOwner, clientID: String, key: String) {
             self.owner = owner
             self.clientID = clientID
             self.key = key

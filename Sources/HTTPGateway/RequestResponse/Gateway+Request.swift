@@ -55,6 +55,7 @@ final class Requester: Sendable {
         let connection = VirtualConnection(
             transportProtocol: .http,
             remoteAddress: identity.remoteAddress,
+            transportIdentity: identity.transportIdentity,
             outlet: .messages(
                 MessageSink(
                     capacity: Self.capacity,

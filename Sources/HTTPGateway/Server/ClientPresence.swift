@@ -2,13 +2,14 @@ import NIOConcurrencyHelpers
 import Proxies
 
 /// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
-/// there, where it is by its proxy's word, and why its try to upgrade was refused.
+/// there, who it is by its certificate, where it is by its proxy's word, and why its try to upgrade was refused.
 final class ClientPresence: Sendable {
     private struct State {
         var isGone = false
         var whenGone: (@Sendable () -> Void)?
         var refusal: Problem?
         var client: ProxyHeader.Client?
+        var transportIdentity: String?
     }
 
     private let state = NIOLockedValueBox(State())
@@ -45,6 +46,16 @@ final class ClientPresence: Sendable {
     func cameFrom(_ client: ProxyHeader.Client) {
         state.withLockedValue { $0.client = client }
     }
+
+    /// The TLS handshake is done.
+    ///
+    /// - Parameter identity: the user name the client's certificate gives it; nil without one.
+    func authenticated(as identity: String?) {
+        state.withLockedValue { $0.transportIdentity = identity }
+    }
+
+    /// The user name the client's certificate gives it.
+    var transportIdentity: String? { state.withLockedValue { $0.transportIdentity } }
 
     /// The client by the word of its connection's PROXY protocol header; nil without one.
     var proxiedClient: ProxyHeader.Client? { state.withLockedValue { $0.client } }

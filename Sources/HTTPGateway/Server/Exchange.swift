@@ -19,6 +19,7 @@ struct Exchange: Sendable {
             try authorization(),
             clientID: try query.string("clientid") ?? "",
             remoteAddress: client.remoteAddress(forwarded: fields.values(of: .forwardedFor)),
+            transportIdentity: client.presence.transportIdentity,
             tokens: tokens
         )
     }

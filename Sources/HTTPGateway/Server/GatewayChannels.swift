@@ -3,6 +3,7 @@ import NIOCore
 import NIOHTTP1
 import NIOHTTPTypesHTTP1
 import Proxies
+import TransportSecurity
 
 /// Sets accepted connections up: HTTP, unless the first request makes it a WebSocket.
 final class GatewayChannels: Sendable {
@@ -36,6 +37,9 @@ final class GatewayChannels: Sendable {
                 if let client = header.client { presence.cameFrom(client) }
             }
             try operations.addHandler(reader)
+        }
+        try configuration.tls?.secure(channel, timeout: configuration.idleTimeout.timeAmount) { identity in
+            presence.authenticated(as: identity)
         }
         let handshake = WebSocketHandshake(
             path: configuration.websocketPath,
@@ -77,7 +81,7 @@ final class GatewayChannels: Sendable {
                 notUpgradingCompletionHandler: { [gateway] channel in
                     channel.eventLoop.makeCompletedFuture {
                         let operations = channel.pipeline.syncOperations
-                        try operations.addHandler(HTTP1ToHTTPServerCodec(secure: false))
+                        try operations.addHandler(HTTP1ToHTTPServerCodec(secure: gateway.configuration.tls != nil))
                         try operations.addHandler(RequestHandler(gateway, client))
                     }
                 }

@@ -1,4 +1,5 @@
 package import Proxies
+package import TransportSecurity
 
 extension HTTPListener {
     /// Where to listen, and what a public server has to bound.
@@ -60,6 +61,8 @@ extension HTTPListener {
         package var trustedProxies = TrustedProxies()
         /// Whether connections from trusted proxies begin with a PROXY protocol header.
         package var expectsProxyProtocol = false
+        /// Encrypts; nil listens in the clear.
+        package var tls: TLSServer?
 
         /// Whether a WebSocket that offers no subprotocol is refused; else it is taken for MQTT.
         package var requiresSubprotocol = true

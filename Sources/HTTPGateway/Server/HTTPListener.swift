@@ -10,8 +10,9 @@ import ServiceLifecycle
 /// the same authentication, authorisation and queues as an MQTT client.
 package struct HTTPListener: Service {
     /// Puts the MQTT handler at the end of the pipeline of a channel that has become a WebSocket, given the client's
-    /// address; called on the channel's event loop.
-    package typealias ConfigureMQTT = @Sendable (_ channel: any Channel, _ remoteAddress: String) throws -> Void
+    /// address and the user name its certificate gives it; called on the channel's event loop.
+    package typealias ConfigureMQTT =
+        @Sendable (_ channel: any Channel, _ remoteAddress: String, _ transportIdentity: String?) throws -> Void
 
     private let configuration: Configuration
     private let core: CoreLoop
@@ -98,7 +99,10 @@ package struct HTTPListener: Service {
         let port = channel.localAddress?.port ?? 0
         logger.info(
             "listening",
-            metadata: ["protocol": "http", "address": "\(configuration.host)", "port": "\(port)"]
+            metadata: [
+                "protocol": configuration.tls == nil ? "http" : "https", "address": "\(configuration.host)",
+                "port": "\(port)",
+            ]
         )
         onListening(port)
     }

@@ -28,7 +28,7 @@ final class Polls: Sendable {
         let token: String
         let poll: Poll
         if let cursor = form.cursor {
-            guard let found = open.withLockedValue({ $0[cursor.epoch] }), found.owner == identity.credentials else {
+            guard let found = open.withLockedValue({ $0[cursor.epoch] }), found.owner == identity.owner else {
                 throw Problem(
                     .notFound,
                     .packetIdentifierNotFound,
@@ -38,7 +38,7 @@ final class Polls: Sendable {
             (token, poll) = (cursor.epoch, found)
         } else {
             token = Token.random()
-            poll = Poll(try await Subscriber(request, as: identity, gateway), owner: identity.credentials)
+            poll = Poll(try await Subscriber(request, as: identity, gateway), owner: identity.owner)
             open.withLockedValue { $0[token] = poll }
         }
         poll.keep()
@@ -74,10 +74,10 @@ final class Poll: Sendable {
 
     let subscriber: Subscriber
     /// Who may go on with it.
-    let owner: BasicCredentials?
+    let owner: RequestOwner
     private let state = NIOLockedValueBox(State())
 
-    init(_ subscriber: Subscriber, owner: BasicCredentials?) {
+    init(_ subscriber: Subscriber, owner: RequestOwner) {
         self.subscriber = subscriber
         self.owner = owner
     }

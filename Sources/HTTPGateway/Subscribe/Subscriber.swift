@@ -49,6 +49,7 @@ final class Subscriber: Sendable {
         let connection = VirtualConnection(
             transportProtocol: .http,
             remoteAddress: identity.remoteAddress,
+            transportIdentity: identity.transportIdentity,
             outlet: .messages(
                 MessageSink(
                     capacity: configuration.subscriberMessages,

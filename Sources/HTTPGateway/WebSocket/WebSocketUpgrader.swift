@@ -69,11 +69,16 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         guard try handshake.decide(request).get() == .json else {
             rules.tellsPongs = configuration.pongKeepsAlive
             try channel.pipeline.syncOperations.addHandler(WebSocketCodec(.binary, rules))
-            return try configureMQTT(channel, remoteAddress)
+            return try configureMQTT(channel, remoteAddress, client.presence.transportIdentity)
         }
         try channel.pipeline.syncOperations.addHandler(WebSocketCodec(.text, rules))
         try channel.pipeline.syncOperations.addHandler(
-            JSONHandler(gateway, client.loop.encoder, remoteAddress: remoteAddress)
+            JSONHandler(
+                gateway,
+                client.loop.encoder,
+                remoteAddress: remoteAddress,
+                transportIdentity: client.presence.transportIdentity
+            )
         )
     }
 

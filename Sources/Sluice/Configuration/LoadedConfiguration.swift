@@ -8,6 +8,8 @@ package struct LoadedConfiguration: Sendable {
     package let configuration: SluiceConfiguration
     /// What the files of its section `access` and of its listeners say.
     package let accessFiles: AccessFiles
+    /// The certificates of its `mqtt` and `http` listeners.
+    let certificates: ListenerCertificates
     /// The file; nil when there was none.
     package let file: String?
     /// What is odd and does no harm.
@@ -63,6 +65,13 @@ package struct LoadedConfiguration: Sendable {
         } catch {
             problems += error.problems
             accessFiles = AccessFiles()
+        }
+        do throws(ConfigurationRefused) {
+            // What is wrong with them, their reader has found, and has a line for it.
+            certificates = problems.isEmpty ? try ListenerCertificates(configuration.listeners) : ListenerCertificates()
+        } catch {
+            problems += error.problems
+            certificates = ListenerCertificates()
         }
         guard problems.isEmpty else { throw ConfigurationRefused(problems: problems) }
         self.file = file

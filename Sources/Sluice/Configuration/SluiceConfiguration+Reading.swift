@@ -2,6 +2,7 @@ import BrokerCore
 import Foundation
 import Logging
 import Proxies
+import TransportSecurity
 import Yams
 
 extension SluiceConfiguration {
@@ -111,12 +112,12 @@ extension ListenerConfiguration {
         if name == .http { http.read(&reader) }
         var transport = Transport.udp
         var security: SecurityConfiguration?
-        if name == .coap {
-            reader.choice("transport", &transport)
-            let section = transport == .udp ? "dtls" : "tls"
+        if name == .coap { reader.choice("transport", &transport) }
+        if let name {
+            let section = name == .coap && transport == .udp ? "dtls" : "tls"
             let isSecure = reader.line(of: section) != nil
             var mapping = reader.mapping(section)
-            if isSecure { security = SecurityConfiguration(&mapping, reading) }
+            if isSecure { security = SecurityConfiguration(&mapping, of: name) }
         }
         reader.require(["protocol", "bind"])
         reader.finish()
@@ -162,25 +163,51 @@ extension ProxyOptions {
 }
 
 extension SecurityConfiguration {
-    fileprivate init(_ reader: inout MappingReader, _ reading: ConfigurationReading) {
+    fileprivate init(_ reader: inout MappingReader, of name: ListenerConfiguration.ProtocolName) {
         preSharedKeyFile = reader.file("psk_file")
+        if name != .coap, preSharedKeyFile != nil {
+            reader.report("is for coap listeners only: \(name.rawValue) has certificates", "psk_file")
+            preSharedKeyFile = nil
+        }
         certificate = reader.file("certificate")
         privateKey = reader.file("private_key")
         clientAuthority = reader.file("client_ca")
         clientCertificate = clientAuthority == nil ? .none : .required
         reader.choice("client_certificate", &clientCertificate)
         reader.choice("identity", &identity)
-        if certificate != nil || privateKey != nil || clientAuthority != nil {
+        if name != .coap || certificate != nil || privateKey != nil || clientAuthority != nil {
             reader.require(["certificate", "private_key"])
         } else if preSharedKeyFile == nil {
             reader.require(["psk_file"])
         }
         if clientCertificate == .required, clientAuthority == nil { reader.require(["client_ca"]) }
+        if let protocolName = name.applicationProtocol {
+            checkContents(reader, protocolName)
+        } else {
+            checkReadable(reader)
+        }
+        reader.finish()
+    }
+
+    private func checkReadable(_ reader: MappingReader) {
         for (key, path) in [("certificate", certificate), ("private_key", privateKey), ("client_ca", clientAuthority)] {
             guard let path, !FileManager.default.isReadableFile(atPath: path) else { continue }
             reader.report("\(path) cannot be read", key)
         }
-        reader.finish()
+    }
+
+    private func checkContents(_ reader: MappingReader, _ applicationProtocol: String) {
+        do throws(TLSFileRefused) {
+            _ = try tlsFiles?.load(applicationProtocol: applicationProtocol)
+        } catch {
+            let key =
+                switch error.file {
+                case .certificate: "certificate"
+                case .privateKey: "private_key"
+                case .clientAuthority: "client_ca"
+                }
+            reader.report("\(error.path) \(error.words)", key)
+        }
     }
 }
 

@@ -44,7 +44,7 @@ package struct ListenerConfiguration: Equatable, Sendable {
     package var http = HTTPOptions()
     /// What carries CoAP, on `coap` listeners.
     package var transport = Transport.udp
-    /// DTLS or TLS, on `coap` listeners; nil listens in the clear.
+    /// TLS, or DTLS on `coap` listeners over UDP; nil listens in the clear.
     package var security: SecurityConfiguration?
 
     /// What carries CoAP.
@@ -92,7 +92,7 @@ package struct SecurityConfiguration: Equatable, Sendable {
         case none
     }
 
-    /// Devices and the keys they share with the broker; nil takes none.
+    /// Devices and the keys they share with the broker, on `coap` listeners; nil takes none.
     package var preSharedKeyFile: String?
     /// The broker's own certificate and its key; both or none.
     package var certificate: String?

@@ -42,7 +42,9 @@ struct TestServer: Sendable {
             core: core,
             eventLoopGroup: group,
             limits: limits,
-            configureMQTT: { try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1) },
+            configureMQTT: {
+                try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1, transportIdentity: $2)
+            },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listening.fulfil($0) }
         )

@@ -8,6 +8,8 @@ struct SluiceProcess {
 
     var mqtt: Int { ports["mqtt"] ?? 0 }
     var http: Int { ports["http"] ?? 0 }
+    var mqtts: Int { ports["mqtts"] ?? 0 }
+    var https: Int { ports["https"] ?? 0 }
     var coap: Int { ports["coap"] ?? 0 }
     var coaps: Int { ports["coaps"] ?? 0 }
     var coapTCP: Int { ports["coap+tcp"] ?? 0 }
@@ -52,7 +54,7 @@ struct SluiceProcess {
             reading: .standardError
         )
         defer { process.kill() }
-        let wanted = configuration.components(separatedBy: "protocol:").count - 1
+        let wanted = configuration.matches(of: /\bprotocol:/).count
         var ports: [String: Int] = [:]
         while ports.count < wanted {
             let line = try await process.line("a listening line") { $0.contains("\"listening\"") }
@@ -93,8 +95,16 @@ enum Client {
     }
 
     /// One of our scripts for MQTT.js.
-    static func node(_ script: String, _ arguments: [String]) throws -> ClientProcess {
-        try ClientProcess("node", [path(script)] + arguments, environment: ["NODE_PATH": "/usr/share/nodejs"])
+    static func node(
+        _ script: String,
+        _ arguments: [String],
+        environment: [String: String] = [:]
+    ) throws -> ClientProcess {
+        try ClientProcess(
+            "node",
+            [path(script)] + arguments,
+            environment: environment.merging(["NODE_PATH": "/usr/share/nodejs"]) { $1 }
+        )
     }
 
     /// schemathesis of PyPI, with the OpenAPI document that is served at an address.

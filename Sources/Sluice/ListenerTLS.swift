@@ -1,0 +1,88 @@
+import Logging
+import TransportSecurity
+
+/// What the certificate files of `mqtt` and `http` listeners say, by the listener's place in the configuration.
+struct ListenerCertificates: Sendable {
+    fileprivate var contexts: [Int: TLSContext] = [:]
+
+    /// None.
+    init() {}
+
+    /// Reads them.
+    ///
+    /// - Throws: everything that is wrong with them.
+    init(_ listeners: [ListenerConfiguration]) throws(ConfigurationRefused) {
+        var problems: [ConfigurationProblem] = []
+        for (place, listener) in listeners.enumerated() {
+            guard let name = listener.protocolName.applicationProtocol, let files = listener.security?.tlsFiles else {
+                continue
+            }
+            do throws(TLSFileRefused) {
+                contexts[place] = try files.load(applicationProtocol: name)
+            } catch {
+                problems.append(ConfigurationProblem(source: error.path, line: nil, key: "", words: error.words))
+            }
+        }
+        guard problems.isEmpty else { throw ConfigurationRefused(problems: problems) }
+    }
+}
+
+/// The TLS of `mqtt` and `http` listeners, likewise.
+struct ListenerTLS: Sendable {
+    private var servers: [Int: TLSServer] = [:]
+
+    init(_ listeners: [ListenerConfiguration], _ certificates: ListenerCertificates, _ logger: Logger) {
+        for (place, context) in certificates.contexts {
+            let name = listeners[place].protocolName.rawValue
+            servers[place] = TLSServer(context, identity: listeners[place].security?.certificateIdentity) { failure in
+                var metadata: Logger.Metadata = [
+                    "protocol": "\(name)", "address": "\(failure.remoteAddress)", "detail": "\(failure.words)",
+                ]
+                if failure.others > 0 { metadata["others"] = "\(failure.others)" }
+                logger.log(level: failure.isOrdinary ? .debug : .info, "no TLS connection", metadata: metadata)
+            }
+        }
+    }
+
+    /// That of the listener at a place; nil when it listens in the clear.
+    subscript(place: Int) -> TLSServer? { servers[place] }
+
+    var isEmpty: Bool { servers.isEmpty }
+    var count: Int { servers.count }
+
+    /// Goes on with what the files say now.
+    func replace(_ certificates: ListenerCertificates) {
+        for (place, server) in servers {
+            if let context = certificates.contexts[place] { server.replace(context) }
+        }
+    }
+}
+
+extension ListenerConfiguration.ProtocolName {
+    /// Its ALPN name (RFC 7301); nil where libcoap does the encryption.
+    var applicationProtocol: String? {
+        switch self {
+        case .mqtt: "mqtt"
+        case .http: "http/1.1"
+        case .coap: nil
+        }
+    }
+}
+
+extension SecurityConfiguration {
+    /// nil without a certificate.
+    var tlsFiles: TLSFiles? {
+        guard let certificate, let privateKey else { return nil }
+        return TLSFiles(
+            certificate: certificate,
+            privateKey: privateKey,
+            clientAuthority: clientCertificate == .required ? clientAuthority : nil
+        )
+    }
+
+    /// nil when clients show no certificate.
+    fileprivate var certificateIdentity: CertificateIdentity? {
+        guard clientCertificate == .required else { return nil }
+        return identity == .commonName ? .commonName : .subjectAlternativeName
+    }
+}

@@ -1,0 +1,149 @@
+import NIOCore
+import NIOEmbedded
+import NIOSSL
+import Testing
+import TransportSecurity
+
+@Suite struct TLSServerTests {
+    private let certificates: TestCertificates
+    private let reports = Reports()
+
+    init() throws { certificates = try TestCertificates.shared.get() }
+
+    private func server(
+        _ name: String = "broker",
+        clientAuthority: String? = nil,
+        identity: CertificateIdentity? = nil
+    ) throws -> TLSServer {
+        let context = try certificates.files(name, clientAuthority: clientAuthority).load(applicationProtocol: "mqtt")
+        return TLSServer(context, identity: identity) { [reports] in reports.add($0) }
+    }
+
+    @Test func `bytes pass both ways once the handshake is done`() throws {
+        let pair = try TLSPair(server(), certificates.client())
+        #expect(pair.identities == [nil])
+        try pair.client.writeOutbound(ByteBuffer(string: "hello"))
+        try pair.pump()
+        #expect(try pair.channel.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "hello"))
+        try pair.channel.writeOutbound(ByteBuffer(string: "world"))
+        try pair.pump()
+        #expect(try pair.client.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "world"))
+        #expect(reports.words.isEmpty)
+    }
+
+    @Test(arguments: [(["mqtt"], "mqtt"), (["h2", "mqtt"], "mqtt"), (["h2"], nil), ([], nil)])
+    func `ALPN names our protocol to clients that know it, and lets others in`(
+        offered: [String],
+        agreed: String?
+    ) throws {
+        let pair = try TLSPair(server(), certificates.client { $0.applicationProtocols = offered })
+        #expect(pair.negotiated == .some(agreed))
+        #expect(pair.identities == [nil])
+    }
+
+    @Test(arguments: [
+        (CertificateIdentity.commonName, "lamp", "lamp"), (.commonName, "uri", "uri"),
+        (.subjectAlternativeName, "lamp", "lamp.example"), (.subjectAlternativeName, "uri", "urn:lamp"),
+    ])
+    func `a certificate of the authority gives its name`(
+        identity: CertificateIdentity,
+        client: String,
+        name: String
+    ) throws {
+        let pair = try TLSPair(server(clientAuthority: "ca", identity: identity), certificates.client(client))
+        #expect(pair.identities == [name])
+    }
+
+    @Test(arguments: [TLSVersion.tlsv12, .tlsv13])
+    func `a certificate gives its name in every version of TLS`(version: TLSVersion) throws {
+        let client = try certificates.client("lamp") {
+            $0.minimumTLSVersion = version
+            $0.maximumTLSVersion = version
+        }
+        let pair = try TLSPair(server(clientAuthority: "ca", identity: .commonName), client)
+        #expect(pair.identities == ["lamp"])
+    }
+
+    @Test(arguments: [
+        ("rogue", "the client's certificate is out of date, or of another authority"),
+        ("expired", "the client's certificate is out of date, or of another authority"),
+        (nil, "the client shows no certificate"), ("nameless", "the client's certificate has no Common Name"),
+    ])
+    func `a client without a good certificate that names it is refused`(client: String?, words: String) throws {
+        let pair = try TLSPair(server(clientAuthority: "ca", identity: .commonName), certificates.client(client))
+        #expect(pair.identities.isEmpty)
+        #expect(!pair.channel.isActive)
+        #expect(reports.words == [words])
+        #expect(reports.all.first?.remoteAddress == "[IPv4]192.0.2.1:50000")
+    }
+
+    @Test func `TLS older than 1.2 is refused`() throws {
+        let pair = try TLSPair(
+            server(),
+            certificates.client {
+                $0.minimumTLSVersion = .tlsv1
+                $0.maximumTLSVersion = .tlsv11
+            }
+        )
+        #expect(pair.identities.isEmpty)
+        #expect(reports.words == ["the client speaks no TLS as new as 1.2"])
+    }
+
+    @Test(arguments: [
+        ("\u{10}\u{0C}\u{00}\u{04}MQTT\u{05}\u{02}\u{00}\u{00}\u{00}\u{00}", "the client does not speak TLS"),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "the client speaks HTTP without TLS"),
+    ])
+    func `a client that speaks in the clear is closed, and the log says what it speaks`(
+        text: String,
+        words: String
+    ) throws {
+        let pair = try TLSPair(server(), nil)
+        try pair.client.writeOutbound(ByteBuffer(string: text))
+        try pair.pump()
+        #expect(!pair.channel.isActive)
+        #expect(pair.identities.isEmpty)
+        #expect(reports.words == [words])
+    }
+
+    @Test func `a handshake that never ends is cut`() throws {
+        let pair = try TLSPair(server(), nil, timeout: .seconds(10))
+        pair.channel.embeddedEventLoop.advanceTime(by: .seconds(9))
+        #expect(pair.channel.isActive)
+        pair.channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+        #expect(reports.words == ["the handshake took too long"])
+        // The TLS handler gives its peer a few seconds to agree.
+        pair.channel.embeddedEventLoop.advanceTime(by: .seconds(5))
+        #expect(!pair.channel.isActive)
+    }
+
+    @Test func `a client that leaves in the midst of it is nobody's mistake`() throws {
+        let pair = try TLSPair(server(), nil)
+        pair.channel.close(promise: nil)
+        pair.channel.pipeline.fireChannelInactive()
+        try pair.pump()
+        #expect(reports.all.map(\.isOrdinary) == [true])
+    }
+
+    @Test func `another certificate is for connections to come`() throws {
+        let server = try server()
+        let old = try TLSPair(server, certificates.client())
+        server.replace(try certificates.files("renewed").load(applicationProtocol: "mqtt"))
+        let new = try TLSPair(server, certificates.client())
+        let shown = (try old.shownCertificate(), try new.shownCertificate())
+        #expect(shown.0 != shown.1)
+        try old.client.writeOutbound(ByteBuffer(string: "still here"))
+        try old.pump()
+        #expect(try old.channel.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "still here"))
+    }
+
+    @Test func `a flood of failures is told in a few lines and a count`() throws {
+        let server = try server()
+        for _ in 0..<100 {
+            let pair = try TLSPair(server, nil)
+            try pair.client.writeOutbound(ByteBuffer(string: "GET / HTTP/1.1\r\n\r\n"))
+            try pair.pump()
+        }
+        #expect(reports.all.count < 100)
+        #expect(reports.all.count >= 20)
+    }
+}
