@@ -47,10 +47,10 @@ import Testing
             }
         ) { server in
             let socket = try await WebSocketClient.open(server)
-            try await socket.send(2, WebSocketClient.bytes(.connect(Connect(keepAlive: 2, clientID: "c"))))
+            try await socket.send(2, WebSocketClient.bytes(.connect(Connect(keepAlive: isOn ? 4 : 1, clientID: "c"))))
             _ = try await socket.packets(1)
             // Longer than one and a half times the Keep Alive, at a pace that leaves the machine to other tests.
-            let deadline = NIODeadline.now() + .seconds(isOn ? 4 : 30)
+            let deadline = NIODeadline.now() + .seconds(isOn ? 7 : 30)
             while NIODeadline.now() < deadline, await server.onCore({ $0.connectedClients }) == 1 {
                 try? await socket.send(10, [])
                 try await server.eventLoopGroup.next().scheduleTask(in: .milliseconds(100)) {}.futureResult.get()
