@@ -12,7 +12,7 @@ SECONDS ?= 60
 
 BUILD_PACKAGES := libcoap3-dev librocksdb-dev pkg-config
 TEST_PACKAGES := libcoap3-bin mosquitto-clients paho.mqtt.c-examples curl nodejs node-mqtt python3 python3-venv chromium \
-	chromium-driver
+	chromium-driver haproxy
 
 help:
 	@echo "make run     build and start the broker (CONFIG=file.yaml to configure it)"
