@@ -138,7 +138,7 @@ let package = Package(
         // Where sessions, their messages and retained messages outlive the process.
         .target(
             name: "Storage",
-            dependencies: ["MQTTCodec", "BrokerCore", "CRocksDB", nioCore, logging],
+            dependencies: ["MQTTCodec", "BrokerCore", "CRocksDB", nioCore, nioConcurrencyHelpers, logging],
             swiftSettings: settings
         ),
         // What a persistent session gets, posted to a URL.
@@ -248,7 +248,10 @@ let package = Package(
         ),
         .testTarget(
             name: "StorageTests",
-            dependencies: ["MQTTCodec", "BrokerCore", "Storage", "BrokerTestSupport", nioCore, logging],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "Storage", "BrokerTestSupport", nioCore, nioConcurrencyHelpers,
+                logging,
+            ],
             swiftSettings: settings
         ),
         .testTarget(

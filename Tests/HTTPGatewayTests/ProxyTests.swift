@@ -1,9 +1,9 @@
 import BrokerCore
 import HTTPGateway
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import Proxies
-import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct ProxyTests {
@@ -99,10 +99,10 @@ import Testing
 
     /// Remembers where its clients come from.
     private final class Addresses: Authenticator, Sendable {
-        let seen = Mutex<[String]>([])
+        let seen = NIOLockedValueBox<[String]>([])
 
         func authenticate(_ credentials: Credentials) -> Authentication {
-            seen.withLock { $0.append(credentials.remoteAddress) }
+            seen.withLockedValue { $0.append(credentials.remoteAddress) }
             return .accepted(userName: nil)
         }
     }
@@ -120,7 +120,7 @@ import Testing
             try await socket.send(2, WebSocketClient.bytes(.connect(Connect(clientID: "c"))))
             _ = try await socket.packets(1)
         }
-        #expect(addresses.seen.withLock(\.self) == ["203.0.113.7", "203.0.113.7"])
+        #expect(addresses.seen.withLockedValue(\.self) == ["203.0.113.7", "203.0.113.7"])
     }
 
     @Test("nobody else's is believed")
@@ -130,7 +130,7 @@ import Testing
             let forwarded = "X-Forwarded-For: 203.0.113.7"
             _ = try await server.request("POST", "/publish?topic=a", [forwarded], body: "x")
         }
-        #expect(addresses.seen.withLock(\.self).first?.hasPrefix("127.0.0.1:") == true)
+        #expect(addresses.seen.withLockedValue(\.self).first?.hasPrefix("127.0.0.1:") == true)
     }
 
     @Test("a PROXY header is taken off a trusted connection, and one without it is closed")
@@ -153,6 +153,6 @@ import Testing
             try await without.send("GET /v1/topics/a HTTP/1.1\r\nHost: a\r\n\r\n")
             #expect(try await without.untilClosed().isEmpty)
         }
-        #expect(addresses.seen.withLock(\.self) == ["203.0.113.7:4711"])
+        #expect(addresses.seen.withLockedValue(\.self) == ["203.0.113.7:4711"])
     }
 }

@@ -1,8 +1,8 @@
 import BrokerCore
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import Storage
-import Synchronization
 import Testing
 
 @Suite struct DurableStoreTests {
@@ -142,31 +142,31 @@ import Testing
         let keyValues = MemoryKeyValueStore()
         let executor = SteppedExecutor()
         let store = try DurableStore(keyValues, durability: .strict, clock: { testClock }, executor: executor)
-        let told = Mutex(0)
+        let told = NIOLockedValueBox(0)
         var batch = StoreBatch(number: 1)
         batch.add(.session(SessionRecord("c", 5)))
-        store.commit(batch) { _ in told.withLock { $0 += 1 } }
+        store.commit(batch) { _ in told.withLockedValue { $0 += 1 } }
         #expect(keyValues.contents.count == 1)
         #expect(executor.step())
         #expect(keyValues.contents.count == 2)
-        #expect(told.withLock { $0 } == 0)
+        #expect(told.withLockedValue { $0 } == 0)
         #expect(executor.step())
-        #expect(told.withLock { $0 } == 1)
+        #expect(told.withLockedValue { $0 } == 1)
         #expect(!executor.step())
     }
 
     @Test func `a thread of its own does the jobs in order`() throws {
         let store = try DurableStore(MemoryKeyValueStore(), durability: .strict, executor: StoreThread())
-        let order = Mutex<[UInt64]>([])
+        let order = NIOLockedValueBox<[UInt64]>([])
         for number: UInt64 in 1...100 {
             var batch = StoreBatch(number: number)
             batch.add(try Message("t", "m"), number: MessageNumber(number), for: [StoredDestination(5)])
-            store.commit(batch) { _ in order.withLock { $0.append(number) } }
+            store.commit(batch) { _ in order.withLockedValue { $0.append(number) } }
             store.load([StoredPlace(number)]) { loaded in
-                if (try? loaded.get().first) ?? nil != nil { order.withLock { $0.append(number + 1_000) } }
+                if (try? loaded.get().first) ?? nil != nil { order.withLockedValue { $0.append(number + 1_000) } }
             }
         }
         store.close()
-        #expect(order.withLock { $0 } == (1...100).flatMap { [$0, $0 + 1_000] })
+        #expect(order.withLockedValue { $0 } == (1...100).flatMap { [$0, $0 + 1_000] })
     }
 }

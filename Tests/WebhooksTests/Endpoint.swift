@@ -1,7 +1,7 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
 import NIOPosix
-import Synchronization
 
 /// A web server that takes what is posted and answers as it is told.
 final class Endpoint: Sendable {
@@ -23,7 +23,7 @@ final class Endpoint: Sendable {
 
     /// Shared with the handlers.
     final class Box: Sendable {
-        fileprivate let state = Mutex(State())
+        fileprivate let state = NIOLockedValueBox(State())
         let answer: @Sendable (_ number: Int, Request) -> HTTPResponseStatus?
 
         init(_ answer: @escaping @Sendable (Int, Request) -> HTTPResponseStatus?) { self.answer = answer }
@@ -62,7 +62,7 @@ final class Endpoint: Sendable {
     /// All requests, once there are so many.
     func requests(_ count: Int) async throws -> [Request] {
         let promise = channel.eventLoop.makePromise(of: [Request].self)
-        let enough = state.state.withLock { state -> [Request]? in
+        let enough = state.state.withLockedValue { state -> [Request]? in
             if state.requests.count >= count { return state.requests }
             state.waiting = (count, promise)
             return nil
@@ -97,7 +97,7 @@ final class Endpoint: Sendable {
 
         private func answer(_ context: ChannelHandlerContext) {
             let request = Request(headers: headers, body: String(buffer: body))
-            let (number, done) = box.state.withLock { state in
+            let (number, done) = box.state.withLockedValue { state in
                 state.requests.append(request)
                 guard let waiting = state.waiting, state.requests.count >= waiting.count else {
                     return (state.requests.count, (EventLoopPromise<[Request]>, [Request])?.none)

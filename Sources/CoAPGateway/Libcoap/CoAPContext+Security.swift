@@ -1,7 +1,7 @@
 import CCoAPShim
 import CLibcoap
 import Glibc
-import Synchronization
+import NIOConcurrencyHelpers
 
 extension CoAPContext {
     /// Gives libcoap what it needs for handshakes; to be called before there is an endpoint.
@@ -100,10 +100,10 @@ private enum LastingPath {
         var byPath: [String: UnsafePointer<CChar>] = [:]
     }
 
-    private static let copies = Mutex(Copies())
+    private static let copies = NIOLockedValueBox(Copies())
 
     static func of(_ path: String) -> UnsafePointer<CChar>? {
-        copies.withLock { copies in
+        copies.withLockedValue { copies in
             if let copy = copies.byPath[path] { return copy }
             guard let made = strdup(path) else { return nil }
             copies.byPath[path] = UnsafePointer(made)

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The keys of devices by identity, for DTLS and TLS with pre-shared keys (RFC 4279, RFC 7252 §9.1.3.1).
 ///
@@ -13,17 +13,17 @@ package final class PreSharedKeys: Sendable {
         var lastObserver = 0
     }
 
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     /// - Parameter keys: by the bytes of the identity, UTF-8; of 1 to 64 bytes each.
-    package init(_ keys: [[UInt8]: [UInt8]]) { state = Mutex(State(keys: keys)) }
+    package init(_ keys: [[UInt8]: [UInt8]]) { state = NIOLockedValueBox(State(keys: keys)) }
 
     /// The key of an identity; nil when it is not known.
-    func key(of identity: [UInt8]) -> [UInt8]? { state.withLock { $0.keys[identity] } }
+    func key(of identity: [UInt8]) -> [UInt8]? { state.withLockedValue { $0.keys[identity] } }
 
     /// Goes on with other keys; from any thread.
     package func replace(_ keys: [[UInt8]: [UInt8]]) {
-        let observers = state.withLock { state in
+        let observers = state.withLockedValue { state in
             state.keys = keys
             return state.observers.values.map { $0 }
         }
@@ -34,12 +34,12 @@ package final class PreSharedKeys: Sendable {
     ///
     /// - Returns: what `endObserving` wants.
     func observe(_ changed: @escaping @Sendable () -> Void) -> Int {
-        state.withLock { state in
+        state.withLockedValue { state in
             state.lastObserver += 1
             state.observers[state.lastObserver] = changed
             return state.lastObserver
         }
     }
 
-    func endObserving(_ observer: Int) { state.withLock { $0.observers[observer] = nil } }
+    func endObserving(_ observer: Int) { state.withLockedValue { $0.observers[observer] = nil } }
 }

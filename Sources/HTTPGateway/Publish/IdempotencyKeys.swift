@@ -1,7 +1,7 @@
 import DequeModule
 package import HTTPTypes
+import NIOConcurrencyHelpers
 package import NIOCore
-import Synchronization
 
 /// Publishes that named an Idempotency-Key, with their answers, for the time in which a repeat is to be expected.
 ///
@@ -65,7 +65,7 @@ package final class IdempotencyKeys: Sendable {
         }
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
     private let window: TimeAmount
     private let maximum: Int
     private let maximumBytes: Int
@@ -82,7 +82,7 @@ package final class IdempotencyKeys: Sendable {
 
     /// - Parameter fingerprint: of all that the request says.
     package func begin(_ key: Key, fingerprint: UInt64, at now: NIODeadline) -> Verdict {
-        state.withLock { state in
+        state.withLockedValue { state in
             while let oldest = state.order.first,
                 oldest.expiresAt <= now || state.order.count >= maximum || state.bytes > maximumBytes
             {
@@ -104,7 +104,7 @@ package final class IdempotencyKeys: Sendable {
     ///
     /// - Parameter answer: nil when nothing was published.
     package func finish(_ key: Key, _ answer: Answer?) {
-        state.withLock { state in
+        state.withLockedValue { state in
             guard let answer else { return state.entries[key] = nil }
             guard state.entries[key] != nil else { return }
             state.entries[key]?.answer = answer

@@ -1,5 +1,5 @@
 package import BrokerCore
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Keeps keys and values in memory: for tests, which may let it crash and fail.
 package final class MemoryKeyValueStore: KeyValueStore, Sendable {
@@ -18,41 +18,41 @@ package final class MemoryKeyValueStore: KeyValueStore, Sendable {
         var failing: Int? = 0
     }
 
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
-    package init() { state = Mutex(State()) }
+    package init() { state = NIOLockedValueBox(State()) }
 
-    private init(_ entries: ContiguousArray<Entry>) { state = Mutex(State(entries: entries)) }
+    private init(_ entries: ContiguousArray<Entry>) { state = NIOLockedValueBox(State(entries: entries)) }
 
     /// What a process finds that starts after this one's end: all batches written so far, and nothing else.
-    package func afterCrash() -> MemoryKeyValueStore { MemoryKeyValueStore(state.withLock { $0.entries }) }
+    package func afterCrash() -> MemoryKeyValueStore { MemoryKeyValueStore(state.withLockedValue { $0.entries }) }
 
     /// Lets the next writes fail, or all until `succeed`.
     ///
     /// - Parameter count: how many; nil is all.
     package func fail(_ count: Int? = nil, _ failure: StoreFailure = StoreFailure("No space left on device")) {
-        state.withLock { state in
+        state.withLockedValue { state in
             state.failing = count
             state.failure = failure
         }
     }
 
     /// Lets writes succeed again.
-    package func succeed() { state.withLock { $0.failing = 0 } }
+    package func succeed() { state.withLockedValue { $0.failing = 0 } }
 
     /// Batches written.
-    package var writes: Int { state.withLock { $0.writes } }
+    package var writes: Int { state.withLockedValue { $0.writes } }
 
     /// Those of them that had to survive the machine's end.
-    package var syncedWrites: Int { state.withLock { $0.syncedWrites } }
+    package var syncedWrites: Int { state.withLockedValue { $0.syncedWrites } }
 
     /// All keys and values, in ascending order of keys.
     package var contents: [(key: [UInt8], value: [UInt8])] {
-        state.withLock { $0.entries.map { ($0.key, $0.value) } }
+        state.withLockedValue { $0.entries.map { ($0.key, $0.value) } }
     }
 
     package func write(_ batch: KeyValueBatch, synced: Bool) throws(StoreFailure) {
-        let failure: StoreFailure? = state.withLock { state in
+        let failure: StoreFailure? = state.withLockedValue { state in
             if state.failing != 0 {
                 if let failing = state.failing { state.failing = failing - 1 }
                 return state.failure
@@ -69,7 +69,7 @@ package final class MemoryKeyValueStore: KeyValueStore, Sendable {
         _ keys: [[UInt8]],
         _ take: (Int, UnsafeRawBufferPointer?) -> Void
     ) throws(StoreFailure) {
-        let entries = state.withLock { $0.entries }
+        let entries = state.withLockedValue { $0.entries }
         for (index, key) in keys.enumerated() {
             let (place, isThere) = entries.place(of: key)
             guard isThere else {
@@ -84,7 +84,7 @@ package final class MemoryKeyValueStore: KeyValueStore, Sendable {
         prefix: [UInt8],
         _ take: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
     ) throws(StoreFailure) {
-        let entries = state.withLock { $0.entries }
+        let entries = state.withLockedValue { $0.entries }
         for entry in entries[entries.place(of: prefix).place...] {
             guard entry.key.starts(with: prefix) else { return }
             let wantsMore = entry.key.withUnsafeBytes { key in entry.value.withUnsafeBytes { take(key, $0) } }

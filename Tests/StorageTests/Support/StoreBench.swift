@@ -1,8 +1,8 @@
 import BrokerCore
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import Storage
-import Synchronization
 
 /// A second after the clock began, in the year 2023: all that these tests know of time.
 let testClock = ClockReading(now: .uptimeNanoseconds(1_000_000_000), unixMilliseconds: 1_700_000_000_000)
@@ -18,9 +18,9 @@ extension DurableStore {
 
     /// Writes a batch.
     func commit(_ batch: StoreBatch) throws {
-        let result = Mutex<StoreFailure?>(StoreFailure("not answered"))
-        commit(batch) { failure in result.withLock { $0 = failure } }
-        if let failure = result.withLock({ $0 }) { throw failure }
+        let result = NIOLockedValueBox<StoreFailure?>(StoreFailure("not answered"))
+        commit(batch) { failure in result.withLockedValue { $0 = failure } }
+        if let failure = result.withLockedValue({ $0 }) { throw failure }
     }
 
     /// Writes some changes.
@@ -32,9 +32,9 @@ extension DurableStore {
 
     /// Reads messages back.
     func load(_ places: StoredPlace...) throws -> [LoadedMessage?] {
-        let result = Mutex<Result<[LoadedMessage?], StoreFailure>>(.failure(StoreFailure("not answered")))
-        load(places) { answer in result.withLock { $0 = answer } }
-        return try result.withLock { $0 }.get()
+        let result = NIOLockedValueBox<Result<[LoadedMessage?], StoreFailure>>(.failure(StoreFailure("not answered")))
+        load(places) { answer in result.withLockedValue { $0 = answer } }
+        return try result.withLockedValue { $0 }.get()
     }
 
     /// Everything there is, in words.
