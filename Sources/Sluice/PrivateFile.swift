@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 
 /// Writes files that only their owner may read.
@@ -37,9 +38,11 @@ enum PrivateFile {
 
     /// The broker may run as another user than the one who changes its file.
     private static func keepOwner(of path: String, _ file: Int32) {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return }
-        _ = fchown(file, status.st_uid, status.st_gid)
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
+            let owner = attributes[.ownerAccountID] as? NSNumber,
+            let group = attributes[.groupOwnerAccountID] as? NSNumber
+        else { return }
+        _ = fchown(file, owner.uint32Value, group.uint32Value)
     }
 
     /// What a symbolic link leads to.
