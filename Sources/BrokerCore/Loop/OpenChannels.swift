@@ -6,6 +6,8 @@ package final class OpenChannels: Sendable {
     private struct State {
         var channels: [ObjectIdentifier: any Channel] = [:]
         var waiting: CheckedContinuation<Void, Never>?
+        /// Whether the server stops.
+        var isClosing = false
     }
 
     private let state = NIOLockedValueBox(State())
@@ -15,8 +17,12 @@ package final class OpenChannels: Sendable {
     /// Remembers a channel until it closes.
     package func add(_ channel: any Channel) {
         let key = ObjectIdentifier(channel)
-        state.withLockedValue { $0.channels[key] = channel }
+        let isTooLate = state.withLockedValue { state in
+            state.channels[key] = channel
+            return state.isClosing
+        }
         channel.closeFuture.whenComplete { _ in self.remove(key) }
+        if isTooLate { channel.close(promise: nil) }
     }
 
     /// Tells all of them that the server stops.
@@ -28,7 +34,10 @@ package final class OpenChannels: Sendable {
 
     /// Closes whatever is still open by then.
     package func closeAll(in delay: TimeAmount) {
-        let open = state.withLockedValue { Array($0.channels.values) }
+        let open = state.withLockedValue { state in
+            state.isClosing = true
+            return Array(state.channels.values)
+        }
         for channel in open {
             channel.eventLoop.scheduleTask(in: delay) { channel.close(promise: nil) }
         }

@@ -121,6 +121,9 @@ extension Problem {
         headers: [.upgrade: "websocket", .connection: "upgrade", .secWebSocketVersion: "13"]
     )
 
+    /// RFC 9112 §3.2.
+    static let hostMissing = Problem.badRequest("a request of HTTP/1.1 has one Host")
+
     /// RFC 9110 §7.8 lets a server refuse; a new connection will do.
     static let upgradeTooLate = Problem(
         .upgradeRequired,

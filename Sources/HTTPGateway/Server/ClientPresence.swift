@@ -2,12 +2,12 @@ import NIOConcurrencyHelpers
 import Proxies
 
 /// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
-/// there, who it is by its certificate, where it is by its proxy's word, and why its try to upgrade was refused.
+/// there, who it is by its certificate, where it is by its proxy's word, and which request is refused before it is looked at.
 final class ClientPresence: Sendable {
     private struct State {
         var isGone = false
         var whenGone: (@Sendable () -> Void)?
-        var refusal: Problem?
+        var refusal: (request: Int, problem: Problem)?
         var client: ProxyHeader.Client?
         var transportIdentity: String?
     }
@@ -32,14 +32,14 @@ final class ClientPresence: Sendable {
         if isGone { action?() }
     }
 
-    /// The upgrade that the next request asks for is refused.
-    func refuseUpgrade(_ problem: Problem) {
-        state.withLockedValue { $0.refusal = problem }
+    /// A request of the connection, counted from 1, is refused; it is the last one that is served.
+    func refuse(request: Int, _ problem: Problem) {
+        state.withLockedValue { $0.refusal = $0.refusal ?? (request, problem) }
     }
 
-    /// Why the request in hand can't become a WebSocket; once.
-    func takeRefusal() -> Problem? {
-        state.withLockedValue { $0.refusal.take() }
+    /// Why a request is refused.
+    func refusal(ofRequest number: Int) -> Problem? {
+        state.withLockedValue { $0.refusal.flatMap { $0.request == number ? $0.problem : nil } }
     }
 
     /// The connection's PROXY protocol header has come.

@@ -31,9 +31,10 @@ final class Gateway: Sendable {
 
     /// Looks at the head of a request, before its body has come.
     ///
+    /// - Parameter refusal: why it is not served, if the layers below know a reason.
     /// - Throws: why it is not served.
-    func admit(_ head: HTTPRequest, _ presence: ClientPresence) throws(Problem) -> Admission {
-        if let refusal = presence.takeRefusal() { throw refusal }
+    func admit(_ head: HTTPRequest, _ refusal: Problem?) throws(Problem) -> Admission {
+        if let refusal { throw refusal }
         guard origins.allows(head.headerFields[.origin]) else { throw .originNotAllowed }
         let target = RequestTarget(head.path ?? "")
         guard let route = self.route(target.path) else { throw .notFound("nothing is at \(target.path)") }
@@ -52,8 +53,10 @@ final class Gateway: Sendable {
                 headers: [.acceptEncoding: "identity"]
             )
         }
-        let length = fields[.contentLength].flatMap { Int($0) } ?? 0
-        guard length <= limits.maximumPacketSize else { throw .tooLarge(maximum: limits.maximumPacketSize) }
+        guard let text = fields[.contentLength] else { return }
+        guard let length = Int(text), length <= limits.maximumPacketSize else {
+            throw .tooLarge(maximum: limits.maximumPacketSize)
+        }
     }
 
     /// Answers one request.

@@ -80,6 +80,8 @@ package struct HTTPListener: Service {
                     }
                 }
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                // One read at a time: a client that sends requests ahead is stopped between two.
+                .childChannelOption(.maxMessagesPerRead, value: 1)
                 // A client may end its half after the request, and still wants the answer.
                 .childChannelOption(.allowRemoteHalfClosure, value: true)
                 .childChannelInitializer { channel in

@@ -27,7 +27,11 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     /// When the header of the next request has to be complete.
     private var headerDeadline = NIODeadline.distantFuture
     private var stall: Scheduled<Void>?
-    private var isFirstRequest = true
+    /// Requests begun.
+    private var count = 0
+    /// Whether the client speaks HTTP/1.0, and whether it keeps connections.
+    private var isOldClient = false
+    private var keepsConnection = false
     /// Requests begun and not yet wholly answered.
     private var requestsInProgress = 0
 
@@ -83,22 +87,45 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard case .head(var head) = unwrapInboundIn(data) else { return context.fireChannelRead(data) }
         requestsInProgress += 1
+        count += 1
         // What is above knows only this spelling, and no HTTP/1.0.
         if !head.isKeepAlive { head.headers.replaceOrAdd(name: "Connection", value: "close") }
+        isOldClient = head.version == .http1_0
+        keepsConnection = head.isKeepAlive
+        if isOldClient {
+            // RFC 9110 §10.1.1: it can't know what 100 is.
+            head.headers.remove(name: "Expect")
+        } else if head.headers["Host"].count != 1 {
+            presence.refuse(request: count, .hostMissing)
+            head.headers.replaceOrAdd(name: "Connection", value: "close")
+        }
         if head.headers.contains(name: "Upgrade"), !mayUpgrade(head) {
             head.headers.remove(name: "Upgrade")
             head.headers.replaceOrAdd(name: "Connection", value: "close")
         }
-        isFirstRequest = false
         context.fireChannelRead(wrapInboundOut(.head(head)))
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) {
+        switch unwrapOutboundIn(data) {
+        case .head(let head) where isOldClient:
+            return context.write(wrapOutboundOut(.head(inOldWords(head))), promise: promise)
+        case .end:
             requestsInProgress -= 1
             if requestsInProgress == 0 { awaitHeader(context) }
+        default: break
         }
         context.write(data, promise: promise)
+    }
+
+    /// For a client of HTTP/1.0, which knows no chunks (RFC 9112 §6.1) and keeps a connection only if told so.
+    private func inOldWords(_ head: HTTPResponseHead) -> HTTPResponseHead {
+        var head = head
+        head.version = .http1_0
+        if keepsConnection, !head.headers.contains(name: "Connection") {
+            head.headers.add(name: "Connection", value: "keep-alive")
+        }
+        return head
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -127,7 +154,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
-        case is ChannelShouldQuiesceEvent where isFirstRequest: context.close(promise: nil)
+        case is ChannelShouldQuiesceEvent where count == 0: context.close(promise: nil)
         case ChannelEvent.inputClosed: presence.clientLeft()
         default: break
         }
@@ -143,11 +170,11 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         guard handshake.isWebSocket(target: head.uri) else { return false }
         switch handshake.decide(head) {
         case .failure(let problem):
-            presence.refuseUpgrade(problem)
+            presence.refuse(request: count, problem)
             return false
         case .success:
-            guard !isFirstRequest else { return true }
-            presence.refuseUpgrade(.upgradeTooLate)
+            guard count > 1 else { return true }
+            presence.refuse(request: count, .upgradeTooLate)
             return false
         }
     }

@@ -24,7 +24,10 @@ extension RequestHandler {
         var response = response
         gateway.complete(&response, to: head)
         isLast = isLast || !isRequestOver || head.headerFields[.connection] == "close"
-        if isLast { response.headers[.connection] = "close" }
+        if isLast {
+            let others = response.headers[.connection].map { "\($0), " } ?? ""
+            if !others.contains("close") { response.headers[.connection] = others + "close" }
+        }
         let head = HTTPResponse(status: response.status, headerFields: response.headers)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         switch response.body {
@@ -58,39 +61,61 @@ extension RequestHandler {
     func write(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(.body(bytes)), promise: nil) }
 
     /// The answer is complete.
+    ///
+    /// The state changes before anything is flushed, which may at once call back to here.
     func finish() {
         guard let context else { return }
         guard isLast else {
+            state = .awaitingRequest
             context.write(wrapOutboundOut(.end(nil)), promise: nil)
             flush()
-            state = .awaitingRequest
-            return proceed()
+            proceed()
+            return limitBody()
         }
-        if case .streaming = state {
-        } else if !isRequestOver {
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-            state = .discarding
-            limit(Self.closeTimeout) { $0.close() }
-            return proceed()
-        }
+        // The last words of a stream are not waited for as long as an answer is.
         if case .streaming = state { limit(Self.closeTimeout) { $0.close() } }
-        state = .closed
+        state = .ending
         let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.whenComplete { _ in self.close() }
+        written.futureResult.assumeIsolated().whenComplete { _ in
+            self.isAnswerWritten = true
+            self.closeAtEnd()
+        }
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: written)
+        proceed()
+    }
+
+    /// Closes once the last answer is written and its request is over, or some time is.
+    func closeAtEnd() {
+        guard case .ending = state, isAnswerWritten else { return }
+        if isRequestOver { close() } else if deadline == nil { limit(Self.closeTimeout) { $0.close() } }
     }
 
     func discard(_ bytes: ByteBuffer) {
         discarded += bytes.readableBytes
-        if discarded >= Self.maximumDiscarded { close() }
+        guard discarded >= Self.maximumDiscarded else { return }
+        isRequestOver = true
+        closeAtEnd()
+    }
+
+    /// Closes after what is written.
+    func closeAfterAnswers() {
+        guard let context else { return }
+        state = .ending
+        isRequestOver = true
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.assumeIsolated().whenComplete { _ in self.close() }
+        // No bytes, behind those that are not written yet.
+        context.writeAndFlush(wrapOutboundOut(.body(ByteBuffer())), promise: written)
     }
 
     func close() { context?.close(promise: nil) }
 }
 
 extension HTTPRequest {
-    /// Whether a body follows (RFC 9112 §6.3).
+    /// Whether a body follows (RFC 9112 §6.3); one of a length that no number holds does.
     var hasBody: Bool {
-        headerFields[.transferEncoding] != nil || headerFields[.contentLength].flatMap { Int($0) } ?? 0 > 0
+        if headerFields[.transferEncoding] != nil { return true }
+        guard let length = headerFields[.contentLength] else { return false }
+        return Int(length) != 0
     }
 }

@@ -25,14 +25,17 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         /// The client reads the answer.
         case writing
         case streaming(EventStream)
-        /// The last answer is written, and what the client still sends is thrown away: closing with unread bytes would
+        /// The last answer is on its way, and what the client still sends is thrown away: closing with unread bytes would
         /// take the answer with it (RFC 9112 §9.6).
-        case discarding
+        case ending
         case closed
     }
 
-    /// Parts of later requests that are read ahead.
+    /// Parts of later requests that are read ahead, give or take one read.
     private static let maximumWaiting = 16
+    /// Parts of later requests with which a client is cut off: the system delivers all that has come before a connection's
+    /// end, whether it is asked for or not.
+    private static let tooManyWaiting = 8_192
 
     let gateway: Gateway
     let client: Client
@@ -46,6 +49,8 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
     var isRequestOver = true
     /// Whether the connection ends with the answer in hand.
     var isLast = false
+    /// Whether the last answer has left.
+    var isAnswerWritten = false
     /// Of the answer in hand, what is not written.
     var outgoing = ByteBuffer()
     /// Bytes thrown away.
@@ -56,6 +61,10 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var isProceeding = false
     private var isFlushWanted = false
     private var isReadWanted = false
+    /// Whether nothing more comes, or nothing that can be read; requests that came before are answered.
+    private var isInputOver = false
+    /// Requests begun.
+    private var count = 0
 
     init(_ gateway: Gateway, _ client: Client) {
         self.gateway = gateway
@@ -69,15 +78,20 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
     // MARK: In
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard waiting.count < Self.tooManyWaiting else { return close() }
         waiting.append(unwrapInboundIn(data))
         proceed()
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        if case .receiving = state, deadline == nil {
-            limit(gateway.configuration.bodyTimeout.timeAmount) { $0.refuse(.bodyTimeout) }
-        }
+        limitBody()
         context.fireChannelReadComplete()
+    }
+
+    /// A body that is not there at once has so much time.
+    func limitBody() {
+        guard case .receiving = state, deadline == nil else { return }
+        limit(gateway.configuration.bodyTimeout.timeAmount) { $0.refuse(.bodyTimeout) }
     }
 
     func read(context: ChannelHandlerContext) {
@@ -104,7 +118,7 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         case ChannelEvent.inputClosed: inputEnded()
         case is ChannelShouldQuiesceEvent:
             isLast = true
-            if case .awaitingRequest = state { context.close(promise: nil) }
+            if case .awaitingRequest = state { closeAfterAnswers() }
         default: break
         }
         context.fireUserInboundEventTriggered(event)
@@ -130,6 +144,7 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
             isFlushWanted = false
             context?.flush()
         }
+        if isInputOver, case .awaitingRequest = state { return closeAfterAnswers() }
         guard isReadWanted, waiting.count < Self.maximumWaiting, let context else { return }
         isReadWanted = false
         context.read()
@@ -137,7 +152,7 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     private var takesInput: Bool {
         switch state {
-        case .awaitingRequest, .receiving, .discarding, .closed: true
+        case .awaitingRequest, .receiving, .ending, .closed: true
         case .answering, .writing, .streaming: false
         }
     }
@@ -149,8 +164,10 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         case (.receiving, .end):
             isRequestOver = true
             answer()
-        case (.discarding, .body(let bytes)): discard(bytes)
-        case (.discarding, .end): close()
+        case (.ending, .body(let bytes)): discard(bytes)
+        case (.ending, .end):
+            isRequestOver = true
+            closeAtEnd()
         // The end of a request without a body, which is answered by then, and what nobody wants any more.
         default: break
         }
@@ -158,9 +175,10 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     private func begin(_ head: HTTPRequest) {
         self.head = head
+        count += 1
         isRequestOver = !head.hasBody
         do throws(Problem) {
-            let admission = try gateway.admit(head, client.presence)
+            let admission = try gateway.admit(head, client.presence.refusal(ofRequest: count))
             self.admission = admission
             guard admission.takesBody else { return answer() }
             state = .receiving
@@ -182,12 +200,18 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     /// Nothing more comes, or nothing that can be read.
     private func inputEnded() {
-        isRequestOver = true
-        isLast = true
+        isInputOver = true
         switch state {
-        case .receiving: refuse(.badRequest("the body broke off"))
-        case .awaitingRequest, .streaming, .discarding: close()
-        // The answer is still wanted: half of the connection is open.
+        case .awaitingRequest: closeAfterAnswers()
+        case .receiving:
+            isRequestOver = true
+            isLast = true
+            refuse(.badRequest("the body broke off"))
+        case .streaming: close()
+        case .ending:
+            isRequestOver = true
+            closeAtEnd()
+        // Answers are still wanted: half of the connection is open.
         case .answering, .writing, .closed: break
         }
     }

@@ -60,8 +60,9 @@ final class EventStream: @unchecked Sendable {
         switch event {
         case .deliveries(let batch):
             write(batch, to: response)
-            response.flush()
+            // Before the flush, which may call for the next batch.
             subscriber.wrote(batch)
+            response.flush()
         case .closed(let reason):
             response.write(format.closing(reason))
             response.finish()
