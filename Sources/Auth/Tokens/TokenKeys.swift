@@ -8,8 +8,9 @@ package struct TokenKeys: Sendable {
     private static let shortestSecret = SHA256.byteCount
     private static let mostKeys = 100
 
-    /// By the algorithm in a token's header; `""` is for all. They are made in the background: the library has them behind
-    /// an actor.
+    /// By the algorithm in a token's header; the empty one is for all.
+    ///
+    /// They are made in the background: the library has them behind an actor.
     private let collections: [String: Task<JWTKeyCollection, any Error>]
     /// Of each key, to tell what has changed.
     private let fingerprints: Set<String>
