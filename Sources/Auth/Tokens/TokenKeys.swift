@@ -6,7 +6,7 @@ import JWTKit
 package struct TokenKeys: Sendable {
     /// Bytes.
     private static let shortestSecret = SHA256.byteCount
-    private static let mostKeys = 100
+    private static let mostKeys = 32
 
     /// By the algorithm in a token's header; the empty one is for all.
     ///
