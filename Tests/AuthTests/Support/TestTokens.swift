@@ -41,8 +41,12 @@ struct TestIssuer: Sendable {
         return TestIssuer(algorithm: "HS256", collection: collection, keys: try TokenKeys(secret: secret + "\n"))
     }
 
-    /// One of each kind.
-    static func all() async throws -> [TestIssuer] {
+    /// One of each kind, made once: RSA keys take their time.
+    static func all() async throws -> [TestIssuer] { try await made.value }
+
+    private static let made = Task { try await makeAll() }
+
+    private static func makeAll() async throws -> [TestIssuer] {
         let rsa = try JWTKit.Insecure.RSA.PrivateKey(backing: .init(keySize: .bits2048))
         let rsaKeys = try TokenKeys(publicKey: rsa.publicKey.pemRepresentation)
         let p256 = ES256PrivateKey()
