@@ -42,6 +42,7 @@ extension Broker {
             clientID: clientID,
             userName: request.userName,
             password: request.password,
+            isToken: request.isToken,
             transportIdentity: connection.transportIdentity,
             remoteAddress: connection.remoteAddress
         )
@@ -53,6 +54,15 @@ extension Broker {
         switch answer {
         case .accepted(let userName):
             pending.completion(establish(request, clientID: pending.clientID, userName, on: connection))
+        case .acceptedToken(let userName, let expiresAt):
+            if let expiresAt, expiresAt <= now {
+                return pending.completion(refuse(connection, .badUserNameOrPassword, request))
+            }
+            connection.hasToken = true
+            let result = establish(request, clientID: pending.clientID, userName, on: connection)
+            // A client that is gone in a moment does not have to be watched.
+            if !result.reasonCode.isError, !request.isTransient { watchToken(connection, until: expiresAt) }
+            pending.completion(result)
         case .badCredentials: pending.completion(refuse(connection, .badUserNameOrPassword, request))
         case .notAuthorized: pending.completion(refuse(connection, .notAuthorized, request))
         case .busy: pending.completion(refuse(connection, .serverBusy, request))

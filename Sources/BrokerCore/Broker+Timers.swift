@@ -10,6 +10,7 @@ struct TimerQueue {
     enum Event {
         case connectTimeout(ConnectionReference)
         case keepAlive(ConnectionReference)
+        case tokenExpiry(ConnectionReference)
         case sessionExpiry(clientID: String, SessionNumber)
         case will(clientID: String, SessionNumber)
         case messageExpiry(clientID: String, SessionNumber)
@@ -48,7 +49,7 @@ struct TimerQueue {
 
 extension Broker {
     /// The longest time between two looks at a connection, so that entries of connections long gone don't pile up.
-    private static var keepAliveLook: TimeAmount { .seconds(60) }
+    private static var connectionLook: TimeAmount { .seconds(60) }
 
     /// The longest time from the expiry of a queued message to its removal, if the client does not come for it.
     private static var messageExpiryLook: TimeAmount { .seconds(60) }
@@ -102,8 +103,21 @@ extension Broker {
         // One and a half times the Keep Alive [MQTT-3.1.2-22].
         let timeout = TimeAmount.milliseconds(Int64(keepAlive) * 1_500)
         connection.keepAliveTimeout = timeout
-        timers.add(.keepAlive(connection.reference()), at: now + min(timeout, Self.keepAliveLook))
+        timers.add(.keepAlive(connection.reference()), at: now + min(timeout, Self.connectionLook))
         return keepAlive
+    }
+
+    /// Ends the connection when the token that let it in is over.
+    func watchToken(_ connection: VirtualConnection, until expiresAt: NIODeadline?) {
+        guard let expiresAt else { return }
+        connection.tokenExpiresAt = expiresAt
+        timers.add(.tokenExpiry(connection.reference()), at: min(expiresAt, now + Self.connectionLook))
+    }
+
+    private func checkToken(_ connection: VirtualConnection) {
+        guard connection.session != nil, let expiresAt = connection.tokenExpiresAt else { return }
+        guard expiresAt <= now else { return watchToken(connection, until: expiresAt) }
+        end(connection, reason: .notAuthorized, detail: "the token is over")
     }
 
     func scheduleExpiry(_ session: Session) {
@@ -141,6 +155,8 @@ extension Broker {
             refuse(connection, reason: .maximumConnectTime, detail: "not connected in time")
         case .keepAlive(let reference):
             if let connection = reference.connection { checkKeepAlive(connection) }
+        case .tokenExpiry(let reference):
+            if let connection = reference.connection { checkToken(connection) }
         case .sessionExpiry(let clientID, let number):
             if let session = session(clientID, number) { checkExpiry(session) }
         case .will(let clientID, let number):
@@ -182,6 +198,6 @@ extension Broker {
         guard connection.session != nil, let timeout = connection.keepAliveTimeout else { return }
         let due = connection.lastActivity + timeout
         guard due > now else { return end(connection, reason: .keepAliveTimeout) }
-        timers.add(.keepAlive(connection.reference()), at: min(due, now + Self.keepAliveLook))
+        timers.add(.keepAlive(connection.reference()), at: min(due, now + Self.connectionLook))
     }
 }

@@ -20,6 +20,8 @@ package struct ConnectRequest: Sendable {
     package var will: Will?
     package var userName: String?
     package var password: ByteBuffer?
+    /// Whether the password was shown as a token, which says by itself whose it is (RFC 6750).
+    package var isToken = false
     /// QoS 1 and 2 messages the client takes unacknowledged at a time, 1 to 65,535.
     package var receiveMaximum: UInt16
     /// Bytes; a larger packet is dropped for this client alone [MQTT-3.1.2-24].

@@ -44,6 +44,10 @@ package final class VirtualConnection: @unchecked Sendable {
     @exclusivity(unchecked) var lastActivity = NIODeadline.distantPast
     /// Keep Alive times one and a half; nil when switched off.
     var keepAliveTimeout: TimeAmount?
+    /// Whether the client was let in by a token.
+    package internal(set) var hasToken = false
+    /// When the token is over; nil is never.
+    var tokenExpiresAt: NIODeadline?
     /// Its CONNECT, while the answer to its credentials is waited for.
     var pendingConnect: PendingConnect?
 

@@ -4,17 +4,26 @@ import MQTTCodec
 
 /// Who may connect and what they may do, as the access files say.
 struct AccessGate: Sendable {
-    private let passwordAuthenticator: PasswordAuthenticator?
+    private let credentialAuthenticator: CredentialAuthenticator?
     private let scramAuthenticator: ScramAuthenticator?
     private let listAuthorizer: ListAuthorizer?
+    private let tokenRules: TokenRules
 
-    init(_ files: AccessFiles, allowsAnonymous: Bool) {
-        passwordAuthenticator = files.passwords.map { PasswordAuthenticator($0, allowsAnonymous: allowsAnonymous) }
+    init(_ files: AccessFiles, _ configuration: AccessConfiguration) {
+        tokenRules = configuration.tokens?.rules ?? TokenRules()
+        let isOpen = !configuration.hasCredentials && configuration.allowsAnonymous
+        credentialAuthenticator =
+            isOpen
+            ? nil
+            : CredentialAuthenticator(
+                files.accepted(tokenRules),
+                allowsAnonymous: configuration.allowsAnonymous
+            )
         scramAuthenticator = files.passwords.map { ScramAuthenticator($0) }
         listAuthorizer = files.accessControl.map(ListAuthorizer.init)
     }
 
-    var authenticator: any Authenticator { passwordAuthenticator ?? AnonymousAccess() }
+    var authenticator: any Authenticator { credentialAuthenticator ?? AnonymousAccess() }
     /// nil without a password file.
     var enhancedAuthenticator: (any EnhancedAuthenticator)? { scramAuthenticator }
     /// nil without an access control file.
@@ -22,16 +31,29 @@ struct AccessGate: Sendable {
 
     /// Goes on with what the files say now; on the core loop.
     ///
-    /// Clients whose password is no longer the one they came in with have to come in again.
+    /// Clients that came in with a password, API key or token that is not good any more have to come in again.
     func replace(_ former: AccessFiles, by files: AccessFiles, _ broker: Broker) {
         if let list = files.accessControl { listAuthorizer?.replace(list) }
         broker.permissionsChanged()
-        guard let passwords = files.passwords else { return }
-        passwordAuthenticator?.replace(passwords)
-        scramAuthenticator?.replace(passwords)
+        credentialAuthenticator?.replace(files.accepted(tokenRules))
+        if let passwords = files.passwords { scramAuthenticator?.replace(passwords) }
+        let losers = former.apiKeys?.usersLosingKeys(to: files.apiKeys) ?? []
+        let areTokensGood = former.tokenKeys.map { files.tokenKeys?.contain($0) ?? false } ?? true
         broker.endConnections(reason: .notAuthorized) { connection, userName in
             guard connection.transportIdentity == nil, let userName else { return false }
-            return passwords[userName] != former.passwords?[userName]
+            if connection.hasToken { return !areTokensGood }
+            return losers.contains(userName) || files.passwords?[userName] != former.passwords?[userName]
         }
+    }
+}
+
+extension AccessFiles {
+    fileprivate func accepted(_ rules: TokenRules) -> AcceptedCredentials {
+        var accepted = AcceptedCredentials()
+        accepted.passwords = passwords
+        accepted.apiKeys = apiKeys
+        accepted.tokens = tokenKeys
+        accepted.tokenRules = rules
+        return accepted
     }
 }

@@ -68,6 +68,7 @@ extension AccessFiles {
     fileprivate var metadata: Logger.Metadata {
         var metadata: Logger.Metadata = [:]
         if let passwords { metadata["users"] = "\(passwords.count)" }
+        if let apiKeys { metadata["api_keys"] = "\(apiKeys.count)" }
         let devices = preSharedKeys.values.reduce(0) { $0 + $1.entries.count }
         if devices > 0 { metadata["devices"] = "\(devices)" }
         return metadata

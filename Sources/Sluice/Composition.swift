@@ -37,7 +37,7 @@ struct Composition {
         announce()
         let configuration = loaded.configuration
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
-        let gate = AccessGate(loaded.accessFiles, allowsAnonymous: configuration.access.allowsAnonymous)
+        let gate = AccessGate(loaded.accessFiles, configuration.access)
         let store = try configuration.storage.open(logger: logger)
         let broker = Broker(
             limits: configuration.limits,

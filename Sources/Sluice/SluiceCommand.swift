@@ -7,7 +7,7 @@ struct SluiceCommand: AsyncParsableCommand {
         commandName: "sluice",
         abstract: "An MQTT broker that CoAP, HTTP and WebSocket clients are equal members of.",
         version: Version.current,
-        subcommands: [ServeCommand.self, CheckCommand.self, PasswdCommand.self, StoreCommand.self]
+        subcommands: [ServeCommand.self, CheckCommand.self, PasswdCommand.self, APIKeyCommand.self, StoreCommand.self]
     )
 }
 

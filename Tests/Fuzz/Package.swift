@@ -52,7 +52,10 @@ let package = Package(
         // What is stored is in memory here.
         .target(
             name: "Storage",
-            dependencies: ["MQTTCodec", "BrokerCore", nioCore, nioConcurrencyHelpers, .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", nioCore, nioConcurrencyHelpers,
+                .product(name: "Logging", package: "swift-log"),
+            ],
             exclude: ["RocksDB"],
             swiftSettings: settings
         ),

@@ -89,6 +89,44 @@ import Testing
         #expect(loaded.warnings.count == 1)
     }
 
+    @Test(arguments: [
+        ("jwt: {}", "access.jwt: needs exactly one of secret_file, public_key, jwks_file"),
+        (
+            "jwt: { secret_file: secret, jwks_file: secret }",
+            "access.jwt: needs exactly one of secret_file, public_key, jwks_file"
+        ),
+        ("jwt: { secret_file: nowhere }", "/nowhere: cannot be read"),
+        ("jwt: { secret_file: short }", "/short:1: the secret must have at least 32 bytes (RFC 7518 §3.2)"),
+        ("jwt: { jwks_file: short }", "/short:1: is no JSON Web Key Set with keys of the types RSA, EC and OKP"),
+        (
+            "jwt: { secret_file: secret, leeway: 301 }",
+            "access.jwt.leeway: must be a whole number from 0 to 300, not '301'"
+        ),
+        ("api_key_file: short", "/short:1: must be a user name, a colon and a SHA-256"),
+        (
+            "anonymous: false",
+            "access.anonymous: nobody could connect: false needs a password_file, an api_key_file, jwt, "
+                + "or clients' certificates"
+        ),
+    ])
+    func `what is wrong with tokens and API keys is told`(access: String, expected: String) throws {
+        let secret = String(repeating: "s", count: 32)
+        let found = try words(["sluice.yaml": yaml(access), "secret": secret, "short": "abc\n"])
+        #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
+    }
+
+    @Test func `who knows tokens or API keys lets nobody in without, and may listen everywhere`() throws {
+        let files = ["secret": String(repeating: "s", count: 32), "keys": ""]
+        for access in ["jwt: { secret_file: secret, user_claim: name, audience: a }", "api_key_file: keys"] {
+            let yaml = "listeners: [{ protocol: mqtt, bind: \"0.0.0.0:0\" }]\naccess: { \(access) }\n"
+            try withFiles(files.merging(["sluice.yaml": yaml]) { $1 }) { folder in
+                let loaded = try load(folder)
+                #expect(!loaded.configuration.access.allowsAnonymous)
+                #expect(loaded.configuration.access.tokens?.rules.userClaim ?? "name" == "name")
+            }
+        }
+    }
+
     private func coap(_ rest: String) -> String {
         "listeners: [{ protocol: coap, bind: \"127.0.0.1:0\", \(rest) }]\n"
     }

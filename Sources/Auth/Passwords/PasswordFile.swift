@@ -8,6 +8,12 @@ package struct PasswordFile: Sendable {
     /// The SCRAM users, with the like for those that are not there.
     let scram: ScramDirectory
 
+    /// Without users.
+    init() {
+        decoy = nil
+        scram = ScramDirectory([:], seed: nil)
+    }
+
     /// Reads a file's text.
     ///
     /// - Throws: everything that is wrong with it.

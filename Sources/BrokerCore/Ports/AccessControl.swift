@@ -29,6 +29,8 @@ package struct Credentials: Sendable {
     package let clientID: String
     package let userName: String?
     package let password: ByteBuffer?
+    /// Whether the password was shown as a token, which says by itself whose it is (RFC 6750).
+    package let isToken: Bool
     /// Who the transport says it is: a certificate's name, a DTLS PSK identity.
     package let transportIdentity: String?
     package let remoteAddress: String
@@ -37,12 +39,14 @@ package struct Credentials: Sendable {
         clientID: String,
         userName: String?,
         password: ByteBuffer? = nil,
+        isToken: Bool = false,
         transportIdentity: String? = nil,
         remoteAddress: String = ""
     ) {
         self.clientID = clientID
         self.userName = userName
         self.password = password
+        self.isToken = isToken
         self.transportIdentity = transportIdentity
         self.remoteAddress = remoteAddress
     }
@@ -52,6 +56,8 @@ package struct Credentials: Sendable {
 package enum Authentication: Sendable {
     /// Accepted under that user name; nil is anonymous.
     case accepted(userName: String?)
+    /// Accepted under that user name as long as its token is good; nil is for ever.
+    case acceptedToken(userName: String, expiresAt: NIODeadline?)
     /// Bad user name or password, 0x86.
     case badCredentials
     /// Known, and not allowed, 0x87.
@@ -78,6 +84,8 @@ package final class AnonymousAccess: Authenticator {
     package init() {}
 
     package func authenticate(_ credentials: Credentials) -> Authentication {
-        .accepted(userName: credentials.transportIdentity ?? credentials.userName)
+        if let identity = credentials.transportIdentity { return .accepted(userName: identity) }
+        // Nobody here knows any token; a user name is taken as it is, and its password for nothing.
+        return credentials.isToken ? .badCredentials : .accepted(userName: credentials.userName)
     }
 }

@@ -47,10 +47,24 @@ package enum Authorization: Sendable, Equatable {
     }
 }
 
+/// What a client shows to be let in.
+package enum RequestCredentials: Sendable, Hashable {
+    case basic(BasicCredentials)
+    /// A JSON Web Token or API key, which the broker's authenticator knows or does not.
+    case token(String)
+}
+
 extension ConnectRequest {
     /// Says who the client is.
-    mutating func identify(_ credentials: BasicCredentials?) {
-        userName = credentials?.userName
-        password = credentials.map { ByteBuffer(bytes: $0.password) }
+    mutating func identify(_ credentials: RequestCredentials?) {
+        switch credentials {
+        case nil: break
+        case .basic(let basic):
+            userName = basic.userName
+            password = ByteBuffer(bytes: basic.password)
+        case .token(let token):
+            password = ByteBuffer(string: token)
+            isToken = true
+        }
     }
 }

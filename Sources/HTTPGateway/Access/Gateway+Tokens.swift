@@ -19,10 +19,12 @@ extension Gateway {
         guard identity.transportIdentity == nil else {
             throw Problem(.forbidden, .notAuthorized, "a certificate does not make tokens: show it again instead")
         }
+        var credentials: BasicCredentials?
+        if case .basic(let shown) = identity.credentials { credentials = shown }
         try await core.transact(as: identity) { _, _ in }
         let now = NIODeadline.now()
         let grant = AccessTokens.Grant(
-            credentials: identity.credentials,
+            credentials: credentials,
             clientID: identity.clientID.isEmpty ? nil : identity.clientID,
             expiresAt: now + .seconds(Int64(seconds))
         )

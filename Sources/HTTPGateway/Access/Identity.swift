@@ -6,9 +6,9 @@ import NIOCore
 /// Whose something is that outlasts a request: nobody else gets at it.
 package struct RequestOwner: Hashable, Sendable {
     private let transportIdentity: String?
-    private let credentials: BasicCredentials?
+    private let credentials: RequestCredentials?
 
-    package init(transportIdentity: String? = nil, credentials: BasicCredentials? = nil) {
+    package init(transportIdentity: String? = nil, credentials: RequestCredentials? = nil) {
         self.transportIdentity = transportIdentity
         self.credentials = credentials
     }
@@ -18,7 +18,7 @@ package struct RequestOwner: Hashable, Sendable {
 struct Identity: Sendable {
     /// Empty: the broker makes one up.
     let clientID: String
-    let credentials: BasicCredentials?
+    let credentials: RequestCredentials?
     let remoteAddress: String
     /// The user name its certificate gives it, which counts for more than credentials.
     let transportIdentity: String?
@@ -28,7 +28,7 @@ struct Identity: Sendable {
 
     init(
         clientID: String,
-        credentials: BasicCredentials?,
+        credentials: RequestCredentials?,
         remoteAddress: String,
         transportIdentity: String? = nil
     ) {
@@ -38,7 +38,9 @@ struct Identity: Sendable {
         self.transportIdentity = transportIdentity
     }
 
-    /// - Throws: 401 for a token that is worthless, 403 for one that is good for another Client Identifier.
+    /// A token that is no session token of ours is left to the broker's authenticator.
+    ///
+    /// - Throws: 403 for a session token that is good for another Client Identifier.
     init(
         _ authorization: Authorization,
         clientID: String,
@@ -46,18 +48,21 @@ struct Identity: Sendable {
         transportIdentity: String?,
         tokens: AccessTokens
     ) throws(Problem) {
-        var credentials: BasicCredentials?
+        var credentials: RequestCredentials?
         var clientID = clientID
         switch authorization {
         case .none: break
-        case .basic(let shown): credentials = shown
+        case .basic(let shown): credentials = .basic(shown)
         case .bearer(let token):
-            guard let grant = tokens.grant(of: token, at: .now()) else { throw .invalidToken }
+            guard let grant = tokens.grant(of: token, at: .now()) else {
+                credentials = .token(token)
+                break
+            }
             if let only = grant.clientID, !clientID.isEmpty, clientID != only {
                 throw Problem(.forbidden, .notAuthorized, "the token is good for another clientid")
             }
             clientID = grant.clientID ?? clientID
-            credentials = grant.credentials
+            credentials = grant.credentials.map { .basic($0) }
         }
         self.init(
             clientID: clientID,
@@ -75,7 +80,10 @@ struct Identity: Sendable {
     }
 
     /// The broker said no to CONNECT.
-    func refused(_ reasonCode: ReasonCode) -> Problem { Problem(reasonCode, hasCredentials: credentials != nil) }
+    func refused(_ reasonCode: ReasonCode) -> Problem {
+        if case .token = credentials, reasonCode == .badUserNameOrPassword { return .invalidToken }
+        return Problem(reasonCode, hasCredentials: credentials != nil || transportIdentity != nil)
+    }
 }
 
 extension CoreLoop {

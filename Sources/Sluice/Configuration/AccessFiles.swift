@@ -5,6 +5,10 @@ import Foundation
 package struct AccessFiles: Sendable {
     /// nil when there is no password file.
     package private(set) var passwords: PasswordFile?
+    /// nil when there is no API key file.
+    package private(set) var apiKeys: APIKeyFile?
+    /// nil when no JSON Web Tokens are taken.
+    package private(set) var tokenKeys: TokenKeys?
     /// nil when there is no access control file.
     package private(set) var accessControl: AccessControlList?
 
@@ -25,6 +29,18 @@ package struct AccessFiles: Sendable {
         var problems: [ConfigurationProblem] = []
         passwords = Self.read(configuration.passwordFile, &problems) { text throws(AccessFileRefused) in
             try PasswordFile(text)
+        }
+        apiKeys = Self.read(configuration.apiKeyFile, &problems) { text throws(AccessFileRefused) in
+            try APIKeyFile(text)
+        }
+        switch configuration.tokens?.keyFile {
+        case nil: break
+        case .secret(let path)?:
+            tokenKeys = Self.read(path, &problems) { text throws(AccessFileRefused) in try TokenKeys(secret: text) }
+        case .publicKey(let path)?:
+            tokenKeys = Self.read(path, &problems) { text throws(AccessFileRefused) in try TokenKeys(publicKey: text) }
+        case .keySet(let path)?:
+            tokenKeys = Self.read(path, &problems) { text throws(AccessFileRefused) in try TokenKeys(keySet: text) }
         }
         accessControl = Self.read(configuration.aclFile, &problems) { text throws(AccessFileRefused) in
             try AccessControlList(text)

@@ -83,8 +83,8 @@ package struct LoadedConfiguration: Sendable {
 
 extension AccessConfiguration {
     fileprivate var warnings: [String] {
-        guard aclFile != nil, passwordFile == nil else { return [] }
-        return ["access.acl_file: without a password_file, any client can take any user's name"]
+        guard aclFile != nil, !hasCredentials else { return [] }
+        return ["access.acl_file: without a password_file, any client without a certificate can take any user's name"]
     }
 }
 

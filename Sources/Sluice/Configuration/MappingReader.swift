@@ -190,6 +190,9 @@ struct MappingReader {
     /// Reports what is wrong with a key's value beyond its form.
     func report(_ words: String, _ name: String) { reading.report(words, key: key(name), line: line(of: name)) }
 
+    /// Reports what is wrong with the mapping as a whole.
+    func reportItself(_ words: String) { reading.report(words, key: path, line: entries.first?.line) }
+
     /// The line of a key, to report what only shows later.
     func line(of name: String) -> Int? { entries.first { $0.key == name }?.line }
 

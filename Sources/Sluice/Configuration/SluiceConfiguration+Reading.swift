@@ -1,3 +1,4 @@
+import Auth
 import BrokerCore
 import Foundation
 import Logging
@@ -30,7 +31,7 @@ extension SluiceConfiguration {
         }
         readWebhooks(&file, reading)
         var accessReader = file.mapping("access")
-        access = AccessConfiguration(&accessReader, reading)
+        access = AccessConfiguration(&accessReader)
         var limitsReader = file.mapping("limits")
         limits.read(&limitsReader)
         var coapReader = file.mapping("coap")
@@ -47,6 +48,12 @@ extension SluiceConfiguration {
         logReader.finish()
         file.finish()
         checkListeners(line: file.line(of: "listeners"), reading)
+        if access.anonymous == false, !access.hasCredentials, !listeners.contains(where: \.knowsItsPeers) {
+            accessReader.report(
+                "nobody could connect: false needs a password_file, an api_key_file, jwt, or clients' certificates",
+                "anonymous"
+            )
+        }
     }
 
     private mutating func readWebhooks(_ file: inout MappingReader, _ reading: ConfigurationReading) {
@@ -80,7 +87,7 @@ extension SluiceConfiguration {
             if listener.bind.port != 0, !taken.insert("\(transport) \(listener.bind)").inserted {
                 reading.report("\(listener.bind) is taken by a listener above", key: key, line: line)
             }
-            if !listener.bind.isLoopback, access.anonymous == nil, access.passwordFile == nil, !listener.knowsItsPeers {
+            if !listener.bind.isLoopback, access.anonymous == nil, !access.hasCredentials, !listener.knowsItsPeers {
                 reading.report(
                     "\(listener.bind) can be reached from other machines, and no credentials are asked for; "
                         + "name a password file in access: { password_file: passwd }, "
@@ -217,20 +224,42 @@ extension ListenerConfiguration {
 }
 
 extension AccessConfiguration {
-    fileprivate init(_ reader: inout MappingReader, _ reading: ConfigurationReading) {
+    fileprivate init(_ reader: inout MappingReader) {
         anonymous = reader.converted("anonymous", expected: "must be true or false") {
             ["true": true, "false": false][$0]
         }
         passwordFile = reader.file("password_file")
+        apiKeyFile = reader.file("api_key_file")
         aclFile = reader.file("acl_file")
-        if anonymous == false, passwordFile == nil {
-            reading.report(
-                "nobody could connect: false needs a password_file",
-                key: "access.anonymous",
-                line: reader.line(of: "anonymous")
-            )
-        }
+        let hasTokens = reader.line(of: "jwt") != nil
+        var mapping = reader.mapping("jwt")
+        if hasTokens { tokens = TokenConfiguration(&mapping) }
         reader.finish()
+    }
+}
+
+extension TokenConfiguration {
+    fileprivate init?(_ reader: inout MappingReader) {
+        let files = [
+            reader.file("secret_file").map(KeyFile.secret), reader.file("public_key").map(KeyFile.publicKey),
+            reader.file("jwks_file").map(KeyFile.keySet),
+        ]
+        .compactMap(\.self)
+        rules.userClaim = Self.claim("user_claim", &reader) ?? rules.userClaim
+        rules.clientClaim = Self.claim("client_claim", &reader)
+        rules.audience = Self.claim("audience", &reader)
+        rules.issuer = Self.claim("issuer", &reader)
+        reader.integer("leeway", in: 0...300, &rules.leeway)
+        reader.finish()
+        guard let file = files.first, files.count == 1 else {
+            reader.reportItself("needs exactly one of secret_file, public_key, jwks_file")
+            return nil
+        }
+        keyFile = file
+    }
+
+    private static func claim(_ name: String, _ reader: inout MappingReader) -> String? {
+        reader.converted(name, expected: "must be text") { $0.isEmpty ? nil : $0 }
     }
 }
 

@@ -1,3 +1,4 @@
+package import Auth
 package import BrokerCore
 package import Logging
 package import Proxies
@@ -112,13 +113,32 @@ package struct AccessConfiguration: Equatable, Sendable {
     package var anonymous: Bool?
     /// Users and their passwords; nil asks nobody for any.
     package var passwordFile: String?
+    /// API keys, and the users they stand for.
+    package var apiKeyFile: String?
+    /// JSON Web Tokens; nil takes none.
+    package var tokens: TokenConfiguration?
     /// Who may use which topics; nil lets everybody use all.
     package var aclFile: String?
 
-    /// Whether clients without credentials are let in: when nothing else is said, those of a broker without passwords.
-    package var allowsAnonymous: Bool { anonymous ?? (passwordFile == nil) }
+    /// Whether there is anything clients can show to be let in.
+    package var hasCredentials: Bool { passwordFile != nil || apiKeyFile != nil || tokens != nil }
+    /// Whether clients without credentials are let in: when nothing else is said, those of a broker that knows none.
+    package var allowsAnonymous: Bool { anonymous ?? !hasCredentials }
     /// Whether there is something to read again.
-    package var hasFiles: Bool { passwordFile != nil || aclFile != nil }
+    package var hasFiles: Bool { hasCredentials || aclFile != nil }
+}
+
+/// Which JSON Web Tokens are good.
+package struct TokenConfiguration: Equatable, Sendable {
+    /// The file with what they are verified with.
+    package enum KeyFile: Equatable, Sendable {
+        case secret(String)
+        case publicKey(String)
+        case keySet(String)
+    }
+
+    package var keyFile: KeyFile
+    package var rules = TokenRules()
 }
 
 /// What one CoAP listener may hold for its clients.

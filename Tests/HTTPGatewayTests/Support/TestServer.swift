@@ -177,6 +177,7 @@ final class AccessTable: Authenticator, Authorizer, Sendable {
     }
 
     func authenticate(_ credentials: Credentials) -> Authentication {
+        guard !credentials.isToken else { return .badCredentials }
         guard let userName = credentials.userName else {
             return allowsAnonymous ? .accepted(userName: nil) : .notAuthorized
         }

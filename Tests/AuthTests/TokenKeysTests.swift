@@ -1,0 +1,101 @@
+import Auth
+import BrokerCore
+import CryptoExtras
+import Foundation
+import JWTKit
+import Testing
+
+@Suite(.timeLimit(.minutes(1))) struct TokenKeysTests {
+    private let p256 = ES256PrivateKey()
+    private let edwards: EdDSA.PrivateKey
+    private let rsa: JWTKit.Insecure.RSA.PrivateKey
+
+    init() throws {
+        edwards = try EdDSA.PrivateKey()
+        rsa = try JWTKit.Insecure.RSA.PrivateKey(backing: .init(keySize: .bits2048))
+    }
+
+    private func encode(_ data: Data) -> String {
+        data.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    }
+
+    /// The keys as a set, some of them with an algorithm and some without.
+    private func set(_ kids: [String] = ["rsa", "ec", "ed"]) throws -> String {
+        let point = try #require(p256.parameters)
+        let primitives = try rsa.publicKey.getKeyPrimitives()
+        let keys = [
+            "rsa": """
+            {"kty":"RSA","kid":"rsa","use":"sig","n":"\(encode(primitives.modulus))",\
+            "e":"\(encode(primitives.publicExponent))"}
+            """,
+            "ec": """
+            {"kty":"EC","kid":"ec","crv":"P-256","alg":"ES256","x":"\(encode(Data(base64Encoded: point.x) ?? Data()))",\
+            "y":"\(encode(Data(base64Encoded: point.y) ?? Data()))"}
+            """,
+            "ed": #"{"kty":"OKP","kid":"ed","crv":"Ed25519","x":"\#(encode(edwards.publicKey.rawRepresentation))"}"#,
+        ]
+        return #"{"keys":[\#(kids.compactMap { keys[$0] }.joined(separator: ","))]}"#
+    }
+
+    private func user(_ token: String, _ keys: TokenKeys) async -> String? {
+        var accepted = AcceptedCredentials()
+        accepted.tokens = keys
+        return await CredentialAuthenticator(accepted, allowsAnonymous: false).user(token)
+    }
+
+    @Test func `a token is verified with the key of the set that it names, or with any when it names none`()
+        async throws
+    {
+        let keys = try TokenKeys(keySet: try set())
+        let signers = [
+            ("rsa", await JWTKeyCollection().add(rsa: rsa, digestAlgorithm: .sha256)),
+            ("ec", await JWTKeyCollection().add(ecdsa: p256)), ("ed", await JWTKeyCollection().add(eddsa: edwards)),
+        ]
+        for (kid, signer) in signers {
+            for header in [["kid": .string(kid)], ["kid": .string("other")], [:]] as [[String: JWTHeaderField]] {
+                let token = try await signer.sign(TestClaims.user("alice"), header: JWTHeader(fields: header))
+                #expect(await user(token, keys) == "alice", "\(kid) \(header)")
+            }
+            let without = try TokenKeys(keySet: try set(["rsa", "ec", "ed"].filter { $0 != kid }))
+            let token = try await signer.sign(TestClaims.user("alice"))
+            #expect(await user(token, without) == nil)
+        }
+    }
+
+    @Test func `the first token does not choose the algorithm of a key that has none`() async throws {
+        let keys = try TokenKeys(keySet: try set(["rsa"]))
+        let other = await JWTKeyCollection().add(rsa: rsa, digestAlgorithm: .sha512)
+        let usual = await JWTKeyCollection().add(rsa: rsa, digestAlgorithm: .sha256)
+        #expect(await user(try await other.sign(TestClaims.user("mallory")), keys) == nil)
+        #expect(await user(try await usual.sign(TestClaims.user("alice")), keys) == "alice")
+    }
+
+    @Test func `a set that has all former keys is known to have them`() throws {
+        let (few, many) = (try TokenKeys(keySet: try set(["rsa"])), try TokenKeys(keySet: try set()))
+        #expect(many.contain(few))
+        #expect(!few.contain(many))
+    }
+
+    private func words(_ make: () throws(AccessFileRefused) -> TokenKeys) -> [String] {
+        do throws(AccessFileRefused) {
+            _ = try make()
+            return []
+        } catch {
+            return error.problems.map(\.words)
+        }
+    }
+
+    @Test func `what is no key is told`() throws {
+        #expect(words { () throws(AccessFileRefused) in try TokenKeys(secret: "short\n") }.count == 1)
+        #expect(words { () throws(AccessFileRefused) in try TokenKeys(publicKey: "-----BEGIN NONSENSE") }.count == 1)
+        let sets = [
+            "", "{}", #"{"keys":[]}"#, #"{"keys":[{"kty":"oct","kid":"a","k":"c2VjcmV0"}]}"#,
+            #"{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB"}]}"#,
+            #"{"keys":[{"kty":"EC","kid":"a","crv":"P-256","x":"AA","y":"AA"}]}"#,
+            #"{"keys":[{"kty":"OKP","kid":"a","crv":"Ed25519","x":"AA"}]}"#,
+        ]
+        for json in sets {
+            #expect(words { () throws(AccessFileRefused) in try TokenKeys(keySet: json) }.count == 1, "\(json)")
+        }
+    }
+}

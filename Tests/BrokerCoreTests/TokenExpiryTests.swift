@@ -1,0 +1,50 @@
+import BrokerCore
+import BrokerTestSupport
+import MQTTCodec
+import NIOCore
+import Testing
+
+@Suite struct TokenExpiryTests {
+    /// Lets everybody in by a token that is good for so many seconds.
+    private final class TokenDesk: Authenticator {
+        let expiresAt: NIODeadline?
+
+        init(seconds: Int64?) { expiresAt = seconds.map { TestBroker.start + .seconds($0) } }
+
+        func authenticate(_ credentials: Credentials) -> Authentication {
+            .acceptedToken(userName: "alice", expiresAt: expiresAt)
+        }
+    }
+
+    @Test(arguments: [5, 200])
+    func `a connection ends with the token that let it in, and its session goes on`(seconds: Int64) throws {
+        let test = TestBroker(authenticator: TokenDesk(seconds: seconds))
+        let client = try test.connectPersistent("a")
+        _ = try client.packets()
+        test.advance(to: TestBroker.start + .seconds(seconds) - .milliseconds(1))
+        #expect(!client.isClosed)
+        test.advance(to: TestBroker.start + .seconds(seconds))
+        let disconnect = try client.take { if case .disconnect(let packet) = $0 { packet } else { nil } }
+        #expect(disconnect?.reasonCode == .notAuthorized)
+        #expect(disconnect?.reasonString == "the token is over")
+        #expect(client.isClosed)
+        #expect(test.broker.sessionCount == 1)
+    }
+
+    @Test func `a token without an end ends nothing, and one that is over lets nobody in`() throws {
+        let lasting = TestBroker(authenticator: TokenDesk(seconds: nil))
+        let client = try lasting.connect("a")
+        lasting.advance(seconds: 1_000_000)
+        #expect(!client.isClosed)
+        let late = TestBroker(authenticator: TokenDesk(seconds: 0))
+        #expect(try late.open().connect("a")?.reasonCode == .badUserNameOrPassword)
+    }
+
+    @Test func `the end of a former token does not end a later connection`() throws {
+        let test = TestBroker(authenticator: TokenDesk(seconds: 10))
+        let client = try test.connect("a")
+        client.drop()
+        test.advance(seconds: 20)
+        #expect(test.broker.nextDeadline == nil || test.broker.sessionCount == 0)
+    }
+}
