@@ -31,13 +31,14 @@ run: build
 build: deps
 	swift build -c release --product sluice
 
-# Tests that wait for sockets and other programs: after those that only compute, which would keep them from both cores.
+# Tests that wait for sockets and other programs: after those that only compute, which would keep them from both cores, and
+# so many at a time, lest their clients' patience ends while all begin at once.
 WAITING := (GatewayTests|TransportTests|IntegrationTests|WebhooksTests)\.
 
 test: deps test-deps
 	swift build --build-tests --explicit-target-dependency-import-check error
 	swift test --skip-build --disable-xctest --skip '$(WAITING)'
-	swift test --skip-build --disable-xctest --filter '$(WAITING)'
+	swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width 32 --filter '$(WAITING)'
 
 # IntegrationTests start the plain executable and would test nothing more.
 SANITIZED := --disable-xctest --skip IntegrationTests

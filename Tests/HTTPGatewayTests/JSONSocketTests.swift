@@ -19,7 +19,7 @@ import Testing
                 answers[0]
                     == #"{"clientid":"page","keep_alive":60,"op":"connected","reason":"Success","reason_code":0,"session_expiry_interval":0,"session_present":false}"#
             )
-            #expect(answers[1] == #"{"id":1,"op":"subscribed","reason_codes":[1,143]}"#)
+            #expect(answers.contains(#"{"id":1,"op":"subscribed","reason_codes":[1,143]}"#))
             #expect(answers.contains(#"{"id":"p","op":"published","reason":"Success","reason_code":0}"#))
             #expect(answers.contains(#"{"id":2,"op":"pong"}"#))
             let message = try #require(answers.first { $0.contains(#""op":"message""#) })

@@ -110,7 +110,7 @@ struct TokenAccessTests {
 
     @Test func `a stream with access_token gets messages until the token is over, and so does MQTT`() async throws {
         try await running(access: "jwt: { secret_file: hs.secret, leeway: 0 }") { sluice, folder in
-            let short = try await token(folder, claims("alice", seconds: 4))
+            let short = try await token(folder, claims("alice", seconds: 10))
             let address = "http://127.0.0.1:\(sluice.http)/v1/subscribe?topic=alice/%23&access_token=\(short)"
             let events = try ClientProcess("curl", ["-sN", "-i", address, "-H", "Accept: text/event-stream"])
             defer { events.kill() }

@@ -24,7 +24,9 @@ struct WebSocketClient: Sendable {
         try await raw.send("GET /mqtt HTTP/1.1\r\n\(fields)\r\n\r\n")
         let head = try await raw.text(containing: "\r\n\r\n")
         guard head.hasPrefix("HTTP/1.1 101") else { throw Unexpected(head) }
-        return WebSocketClient(raw: raw, headLength: head.utf8.count)
+        // Frames may have come with it.
+        let length = head.utf8.firstRange(of: "\r\n\r\n".utf8).map { head.utf8[..<$0.upperBound].count }
+        return WebSocketClient(raw: raw, headLength: length ?? head.utf8.count)
     }
 
     /// A masked frame.
