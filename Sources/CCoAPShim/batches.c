@@ -14,6 +14,7 @@
 // The sockets of one thread share one address and port, so any of them can send for all: replies find their way by the
 // address alone.
 #include "CCoAPShim.h"
+#include "guard.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -103,14 +104,17 @@ static int fill(batches_t *own, int descriptor) {
 }
 
 int coap_shim_pump_batch(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, void *app, coap_shim_known_fn known) {
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, const coap_shim_guard_t *guard) {
     batches_t *own = batches;
     if (!own) return 0;
     int count = fill(own, socket->descriptor);
     own->taken = own->wanted_count = 0;
     struct epoll_event events[depth];
     for (int place = 0; place < count; place++) {
-        if (known && !known(app, coap_shim_peer_of((struct sockaddr *)&own->received.names[place]))) continue;
+        const struct mmsghdr *header = &own->received.headers[place];
+        const uint8_t *bytes = own->received.bytes[place];
+        if (guard && !coap_shim_guard_admits(guard, socket->descriptor, &header->msg_hdr, bytes, header->msg_len))
+            continue;
         // libcoap reads one datagram for each event.
         events[own->wanted_count] = (struct epoll_event){.events = EPOLLIN, .data.ptr = socket->event_pointer};
         own->wanted[own->wanted_count++] = (uint8_t)place;
@@ -245,7 +249,7 @@ static bool check_exchange(coap_context_t *idle_context, const coap_shim_socket_
     struct pollfd readable = {.fd = served->descriptor, .events = POLLIN};
     if (poll(&readable, 1, 500) != 1 || !coap_shim_batches_begin(&served->descriptor, 1)) return false;
     uint8_t early[check_count], message_ids[check_count];
-    bool works = coap_shim_pump_batch(idle_context, served, NULL, NULL) == check_count &&
+    bool works = coap_shim_pump_batch(idle_context, served, NULL) == check_count &&
                  batches->taken == check_count && batches->gathered == check_count && answers_at(peer, early) == 0;
     coap_shim_batches_end();
     if (!works || answers_at(peer, message_ids) != check_count) return false;

@@ -9,15 +9,13 @@
 // libcoap, which is told through `gnutls_dtls_cookie_verify` that there is nothing left to prove, and the old session, if
 // there is one, is ended first. That function is GnuTLS's; the executable's stands before it, as with the other hooks.
 #include "CCoAPShim.h"
+#include "guard.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
-#include <time.h>
 
 // GnuTLS's gnutls_dtls_prestate_st and gnutls_datum_t, part of its stable interface.
 typedef struct {
@@ -31,7 +29,7 @@ typedef struct {
 int gnutls_dtls_cookie_verify(
     datum_t *key, void *client, size_t client_size, void *message, size_t size, prestate_t *prestate);
 
-enum { record_header = 13, handshake_header = 12, cookie_length = 16, seconds_per_slot = 60 };
+enum { record_header = 13, handshake_header = 12 };
 
 static __thread bool is_proven;
 static int (*real_cookie_verify)(datum_t *, void *, size_t, void *, size_t, prestate_t *);
@@ -56,79 +54,7 @@ bool coap_shim_hello_hook_works(void) {
     return real_cookie_verify && dlsym(RTLD_DEFAULT, "gnutls_dtls_cookie_verify") == (void *)gnutls_dtls_cookie_verify;
 }
 
-// MARK: Cookies: SipHash-2-4 of the peer's address and the time
-
-static uint64_t rotated(uint64_t value, int bits) { return value << bits | value >> (64 - bits); }
-
-static void sip_round(uint64_t v[4]) {
-    v[0] += v[1], v[1] = rotated(v[1], 13) ^ v[0], v[0] = rotated(v[0], 32);
-    v[2] += v[3], v[3] = rotated(v[3], 16) ^ v[2];
-    v[0] += v[3], v[3] = rotated(v[3], 21) ^ v[0];
-    v[2] += v[1], v[1] = rotated(v[1], 17) ^ v[2], v[2] = rotated(v[2], 32);
-}
-
-static uint64_t sip_hash(const uint64_t key[2], const uint64_t *words, int count) {
-    uint64_t v[4] = {
-        key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-        key[1] ^ 0x7465646279746573};
-    for (int index = 0; index <= count; index++) {
-        uint64_t word = index < count ? words[index] : (uint64_t)count << 59;
-        v[3] ^= word;
-        sip_round(v), sip_round(v);
-        v[0] ^= word;
-    }
-    v[2] ^= 0xff;
-    sip_round(v), sip_round(v), sip_round(v), sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
-static uint64_t slot_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec / seconds_per_slot;
-}
-
-static void make_cookie(const coap_shim_door_t *door, coap_shim_peer_t peer, uint64_t slot, uint8_t *cookie) {
-    for (uint64_t half = 0; half < 2; half++) {
-        uint64_t words[] = {peer.high, peer.low, peer.port, slot << 1 | half};
-        uint64_t hash = sip_hash(door->secret, words, 4);
-        memcpy(cookie + half * 8, &hash, 8);
-    }
-}
-
-static bool is_ours(const coap_shim_door_t *door, coap_shim_peer_t peer, const uint8_t *cookie) {
-    uint64_t now = slot_now();
-    for (uint64_t age = 0; age < 2; age++) {
-        uint8_t expected[cookie_length], difference = 0;
-        make_cookie(door, peer, now - age, expected);
-        for (int index = 0; index < cookie_length; index++) difference |= expected[index] ^ cookie[index];
-        if (difference == 0) return true;
-    }
-    return false;
-}
-
-bool coap_shim_door_init(coap_shim_door_t *door) {
-    return getrandom(door->secret, sizeof door->secret, 0) == sizeof door->secret;
-}
-
-coap_shim_peer_t coap_shim_peer_of(const struct sockaddr *address) {
-    coap_shim_peer_t peer = {0};
-    if (address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-        memcpy(&peer.high, in6->sin6_addr.s6_addr, 8);
-        memcpy(&peer.low, in6->sin6_addr.s6_addr + 8, 8);
-        peer.port = in6->sin6_port | (uint64_t)in6->sin6_scope_id << 16;
-    } else if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *in4 = (const struct sockaddr_in *)address;
-        peer.low = in4->sin_addr.s_addr;
-        peer.port = in4->sin_port;
-    }
-    return peer;
-}
-
-coap_shim_peer_t coap_shim_peer_of_session(const coap_session_t *session) {
-    return coap_shim_peer_of(&coap_session_get_addr_remote(session)->addr.sa);
-}
+bool coap_shim_door_init(coap_shim_door_t *door) { return coap_shim_choose_secret(door->secret); }
 
 // MARK: ClientHello
 
@@ -188,10 +114,10 @@ static coap_shim_hello_t judge(
     hello_t hello;
     if (!read_hello(bytes, length, &hello)) return COAP_SHIM_HELLO_DROP;
     coap_shim_peer_t peer = coap_shim_peer_of(message->msg_name);
-    if (hello.cookie_length == cookie_length && is_ours(door, peer, hello.cookie))
+    if (hello.cookie_length == cookie_length && coap_shim_is_cookie(door->secret, peer, hello.cookie, cookie_length))
         return door->proven(door->app, peer, hello.random);
     uint8_t cookie[cookie_length];
-    make_cookie(door, peer, slot_now(), cookie);
+    coap_shim_make_cookie(door->secret, peer, cookie);
     send_hello_verify(descriptor, message, bytes, cookie);
     return COAP_SHIM_HELLO_DROP;
 }

@@ -1,4 +1,5 @@
 #include "CCoAPShim.h"
+#include "guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -197,19 +198,21 @@ void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *sock
     coap_io_do_epoll(idle_context, events, (size_t)depth);
 }
 
-int coap_shim_pump_known(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, void *app, coap_shim_known_fn known) {
+int coap_shim_pump_guarded(
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, const coap_shim_guard_t *guard) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = socket->event_pointer};
     for (int count = 0; count < depth; count++) {
-        uint8_t byte;
+        uint8_t bytes[1500], control[128];
         struct sockaddr_storage from;
-        socklen_t from_length = sizeof from;
-        ssize_t length = recvfrom(
-            socket->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+        struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
+        struct msghdr message = {
+            .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &vector, .msg_iovlen = 1,
+            .msg_control = control, .msg_controllen = sizeof control};
+        ssize_t length = recvmsg(socket->descriptor, &message, MSG_PEEK | MSG_DONTWAIT);
         if (length < 0) return errno == EAGAIN ? count : count + 1;
-        if (known(app, coap_shim_peer_of((struct sockaddr *)&from)))
+        if (coap_shim_guard_admits(guard, socket->descriptor, &message, bytes, (size_t)length))
             coap_io_do_epoll(idle_context, &event, 1);
-        else if (recv(socket->descriptor, &byte, 1, MSG_DONTWAIT) < 0)
+        else if (recv(socket->descriptor, bytes, 1, MSG_DONTWAIT) < 0)
             return count;
     }
     return depth;

@@ -57,8 +57,11 @@ package struct CoAPListener: Service {
         package var handshakes = 4_096
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
         package var clientsPerEndpoint = 8
-        /// Whether an address that has not proven to be the sender's gets 4.01 with an Echo option in place of an
-        /// observation, and of a response over three times as long as its request (RFC 9175 §2.4).
+        /// Whether a request from an address that has not proven to be the sender's gets 4.01 with an Echo option, and
+        /// nothing is remembered of it (RFC 9175 §2.3, §2.4).
+        ///
+        /// Where the system has no random bytes for that, it is so
+        /// in place of an observation, and of a response over three times as long as its request.
         package var asksForEcho = false
         /// Sessions of `/mqtt/connection`.
         package var sessions = 100_000

@@ -9,6 +9,9 @@ package protocol MessageLayer: AnyObject {
     /// arrival the peer is asked to confirm in some other way (RFC 8323).
     var isReliable: Bool { get }
 
+    /// Whether nobody is heard of whose address was not proven to be its own.
+    var provesAddresses: Bool { get }
+
     /// The peer as text, for example `192.0.2.7:50123`.
     func remoteAddress(of endpoint: EndpointID) -> String
     /// Who the transport says the peer is; nil when it says nothing.

@@ -42,17 +42,20 @@ static inline long memory_kilobytes(int pid) {
     return kilobytes;
 }
 
+/// Message IDs begin elsewhere each time, so that a run's requests are no duplicates of the last one's.
+static inline uint16_t first_message_id(void) { return (uint16_t)(now() * 1000); }
+
 /// Every peer is an address of 127.0.0.0/8.
 static inline uint32_t address_of(long peer) { return htonl(0x7f010000u + (uint32_t)peer + 1); }
 
-/// The socket all peers share.
-static inline int open_peers(void) {
+/// The socket all peers share, with a port that is the same for each run against a server, so that its peers are, too.
+static inline int open_peers(int server_port) {
     int client = socket(AF_INET, SOCK_DGRAM, 0), on = 1, buffer = 1 << 22;
     setsockopt(client, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
     setsockopt(client, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     setsockopt(client, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    struct sockaddr_in any = {.sin_family = AF_INET};
-    if (bind(client, (struct sockaddr *)&any, sizeof any) != 0) exit(1);
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(server_port + 2))};
+    if (bind(client, (struct sockaddr *)&any, sizeof any) != 0) perror("bind"), exit(1);
     struct timeval patience = {.tv_usec = 20000};
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return client;

@@ -73,7 +73,7 @@ int main(int count, char **arguments) {
     int pid = atoi(arguments[2]), messages = atoi(arguments[4]);
     uint8_t method = count > 6 && strcmp(arguments[6], "put") == 0 ? 3 : 2;
     observers = atol(arguments[3]);
-    client = open_peers(), server = loopback(atoi(arguments[1])), had = calloc((size_t)observers, sizeof *had);
+    client = open_peers(atoi(arguments[1])), server = loopback(atoi(arguments[1])), had = calloc((size_t)observers, sizeof *had);
     prepare(&in);
     observe_all(arguments[5]);
     long memory = memory_kilobytes(pid);

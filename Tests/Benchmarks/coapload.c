@@ -17,7 +17,7 @@ int main(int count, char **arguments) {
     int window = count < 7 ? 64 : atoi(arguments[6]);
     const char *path = count < 8 ? "/ps/a" : arguments[7];
     uint8_t method = count > 8 && strcmp(arguments[8], "put") == 0 ? 3 : 2;
-    int client = open_peers();
+    int client = open_peers(port);
     struct sockaddr_in server = loopback(port);
     static outgoing_t out;
     static incoming_t in;
@@ -25,6 +25,7 @@ int main(int count, char **arguments) {
     uint8_t options[64];
     size_t options_length = (size_t)(put_uri(options, path, 0) - options);
     uint16_t *message_ids = calloc((size_t)peers, sizeof *message_ids);
+    for (long index = 0, first = first_message_id(); index < peers; index++) message_ids[index] = (uint16_t)first;
     uint8_t *is_known = calloc((size_t)peers, 1);
     long peer = 0, answered = 0, lost = 0, under_way = 0, bad = 0, known = 0, memory = memory_kilobytes(pid);
     double begin = 0, end = 0, cpu = 0, last = now(), patience = last + 90;

@@ -1,6 +1,6 @@
 #pragma once
 // What the CoAP gateway needs of C beyond libcoap's own functions, a file for each subject: `hooks.c` sees what libcoap
-// keeps to itself, `batches.c` lets many datagrams cross in one system call, `hello.c` guards DTLS, `certificate.c` looks
+// keeps to itself, `batches.c` lets many datagrams cross in one system call, `echo.c` guards UDP and `hello.c` DTLS by `cookies.c`, `certificate.c` looks
 // at certificates, `shim.c` opens a socket, waits, and moves bytes in and out of PDUs.
 #include <coap3/coap.h>
 #include <pthread.h>
@@ -27,6 +27,25 @@ bool coap_shim_hooks_work(void);
 typedef struct {
     uint64_t high, low, port;
 } coap_shim_peer_t;
+
+/// Whether a peer has a session.
+typedef bool (*coap_shim_known_fn)(void *app, coap_shim_peer_t peer);
+
+typedef struct {
+    uint64_t secret[2];
+} coap_shim_echo_t;
+
+/// Who stands before a socket: what becomes of datagrams from peers that are not `known`.
+typedef struct {
+    void *app;
+    coap_shim_known_fn known;
+    bool drops_strangers;   // none is admitted
+    bool has_echo;          // those that show an Echo of ours are, others are asked for it
+    coap_shim_echo_t echo;
+} coap_shim_guard_t;
+
+/// Chooses the secret; false when the system has no random bytes.
+bool coap_shim_echo_init(coap_shim_echo_t *echo);
 
 typedef struct {
     int descriptor;        // the socket, owned by libcoap's endpoint
@@ -63,13 +82,11 @@ int coap_shim_wait(int epoll_descriptor, uint32_t *ready, int count, int wake_de
 /// of all the sessions of the context it is given, but finds the one a datagram belongs to by its socket.
 void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth);
 
-/// Whether a datagram from there is wanted.
-typedef bool (*coap_shim_known_fn)(void *app, coap_shim_peer_t peer);
-/// Like `coap_shim_pump`, but drops unread what comes from peers that are not `known`: two system calls for a datagram of
-/// a flood instead of a session, so that the socket is emptied before those who are known find no room in it. Returns the
-/// number of datagrams there were, at most `depth`.
-int coap_shim_pump_known(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, void *app, coap_shim_known_fn known);
+/// Like `coap_shim_pump`, but looks at each datagram before libcoap does and drops what `guard` does not admit: two system
+/// calls for a datagram of a flood instead of a session, so that the socket is emptied before those who are known find no
+/// room in it. Returns the number of datagrams there were, at most `depth`.
+int coap_shim_pump_guarded(
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, const coap_shim_guard_t *guard);
 
 // MARK: Batches
 
@@ -81,10 +98,10 @@ bool coap_shim_batches_work(void);
 bool coap_shim_batches_begin(const int *sockets, int count);
 /// Sends what has gathered, and ends that.
 void coap_shim_batches_end(void);
-/// Reads what is there, up to 64 datagrams, in one system call, and has libcoap dispatch it, but for what comes from peers
-/// that are not `known`; NULL knows all. Returns the number of datagrams there were.
+/// Reads what is there, up to 64 datagrams, in one system call, and has libcoap dispatch what `guard` admits; NULL admits
+/// all. Returns the number of datagrams there were.
 int coap_shim_pump_batch(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, void *app, coap_shim_known_fn known);
+    coap_context_t *idle_context, const coap_shim_socket_t *socket, const coap_shim_guard_t *guard);
 /// Sends what has gathered. False when the system does not take it all now: it waits for the next flush.
 bool coap_shim_flush(void);
 

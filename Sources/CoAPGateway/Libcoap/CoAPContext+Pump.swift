@@ -1,7 +1,7 @@
 import CCoAPShim
 
 // How datagrams get from a socket to libcoap: in batches; one by one where batches don't work; past the door of DTLS; or
-// from known peers only, while a flood goes on.
+// guarded: from known peers only while a flood goes on, from others by their Echo if that is asked for.
 extension CoAPContext {
     /// Datagrams read in one turn, at most, when they are read one by one.
     private static var largestDepth: Int32 { 32 }
@@ -12,10 +12,11 @@ extension CoAPContext {
         guard !isReliable else { return coap_shim_pump_connections(idleContext, shards[place].context) }
         if let door {
             pump(place, through: door)
-        } else if let crowd, crowd.isTooMuch {
-            pump(place, past: crowd)
+        } else if let crowd, crowd.isTooMuch || guardian.has_echo {
+            guardian.drops_strangers = crowd.isTooMuch
+            pumpGuarded(place)
         } else if batchesDatagrams {
-            _ = coap_shim_pump_batch(idleContext, &shards[place].socket, nil, nil)
+            _ = coap_shim_pump_batch(idleContext, &shards[place].socket, nil)
         } else {
             pumpOneByOne(place)
         }
@@ -34,21 +35,28 @@ extension CoAPContext {
         _ = coap_shim_pump_dtls(idleContext, &shards[place].socket, &door.door, Self.largestDepth)
     }
 
-    private func pump(_ place: Int, past crowd: Crowd) {
-        let app = Unmanaged.passUnretained(crowd).toOpaque()
-        let isKnown: coap_shim_known_fn = { app, peer in
-            guard let app else { return true }
-            return Unmanaged<Crowd>.fromOpaque(app).takeUnretainedValue().knows(PeerAddress(peer))
-        }
+    private func pumpGuarded(_ place: Int) {
         guard batchesDatagrams else {
-            _ = coap_shim_pump_known(idleContext, &shards[place].socket, Self.floodDepth, app, isKnown)
+            _ = coap_shim_pump_guarded(idleContext, &shards[place].socket, Self.floodDepth, &guardian)
             return
         }
         var left = Self.floodDepth
         while left > 0 {
-            let count = coap_shim_pump_batch(idleContext, &shards[place].socket, app, isKnown)
+            let count = coap_shim_pump_batch(idleContext, &shards[place].socket, &guardian)
             guard count > 0 else { return }
             left -= count
         }
+    }
+
+    /// Admits whom the crowd knows, and others by their Echo if that is asked for.
+    static func guardian(_ crowd: Crowd, asksForEcho: Bool) -> coap_shim_guard_t {
+        var guardian = coap_shim_guard_t()
+        guardian.app = Unmanaged.passUnretained(crowd).toOpaque()
+        guardian.known = { app, peer in
+            guard let app else { return true }
+            return Unmanaged<Crowd>.fromOpaque(app).takeUnretainedValue().knows(PeerAddress(peer))
+        }
+        guardian.has_echo = asksForEcho && coap_shim_echo_init(&guardian.echo)
+        return guardian
     }
 }

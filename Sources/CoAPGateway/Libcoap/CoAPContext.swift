@@ -61,6 +61,7 @@ final class CoAPContext: MessageLayer {
     private(set) var batchesDatagrams: Bool
     var events: [Event] = []
     var datagrams: Int32 = 0
+    var provesAddresses: Bool { guardian.has_echo }
     /// A message is on its way into libcoap; that it is done with at once means that it was not sent.
     var isSending = false
     private var writer = OptionWriter()
@@ -80,7 +81,9 @@ final class CoAPContext: MessageLayer {
     var door: Door?
 
     /// Nil where a door or connections keep strangers out.
-    var crowd: Crowd?
+    private(set) var crowd: Crowd?
+    /// Looks at datagrams before libcoap does, where `crowd` is there.
+    var guardian = coap_shim_guard_t()
 
     let preSharedKeys: PreSharedKeys?
     let identityName: CoAPSecurity.Certificate.Identity
@@ -129,7 +132,9 @@ final class CoAPContext: MessageLayer {
         if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
         door?.guarding(self)
         if configuration.security == nil, !isReliable {
-            crowd = Crowd(contexts: shards.count, bounds: configuration.strangers)
+            let crowd = Crowd(contexts: shards.count, bounds: configuration.strangers)
+            self.crowd = crowd
+            guardian = Self.guardian(crowd, asksForEcho: configuration.asksForEcho)
         }
     }
 

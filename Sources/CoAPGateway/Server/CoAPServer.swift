@@ -78,7 +78,8 @@ package final class CoAPServer<Layer: MessageLayer> {
             id: id,
             remoteAddress: layer.remoteAddress(of: id),
             identity: layer.identity(of: id),
-            isVerified: !configuration.asksForEcho || configuration.security != nil || layer.isReliable,
+            isVerified: !configuration.asksForEcho || configuration.security != nil || layer.isReliable
+                || layer.provesAddresses,
             rememberedMessages: configuration.rememberedMessages
         )
         endpoints[id] = endpoint

@@ -14,6 +14,7 @@ final class RecordedLayer: MessageLayer {
 
     var tellsAcknowledgements = true
     var isReliable = false
+    var provesAddresses = false
     var largest = 1_152
     var sent: [Sent] = []
     /// How often each endpoint is held.
