@@ -50,7 +50,7 @@ static void answer(int descriptor, const struct msghdr *message, uint8_t *bytes,
 
 bool coap_shim_echo_init(coap_shim_echo_t *echo) { return coap_shim_choose_secret(echo->secret); }
 
-bool coap_shim_echo_admits(
+static bool echo_admits(
     const coap_shim_echo_t *echo, int descriptor, const struct msghdr *message, const uint8_t *bytes, size_t length) {
     static __thread uint16_t own_message_id;
     if (length < 4 || bytes[0] >> 6 != 1) return false;
@@ -86,5 +86,5 @@ bool coap_shim_guard_admits(
     const coap_shim_guard_t *guard, int descriptor, const struct msghdr *message, const uint8_t *bytes, size_t length) {
     if (guard->known(guard->app, coap_shim_peer_of(message->msg_name))) return true;
     if (guard->drops_strangers) return false;
-    return !guard->has_echo || coap_shim_echo_admits(&guard->echo, descriptor, message, bytes, length);
+    return !guard->has_echo || echo_admits(&guard->echo, descriptor, message, bytes, length);
 }

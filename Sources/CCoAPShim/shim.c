@@ -1,5 +1,4 @@
 #include "CCoAPShim.h"
-#include "guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,8 +6,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -152,85 +149,6 @@ const char *coap_shim_error_text(int result) { return result < 0 ? gai_strerror(
 void coap_shim_close(int descriptor) { close(descriptor); }
 
 void coap_shim_name_thread(pthread_t thread, const char *name) { pthread_setname_np(thread, name); }
-
-// MARK: Waiting
-
-int coap_shim_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
-
-void coap_shim_wake(int wake_descriptor) {
-    uint64_t one = 1;
-    if (write(wake_descriptor, &one, sizeof one) < 0) return;  // EAGAIN: it is awake already
-}
-
-int coap_shim_epoll(const int *descriptors, int count, int wake_descriptor) {
-    int made = epoll_create1(EPOLL_CLOEXEC);
-    if (made < 0) return -1;
-    for (int index = 0; index <= count; index++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)index};
-        if (epoll_ctl(made, EPOLL_CTL_ADD, index == count ? wake_descriptor : descriptors[index], &event) != 0) {
-            close(made);
-            return -1;
-        }
-    }
-    return made;
-}
-
-int coap_shim_wait(int epoll_descriptor, uint32_t *ready, int count, int wake_descriptor, int timeout) {
-    struct epoll_event events[64];
-    int found = epoll_wait(epoll_descriptor, events, 64, timeout), sockets = 0;
-    for (int index = 0; index < found; index++) {
-        if (events[index].data.u32 < (uint32_t)count) {
-            ready[sockets++] = events[index].data.u32;
-        } else {
-            uint64_t wakes;
-            if (read(wake_descriptor, &wakes, sizeof wakes) < 0) continue;  // EAGAIN: taken back already
-        }
-    }
-    return sockets;
-}
-
-void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth) {
-    struct epoll_event events[64];
-    if (depth > 64) depth = 64;
-    // libcoap reads one datagram for each event; a read too many finds nothing and does no harm.
-    for (int index = 0; index < depth; index++)
-        events[index] = (struct epoll_event){.events = EPOLLIN, .data.ptr = socket->event_pointer};
-    coap_io_do_epoll(idle_context, events, (size_t)depth);
-}
-
-int coap_shim_pump_guarded(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, const coap_shim_guard_t *guard) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = socket->event_pointer};
-    for (int count = 0; count < depth; count++) {
-        uint8_t bytes[1500], control[128];
-        struct sockaddr_storage from;
-        struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
-        struct msghdr message = {
-            .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &vector, .msg_iovlen = 1,
-            .msg_control = control, .msg_controllen = sizeof control};
-        ssize_t length = recvmsg(socket->descriptor, &message, MSG_PEEK | MSG_DONTWAIT);
-        if (length < 0) return errno == EAGAIN ? count : count + 1;
-        if (coap_shim_guard_admits(guard, socket->descriptor, &message, bytes, (size_t)length))
-            coap_io_do_epoll(idle_context, &event, 1);
-        else if (recv(socket->descriptor, bytes, 1, MSG_DONTWAIT) < 0)
-            return count;
-    }
-    return depth;
-}
-
-void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context) {
-    struct epoll_event events[64], timer = {0};
-    int found = epoll_wait(coap_context_get_coap_fd(context), events, 64, 0), sockets = 0;
-    for (int index = 0; index < found; index++) {
-        if (events[index].data.ptr)
-            events[sockets++] = events[index];
-        else
-            timer = events[index];
-    }
-    if (sockets > 0) coap_io_do_epoll(idle_context, events, (size_t)sockets);
-    // Its timer is one that only the context itself can take back.
-    if (timer.events) coap_io_do_epoll(context, &timer, 1);
-}
 
 // MARK: PDUs
 

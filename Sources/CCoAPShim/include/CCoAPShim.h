@@ -1,7 +1,8 @@
 #pragma once
 // What the CoAP gateway needs of C beyond libcoap's own functions, a file for each subject: `hooks.c` sees what libcoap
-// keeps to itself, `batches.c` lets many datagrams cross in one system call, `echo.c` guards UDP and `hello.c` DTLS by `cookies.c`, `certificate.c` looks
-// at certificates, `shim.c` opens a socket, waits, and moves bytes in and out of PDUs.
+// keeps to itself, `batches.c` lets many datagrams cross in one system call, `echo.c` guards UDP and `hello.c` DTLS, with
+// the cookies of `cookies.c`, `certificate.c` looks at certificates, `pump.c` waits for sockets, `shim.c` opens them and
+// moves bytes in and out of PDUs.
 #include <coap3/coap.h>
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,0 +1,124 @@
+import CCoAPShim
+import CLibcoap
+
+extension CoAPContext: MessageLayer {
+    var provesAddresses: Bool { guardian.has_echo }
+
+    func remoteAddress(of endpoint: EndpointID) -> String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { text in
+            let length = coap_shim_peer(session(endpoint), text.baseAddress, text.count)
+            return String(decoding: UnsafeRawBufferPointer(text).prefix(Int(max(length, 0))), as: UTF8.self)
+        }
+    }
+
+    func identity(of endpoint: EndpointID) -> String? { identities[endpoint]?.name }
+
+    func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
+        guard let response else {
+            guard !isReliable else { return }
+            _ = send(COAP_MESSAGE_ACK, nil, Token([]), messageID, endpoint)
+            return
+        }
+        _ = send(COAP_MESSAGE_ACK, response, token, messageID, endpoint)
+        if isReliable { hasSent(to: endpoint) }
+    }
+
+    func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16? {
+        guard !isReliable else {
+            guard send(COAP_MESSAGE_NON, response, token, 0, endpoint) != nil else { return nil }
+            hasSent(to: endpoint)
+            return 0
+        }
+        let messageID = coap_new_message_id(session(endpoint))
+        return send(COAP_MESSAGE_NON, response, token, messageID, endpoint) == nil ? nil : messageID
+    }
+
+    func sendConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> ConfirmableID? {
+        guard !isReliable else {
+            guard send(COAP_MESSAGE_NON, response, token, 0, endpoint) != nil else { return nil }
+            return ping(endpoint, isAwaited: true)
+        }
+        return send(COAP_MESSAGE_CON, response, token, coap_new_message_id(session(endpoint)), endpoint)
+    }
+
+    func hold(_ endpoint: EndpointID) { coap_session_reference(session(endpoint)) }
+
+    func release(_ endpoint: EndpointID) { coap_session_release(session(endpoint)) }
+
+    func largestMessage(to endpoint: EndpointID) -> Int {
+        isReliable ? coap_session_max_pdu_size(session(endpoint)) : CoAPResponse.largestMessage
+    }
+
+    func disconnect(_ endpoint: EndpointID) {
+        coap_session_disconnected(session(endpoint), COAP_NACK_NOT_DELIVERABLE)
+    }
+
+    func session(_ endpoint: EndpointID) -> OpaquePointer? { OpaquePointer(bitPattern: endpoint.rawValue) }
+
+    private func send(
+        _ type: coap_pdu_type_t,
+        _ response: CoAPResponse?,
+        _ token: Token,
+        _ messageID: UInt16,
+        _ endpoint: EndpointID
+    ) -> ConfirmableID? {
+        writer.removeAll()
+        response?.write(to: &writer)
+        isSending = true
+        defer { isSending = false }
+        var sent: UnsafeRawPointer?
+        let result = withOptions { options in
+            token.withBytes { token in
+                let payload = response?.withPayload { payload in
+                    coap_shim_send(
+                        session(endpoint),
+                        UInt8(type.rawValue),
+                        response?.code.rawValue ?? 0,
+                        messageID,
+                        token.baseAddress?.assumingMemoryBound(to: UInt8.self),
+                        token.count,
+                        options.baseAddress,
+                        Int32(options.count),
+                        payload.baseAddress?.assumingMemoryBound(to: UInt8.self),
+                        payload.count,
+                        &sent
+                    )
+                }
+                if let payload { return payload }
+                return coap_shim_send(
+                    session(endpoint),
+                    UInt8(type.rawValue),
+                    0,
+                    messageID,
+                    nil,
+                    0,
+                    nil,
+                    0,
+                    nil,
+                    0,
+                    &sent
+                )
+            }
+        }
+        guard result >= 0, let sent else { return nil }
+        return ConfirmableID(rawValue: UInt(bitPattern: sent))
+    }
+
+    private func withOptions(_ body: (UnsafeBufferPointer<coap_shim_option_t>) -> Int32) -> Int32 {
+        writer.bytes.withUnsafeBufferPointer { bytes in
+            withUnsafeTemporaryAllocation(of: coap_shim_option_t.self, capacity: writer.entries.count) { options in
+                for (place, entry) in writer.entries.enumerated() {
+                    options.initializeElement(
+                        at: place,
+                        to: coap_shim_option_t(
+                            value: bytes.baseAddress.map { $0 + entry.range.lowerBound },
+                            length: UInt16(entry.range.count),
+                            number: entry.number
+                        )
+                    )
+                }
+                return body(UnsafeBufferPointer(options))
+            }
+        }
+    }
+}
