@@ -67,6 +67,9 @@ static bool echo_admits(
     coap_shim_peer_t peer = coap_shim_peer_of(message->msg_name);
     const uint8_t *shown = find_echo(bytes, length);
     if (shown && coap_shim_is_cookie(echo->secret, peer, shown, echo_length)) return true;
+    size_t challenge_length = 4 + token_length + 2 + echo_length;
+    // No more than three times the bytes received (RFC 9175 §2.4).
+    if (challenge_length > 3 * length) return false;
     uint8_t challenge[4 + 8 + 2 + cookie_length];
     uint16_t own = own_message_id++;
     challenge[0] = (uint8_t)((is_confirmable ? 0x60 : 0x50) | token_length);
@@ -78,7 +81,7 @@ static bool echo_admits(
     option[0] = 13 << 4 | echo_length;
     option[1] = echo_option - 13;
     coap_shim_make_cookie(echo->secret, peer, option + 2);
-    answer(descriptor, message, challenge, 4 + token_length + 2 + echo_length);
+    answer(descriptor, message, challenge, challenge_length);
     return false;
 }
 

@@ -20,6 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../IntegrationTests/Clients"))
 from coap_datagrams import CON, GET, OBSERVE, POST, Message, message  # noqa: E402
 
+ECHO = 252
 DEVICES, INTERVAL, PATIENCE = 20, 0.1, 2.0
 
 
@@ -53,21 +54,31 @@ def flood(kind, port, sent):
         sent.value = number
 
 
-def ask(port, seconds):
-    """What the known devices see."""
-    devices = []
-    for _ in range(DEVICES):
-        device = socket.socket(type=socket.SOCK_DGRAM)
-        device.connect(("127.0.0.1", port))
-        devices.append(device)
+def known_device(port):
+    """A device the broker has heard of; it sends back the Echo that `coap.echo` asks for."""
+    device = socket.socket(type=socket.SOCK_DGRAM)
+    device.connect(("127.0.0.1", port))
+    device.settimeout(PATIENCE)
+    options = []
+    for number in range(2):
+        device.send(message(CON, POST, 0xF000 + number, b"\x03", "/ps/known", options, payload=b"21.5"))
+        options = [option for option in Message(device.recv(2048)).options if option[0] == ECHO]
+        if not options:
+            break
+    return device
+
+
+def ask(devices, number, seconds):
+    """What the known devices see; their Message IDs begin with that number."""
     waiting, latencies, lost, refused, sent = {}, [], 0, 0, 0
     end, due = time.monotonic() + seconds, time.monotonic()
     while time.monotonic() < end or waiting:
         now = time.monotonic()
         while due <= now < end:
             device = devices[sent % DEVICES]
-            device.send(message(CON, POST, sent & 0xFFFF, b"\x02", "/ps/known", payload=b"21.5"))
-            waiting[device, sent & 0xFFFF] = now
+            message_id = number + sent & 0xFFFF
+            device.send(message(CON, POST, message_id, b"\x02", "/ps/known", payload=b"21.5"))
+            waiting[device, message_id] = now
             sent += 1
             due += INTERVAL / DEVICES
         for device in select.select(devices, [], [], max(0, min(due - now, 0.01)))[0]:
@@ -87,14 +98,15 @@ def ask(port, seconds):
 def main():
     port, seconds, kind = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
     flooded = int(sys.argv[4]) if len(sys.argv) > 4 else port
-    print(f"alone: {ask(port, min(seconds, 5))}")
+    devices = [known_device(port) for _ in range(DEVICES)]
+    print(f"alone: {ask(devices, 0, min(seconds, 5))}")
     sent = multiprocessing.Value("l", 0)
     flooder = multiprocessing.Process(target=flood, args=(kind, flooded if kind == "hellos" else port, sent), daemon=True)
     flooder.start()
-    print(f"flooded: {ask(port, seconds)}")
+    print(f"flooded: {ask(devices, 0x4000, seconds)}")
     flooder.kill()
     print(f"{sent.value} {kind} in that time, {sent.value / seconds:.0f} a second")
-    print(f"afterwards: {ask(port, min(seconds, 5))}")
+    print(f"afterwards: {ask(devices, 0x8000, min(seconds, 5))}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,29 @@ import Testing
         #expect(receive(&filter, 2) == nil)
     }
 
+    @Test("of a response with nothing but a code only the code is kept, of any other all of it")
+    func answers() {
+        guard case .code(.changed) = DuplicateFilter.Answer(CoAPResponse(.changed)) else {
+            Issue.record("more than the code")
+            return
+        }
+        let fields: [(inout CoAPResponse) -> Void] = [
+            { $0.eTag = 1 }, { $0.observe = 1 }, { $0.locationPath = ["a"] }, { $0.contentFormat = 0 },
+            { $0.maxAge = 0 },
+            { $0.block1 = Block(number: 0, more: false, sizeExponent: 6) },
+            { $0.block2 = Block(number: 0, more: false, sizeExponent: 6) }, { $0.size1 = 0 }, { $0.size2 = 0 },
+            { $0.echo = [] }, { $0.payload = .text("") },
+        ]
+        for change in fields {
+            var response = CoAPResponse(.changed)
+            change(&response)
+            guard case .response = DuplicateFilter.Answer(response) else {
+                Issue.record("not kept: \(response)")
+                return
+            }
+        }
+    }
+
     @Test("RFC 7252 §4.8.2: a Message ID is free after 247 seconds, a non-confirmable one's after 145")
     func lifetimes() {
         var filter = DuplicateFilter(capacity: 4)

@@ -68,6 +68,8 @@ import Testing
             for bytes: [UInt8] in [
                 [], [0x40], [0x40, 1, 0], [0x80, 1, 0, 1], [0x49, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
                 [0x48, 1, 0, 1, 7], [0x50, 0, 0, 1], [0x60, 0, 0, 1], [0x70, 0, 0, 1], [0x40, 0x45, 0, 1],
+                // Its answer would be more than three times as long.
+                [0x40, 1, 0, 1],
             ] { client.send(bytes) }
             client.send([0x40, 0, 0x12, 0x34])
             let reset = try client.expect()
