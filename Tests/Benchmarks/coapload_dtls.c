@@ -19,13 +19,14 @@ typedef struct {
 
 static peer_t *peers;
 static long peer_count, ready, answered, under_way;
-static int poller;
+static int poller, port;
+static gnutls_psk_client_credentials_t credentials;
 
 static void check(int result, const char *what) {
     if (result < 0) fprintf(stderr, "%s: %s\n", what, gnutls_strerror(result)), exit(1);
 }
 
-static void open_peer(peer_t *peer, int port, gnutls_psk_client_credentials_t credentials) {
+static void open_peer(peer_t *peer) {
     // What every device has: TLS_PSK_WITH_AES_128_CCM_8 (RFC 7252 §9.1.3.1).
     const char *suites = "NONE:+VERS-DTLS1.2:+PSK:+AES-128-CCM-8:+AEAD:+SHA256:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
     struct sockaddr_in server = loopback(port);
@@ -36,14 +37,21 @@ static void open_peer(peer_t *peer, int port, gnutls_psk_client_credentials_t cr
     check(gnutls_credentials_set(peer->tls, GNUTLS_CRD_PSK, credentials), "credentials");
     gnutls_transport_set_int(peer->tls, peer->descriptor);
     gnutls_dtls_set_mtu(peer->tls, 1200);
+    gnutls_dtls_set_timeouts(peer->tls, 500, 5000);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
     epoll_ctl(poller, EPOLL_CTL_ADD, peer->descriptor, &event);
 }
 
 static void shake_hands(peer_t *peer) {
+    static int failures;
     int result = gnutls_handshake(peer->tls);
     if (result == 0) peer->is_ready = 1, ready++;
-    else if (gnutls_error_is_fatal(result)) check(result, "handshake");
+    if (result == 0 || !gnutls_error_is_fatal(result)) return;
+    if (failures++ == 100) check(result, "handshake");
+    // Begins anew from another port.
+    gnutls_deinit(peer->tls);
+    close(peer->descriptor);
+    open_peer(peer);
 }
 
 static void take(peer_t *peer) {
@@ -66,11 +74,11 @@ static int turn(void) {
     return got > 0;
 }
 
-/// No more than 64 handshakes at a time.
-static void begin_all(int port, gnutls_psk_client_credentials_t credentials) {
+/// No more than 32 handshakes at a time.
+static void begin_all(void) {
     for (long next = 0; ready < peer_count;) {
-        while (next < peer_count && next - ready < 64) {
-            open_peer(&peers[next], port, credentials);
+        while (next < peer_count && next - ready < 32) {
+            open_peer(&peers[next]);
             shake_hands(&peers[next++]);
         }
         if (turn()) continue;
@@ -81,19 +89,19 @@ static void begin_all(int port, gnutls_psk_client_credentials_t credentials) {
 
 int main(int count, char **arguments) {
     if (count < 7) return fprintf(stderr, "usage: coapload_dtls PORT PID PEERS SECONDS IDENTITY KEY [con|non] [PATH] [put]\n"), 2;
-    int port = atoi(arguments[1]), pid = atoi(arguments[2]);
+    port = atoi(arguments[1]);
+    int pid = atoi(arguments[2]);
     peer_count = atol(arguments[3]), peers = calloc((size_t)peer_count, sizeof *peers), poller = epoll_create1(0);
     double seconds = atof(arguments[4]);
     int confirmable = count < 8 || strcmp(arguments[7], "non") != 0;
     const char *path = count < 9 ? "/ps/a" : arguments[8];
     uint8_t method = count > 9 && strcmp(arguments[9], "put") == 0 ? 3 : 2;
-    gnutls_psk_client_credentials_t credentials;
     gnutls_datum_t key = {(unsigned char *)arguments[6], (unsigned)strlen(arguments[6])};
     check(gnutls_psk_allocate_client_credentials(&credentials), "credentials");
     check(gnutls_psk_set_client_credentials(credentials, arguments[5], &key, GNUTLS_PSK_KEY_RAW), "key");
     long memory = memory_kilobytes(pid);
     double begin = now(), cpu = cpu_seconds(pid);
-    begin_all(port, credentials);
+    begin_all();
     printf("%ld handshakes: %.0f us of CPU each, %.1f kB each\n", peer_count,
         1e6 * (cpu_seconds(pid) - cpu) / (double)peer_count, (double)(memory_kilobytes(pid) - memory) / (double)peer_count);
     begin = now(), cpu = cpu_seconds(pid);
