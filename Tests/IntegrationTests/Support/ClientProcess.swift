@@ -4,10 +4,8 @@ import NIOConcurrencyHelpers
 /// A program under the test's control, its output read line by line as it comes.
 ///
 /// Waiting has no deadline of its own: the test's time limit cancels it, and what had come until then is in the error.
-final class ClientProcess: @unchecked Sendable {
-    // Sendable: `process` is thread-safe for what is called on it here, everything else is immutable.
-
-    private let process = Process()
+final class ClientProcess: Sendable {
+    private let child: ChildProcess
     private let output: AsyncStream<String>
     private let ended: AsyncStream<Int32>
     private let seen = NIOLockedValueBox<[String]>([])
@@ -29,31 +27,29 @@ final class ClientProcess: @unchecked Sendable {
         environment: [String: String] = [:],
         reading output: Output = .standardOutput
     ) throws {
-        let pipe = Pipe()
         let (lines, more) = AsyncStream.makeStream(of: String.self)
         let (statuses, end) = AsyncStream.makeStream(of: Int32.self)
         self.output = lines
         ended = statuses
-        // Line by line, though it is a pipe.
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/stdbuf")
-        process.arguments = ["-oL", command] + arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output == .standardOutput ? pipe : FileHandle.nullDevice
-        process.standardError = output == .standardError ? pipe : FileHandle.nullDevice
-        // A thread of its own that blocks: simpler than a dispatch source, and Foundation's is not to be relied on here.
-        Thread.detachNewThread {
+        child = try ChildProcess(
+            // Line by line, though it is a pipe.
+            "/usr/bin/stdbuf",
+            ["-oL", command] + arguments,
+            environment: ProcessInfo.processInfo.environment.merging(environment) { $1 },
+            output: output == .standardOutput ? STDOUT_FILENO : STDERR_FILENO
+        )
+        // Threads of their own that block.
+        Thread.detachNewThread { [child] in
             var cutter = LineCutter()
             repeat {
-                for line in cutter.lines(adding: pipe.fileHandleForReading.availableData) { more.yield(line) }
+                for line in cutter.lines(adding: child.output.availableData) { more.yield(line) }
             } while !cutter.isAtEnd
             more.finish()
         }
-        process.terminationHandler = { process in
-            end.yield(process.terminationStatus)
+        Thread.detachNewThread { [child] in
+            end.yield(child.wait())
             end.finish()
         }
-        try process.run()
     }
 
     /// The next line that fits; those before it are passed over.
@@ -86,13 +82,13 @@ final class ClientProcess: @unchecked Sendable {
     }
 
     /// Sends SIGHUP.
-    func hangUp() { Foundation.kill(process.processIdentifier, SIGHUP) }
+    func hangUp() { child.send(SIGHUP) }
 
     /// Sends SIGTERM.
-    func terminate() { process.terminate() }
+    func terminate() { child.send(SIGTERM) }
 
     /// Sends SIGKILL.
-    func kill() { Foundation.kill(process.processIdentifier, SIGKILL) }
+    func kill() { child.send(SIGKILL) }
 
     /// What was waited for did not come.
     struct Missing: Error, CustomStringConvertible {
