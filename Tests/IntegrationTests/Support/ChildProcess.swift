@@ -5,7 +5,8 @@ import NIOConcurrencyHelpers
 /// A program started by posix_spawn.
 ///
 /// Foundation's Process lists this process's open files for each start, and has crashed where other threads opened and
-/// closed hundreds at the time. Here all are closed for the child when it begins, by what they were opened with.
+/// closed hundreds at the time. Here the system closes them for the child without a list: a connection that a child has,
+/// too, does not end when a test closes it.
 final class ChildProcess: Sendable {
     /// What it writes.
     let output: FileHandle
@@ -20,18 +21,18 @@ final class ChildProcess: Sendable {
     ///   - output: STDOUT_FILENO or STDERR_FILENO, the one that is read; the other is thrown away.
     /// - Throws: `POSIXError`.
     init(_ path: String, _ arguments: [String], environment: [String: String], output: Int32) throws {
-        (identifier, self.output) = try Self.oneAtATime.withLockedValue { _ in
-            var ends: [Int32] = [0, 0]
-            guard pipe(&ends) == 0 else { throw Self.error(errno) }
-            defer { close(ends[1]) }
-            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-            let reader = FileHandle(fileDescriptor: ends[0], closeOnDealloc: true)
-            return (try Self.start(path, arguments, environment, writing: output, to: ends[1]), reader)
-        }
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw Self.error(errno) }
+        defer { close(ends[1]) }
+        self.output = FileHandle(fileDescriptor: ends[0], closeOnDealloc: true)
+        identifier = try Self.start(path, arguments, environment, writing: output, to: ends[1])
     }
 
-    /// Held from a pipe's making until it is closed for the children of others.
-    private static let oneAtATime = NIOLockedValueBox(())
+    private typealias AddCloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
+
+    /// GNU's, which Swift's Glibc leaves out.
+    private static let addCloseFrom = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np")
+        .map { unsafeBitCast($0, to: AddCloseFrom.self) }
 
     private static func start(
         _ path: String,
@@ -47,6 +48,7 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, other, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, end, output)
+        guard let addCloseFrom, addCloseFrom(&actions, STDERR_FILENO + 1) == 0 else { throw error(ENOSYS) }
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
