@@ -26,7 +26,9 @@ package struct PreSharedKeyFile: Equatable, Sendable {
             let identity = line[..<colon]
             guard !identity.isEmpty else { return "the identity is missing" }
             guard identity.utf8.count <= Self.longest else { return "the identity has over \(Self.longest) bytes" }
-            guard let key = Self.bytes(line[line.index(after: colon)...]) else {
+            guard let key = [UInt8](hexadecimal: line[line.index(after: colon)...]),
+                (1...Self.longest).contains(key.count)
+            else {
                 return "the key must be 1 to \(Self.longest) bytes in hexadecimal, two digits each"
             }
             guard identities.insert(UserName(identity)).inserted else {
@@ -36,25 +38,5 @@ package struct PreSharedKeyFile: Equatable, Sendable {
             return nil
         }
         self.entries = entries
-    }
-
-    private static func bytes(_ hexadecimal: Substring) -> [UInt8]? {
-        let digits = Array(hexadecimal.utf8)
-        guard !digits.isEmpty, digits.count.isMultiple(of: 2), digits.count <= 2 * longest else { return nil }
-        var bytes: [UInt8] = []
-        for place in stride(from: 0, to: digits.count, by: 2) {
-            guard let high = value(digits[place]), let low = value(digits[place + 1]) else { return nil }
-            bytes.append(high << 4 | low)
-        }
-        return bytes
-    }
-
-    private static func value(_ digit: UInt8) -> UInt8? {
-        switch digit {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
-        default: nil
-        }
     }
 }

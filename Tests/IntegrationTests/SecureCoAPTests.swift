@@ -29,33 +29,12 @@ struct SecureCoAPTests {
         topic readwrite #
         """
 
-    /// Certificates of an authority, and one of another authority that calls itself the same.
-    private static let certificates = """
-        set -e
-        cd "$0"
-        authority() {
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1.key -out $1.pem \
-                -subj /CN=authority -days 2
-        }
-        certificate() {
-            openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $1.key -out $1.csr -subj "/CN=$2"
-            echo "subjectAltName=DNS:$3" > $1.ext
-            openssl x509 -req -in $1.csr -CA $4.pem -CAkey $4.key -CAcreateserial -out $1.pem -days 2 -extfile $1.ext
-        }
-        authority ca
-        authority rogueca
-        certificate broker localhost localhost ca
-        certificate lamp lamp lamp.example ca
-        certificate rogue lamp lamp.example rogueca
-        """
-
     private func running(_ body: (SluiceProcess, URL) async throws -> Void) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
+        let certificates = try await TLSFolder()
+        defer { certificates.remove() }
+        let folder = certificates.url
         try Self.list.write(to: folder.appending(path: "acl"), atomically: true, encoding: .utf8)
         try write("lamp:736573616d65\npump:70756d70\n", folder)
-        try await run("sh", ["-c", Self.certificates, folder.path()])
         try await SluiceProcess.running(Self.configuration, in: folder) { try await body($0, folder) }
     }
 
