@@ -12,7 +12,7 @@
 // waits. `coap_shim_batches_work` proves at start-up that this holds; where it does not, libcoap's calls stay single.
 //
 // The sockets of one thread share one address and port, so any of them can send for all: replies find their way by the
-// address alone.
+// address alone. One sends until its buffer is full, then the next.
 #include "CCoAPShim.h"
 #include "guard.h"
 
@@ -28,6 +28,8 @@
 
 /// Datagrams in a batch; bytes libcoap reads of one; bytes of what IP_PKTINFO and IPV6_PKTINFO say.
 enum { depth = 64, room = 1472, control_room = 96 };
+/// Milliseconds.
+enum { patience = 20 };
 
 typedef struct {
     struct mmsghdr headers[depth];
@@ -47,6 +49,8 @@ typedef struct {
     int wanted_count, taken;
     /// What is to be sent: from `sent` to `gathered`.
     int sent, gathered;
+    /// The place in `sockets` of the one that sends.
+    int sender;
     ring_t received, sending;
 } batches_t;
 
@@ -160,14 +164,18 @@ bool coap_shim_flush(void) {
     batches_t *own = batches;
     if (!own) return true;
     bool is_second_try = false;
+    int full = 0;
     while (own->sent < own->gathered) {
         int count = sendmmsg(
-            own->sockets[0], own->sending.headers + own->sent, (unsigned)(own->gathered - own->sent), MSG_DONTWAIT);
+            own->sockets[own->sender], own->sending.headers + own->sent, (unsigned)(own->gathered - own->sent), MSG_DONTWAIT);
         if (count > 0) {
             own->sent += count;
             is_second_try = false;
+            full = 0;
         } else if (errno == EAGAIN) {
-            return false;
+            // Each socket has a buffer of its own.
+            if (++full == own->socket_count) return false;
+            own->sender = (own->sender + 1) % own->socket_count;
         } else if (errno == ECONNREFUSED && !is_second_try) {
             // What became of an earlier one; this one has not been tried.
             is_second_try = true;
@@ -181,18 +189,25 @@ bool coap_shim_flush(void) {
     return true;
 }
 
+/// The same, with a moment for the network to take some of what is there: what libcoap can't send now it does not keep.
+static bool flush_patiently(batches_t *own) {
+    if (coap_shim_flush()) return true;
+    struct pollfd writable = {.fd = own->sockets[own->sender], .events = POLLOUT};
+    return poll(&writable, 1, patience) == 1 && coap_shim_flush();
+}
+
 __attribute__((visibility("default"))) ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
     batches_t *own = batches;
     if (!own || flags != 0 || !message->msg_name || !is_ours(own, descriptor))
         return real_sendmsg(descriptor, message, flags);
-    if (own->gathered == depth && !coap_shim_flush()) {
+    if (own->gathered == depth && !flush_patiently(own)) {
         // What sendmsg would have said.
         errno = EAGAIN;
         return -1;
     }
     if (gather(own, message)) return (ssize_t)own->sending.vectors[own->gathered - 1].iov_len;
     // In its turn.
-    if (!coap_shim_flush()) {
+    if (!flush_patiently(own)) {
         errno = EAGAIN;
         return -1;
     }
