@@ -17,9 +17,12 @@ extension Broker {
         let reason: ReasonCode
         if let refused = reasonToRefuse(connection) {
             reason = refused
-        } else if let exchange = enhancedAuthenticator?.begin(method, for: credentials) {
+        } else if connection.transportIdentity == nil,
+            let exchange = enhancedAuthenticator?.begin(method, for: credentials)
+        {
             return .success(exchange)
         } else {
+            // Also for whom the transport names already: nobody is two.
             reason = .badAuthenticationMethod
         }
         _ = refuse(connection, reason, request)

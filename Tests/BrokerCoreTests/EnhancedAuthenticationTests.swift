@@ -227,6 +227,22 @@ import Testing
         #expect(try first.wasEnded(.sessionTakenOver))
         #expect(try connack(second).sessionPresent)
     }
+
+    @Test("whom a certificate names can't become somebody else by an Authentication Method", arguments: [nil, "lamp"])
+    func certificate(identity: String?) {
+        let broker = Broker(enhancedAuthenticator: Riddles(), now: .now())
+        let connection = VirtualConnection(
+            transportProtocol: .mqtt,
+            remoteAddress: "",
+            transportIdentity: identity,
+            outlet: .messages(MessageSink(capacity: 1, receive: { _ in }, closed: { _ in }))
+        )
+        let begun = broker.beginAuthentication("RIDDLE", ConnectRequest(clientID: "c"), on: connection)
+        switch begun {
+        case .success: #expect(identity == nil)
+        case .failure(let refused): #expect(identity != nil && refused.reasonCode == .badAuthenticationMethod)
+        }
+    }
 }
 
 /// The method RIDDLE: a name, a question, the answer.
