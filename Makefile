@@ -33,7 +33,7 @@ build: deps
 
 # Tests that wait for sockets and other programs: after those that only compute, which would keep them from both cores, and
 # so many at a time, lest their clients' patience ends while all begin at once.
-WAITING := (GatewayTests|TransportTests|IntegrationTests|WebhooksTests)\.
+WAITING := (GatewayTests|TransportTests|IntegrationTests)\.|WebhookTests/
 
 test: deps test-deps
 	swift build --build-tests --explicit-target-dependency-import-check error

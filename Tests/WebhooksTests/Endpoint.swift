@@ -1,3 +1,4 @@
+import Glibc
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOHTTP1
@@ -55,7 +56,9 @@ final class Endpoint: Sendable {
         return Endpoint(channel, box)
     }
 
-    var url: String { "http://127.0.0.1:\(port)/hook?key=secret" }
+    var url: String { Self.url(port) }
+
+    private static func url(_ port: Int) -> String { "http://127.0.0.1:\(port)/hook?key=secret" }
 
     func stop() async throws { try await channel.close().get() }
 
@@ -68,12 +71,45 @@ final class Endpoint: Sendable {
             return nil
         }
         if let enough { promise.succeed(enough) }
-        let deadline = channel.eventLoop.scheduleTask(in: .seconds(20)) { promise.fail(Missing()) }
+        let deadline = channel.eventLoop.scheduleTask(in: .seconds(40)) { [state] in
+            promise.fail(Missing(came: state.state.withLockedValue { $0.requests.count }, wanted: count))
+        }
         defer { deadline.cancel() }
         return try await promise.futureResult.get()
     }
 
-    struct Missing: Error {}
+    struct Missing: Error {
+        let came: Int
+        let wanted: Int
+    }
+
+    /// A port that refuses connections, and that nobody else is given meanwhile.
+    final class RefusingPort: Sendable {
+        let number: Int
+        private let descriptor: Int32
+
+        init() throws {
+            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            // Else none may listen on it beside this socket, which only holds the number.
+            var isOn: Int32 = 1
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &isOn, socklen_t(MemoryLayout<Int32>.size))
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+            var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let failed = withUnsafeMutablePointer(to: &address) { [descriptor] in
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, length) != 0 || getsockname(descriptor, $0, &length) != 0
+                }
+            }
+            guard !failed else { throw IOError(errnoCode: errno, reason: "bind") }
+            number = Int(in_port_t(bigEndian: address.sin_port))
+        }
+
+        deinit { close(descriptor) }
+
+        var url: String { Endpoint.url(number) }
+    }
 
     private final class Handler: ChannelInboundHandler {
         typealias InboundIn = HTTPServerRequestPart
