@@ -173,17 +173,20 @@ int coap_shim_send(
     const coap_shim_option_t *options, int option_count, const uint8_t *payload, size_t payload_length,
     const void **sent) {
     coap_pdu_t *pdu = coap_pdu_init(type, code, message_id, coap_session_max_pdu_size(session));
-    if (!pdu) return -1;
+    if (!pdu) return COAP_SHIM_IMPOSSIBLE;
     bool fits = coap_add_token(pdu, token_length, token);
     for (int index = 0; fits && index < option_count; index++)
         fits = coap_add_option(pdu, options[index].number, options[index].length, options[index].value) != 0;
     if (fits && payload_length > 0) fits = coap_add_data(pdu, payload_length, payload);
     if (!fits) {
         coap_delete_pdu(pdu);
-        return -1;
+        return COAP_SHIM_IMPOSSIBLE;
     }
     *sent = pdu;
-    return coap_send(session, pdu);
+    errno = 0;
+    coap_mid_t sent_id = coap_send(session, pdu);
+    if (sent_id != COAP_INVALID_MID) return sent_id;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? COAP_SHIM_BUSY : COAP_SHIM_UNREACHABLE;
 }
 
 void coap_shim_defer(coap_pdu_t *response) {

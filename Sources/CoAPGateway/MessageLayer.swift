@@ -26,8 +26,12 @@ package protocol MessageLayer: AnyObject {
     func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16?
     /// Sends a response until it is acknowledged.
     ///
-    /// - Returns: nil when it could not be sent.
-    func sendConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> ConfirmableID?
+    /// - Throws: `SendFailure`; nothing was sent then, and nothing will be.
+    func sendConfirmable(
+        _ response: CoAPResponse,
+        token: Token,
+        to endpoint: EndpointID
+    ) throws(SendFailure) -> ConfirmableID
     /// Keeps the endpoint from being forgotten when idle, until released.
     func hold(_ endpoint: EndpointID)
     func release(_ endpoint: EndpointID)
@@ -41,4 +45,14 @@ package enum DeliveryFailure: Sendable {
     case reset
     /// The endpoint did not answer.
     case unreachable
+}
+
+/// Why a confirmable message could not be sent at all.
+package enum SendFailure: Error {
+    /// The network takes no more for the moment.
+    case busy
+    /// There is no way to the endpoint.
+    case unreachable
+    /// No message can be made of it.
+    case impossible
 }

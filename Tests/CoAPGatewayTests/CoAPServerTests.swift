@@ -91,6 +91,40 @@ import Testing
         #expect(scene.layer.held[scene.endpoint] == 0)
     }
 
+    @Test("what the network does not take is tried again in a moment, in order, and counts as nothing meanwhile")
+    func busy() throws {
+        let scene = ServerScene()
+        observe(scene, "/ps/a")
+        scene.layer.sendFailure = .busy
+        for number in 1...3 { _ = try scene.publish("a", "\(number)", qos: .atLeastOnce) }
+        scene.settle()
+        let retry = try #require(scene.server.nextDeadline)
+        #expect(retry > scene.now && retry <= scene.now + .milliseconds(100))
+        scene.now = retry
+        scene.settle()
+        #expect(scene.server.nextDeadline.map { $0 > retry } == true)
+        scene.layer.sendFailure = nil
+        // Not before its time, whatever else happens.
+        _ = try scene.publish("a", "4", qos: .atLeastOnce)
+        scene.settle()
+        #expect(scene.layer.take().isEmpty)
+        scene.now = scene.now + .milliseconds(100)
+        #expect(scene.acknowledgeAll() == ["1", "2", "3", "4"])
+        #expect(scene.server.nextDeadline == nil)
+    }
+
+    @Test("what can't be made a message of is given up, and what follows goes")
+    func impossible() throws {
+        let scene = ServerScene()
+        observe(scene, "/ps/a")
+        scene.layer.sendFailure = .impossible
+        _ = try scene.publish("a", "1", qos: .atLeastOnce)
+        scene.settle()
+        scene.layer.sendFailure = nil
+        _ = try scene.publish("a", "2", qos: .atLeastOnce)
+        #expect(scene.acknowledgeAll() == ["2"])
+    }
+
     @Test("a Reset ends the one observation it is for")
     func reset() throws {
         let scene = ServerScene()

@@ -73,6 +73,7 @@ private struct HostileScript {
                 qos: one([.atMostOnce, .exactlyOnce]) ?? .atMostOnce
             )
         }
+        scene.layer.sendFailure = one([nil, nil, nil, .busy, .unreachable, .impossible]) ?? nil
         if Bool.random(using: &generator) { settle() }
     }
 

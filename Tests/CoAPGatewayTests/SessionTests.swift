@@ -82,6 +82,22 @@ import Testing
         #expect(scene.acknowledgeAll() == ["1", "2", "3"])
     }
 
+    @Test("a device to which there is no way is asleep: it gets what waits when it is heard of again")
+    func noWay() throws {
+        let scene = ServerScene()
+        let session = try connect(scene)
+        scene.ask(.get, "/ps/a?\(session)", observe: 0)
+        scene.layer.sendFailure = .unreachable
+        for number in 1...3 { _ = try scene.publish("a", "\(number)", qos: .atLeastOnce) }
+        scene.settle()
+        scene.layer.sendFailure = nil
+        _ = try scene.publish("a", "4", qos: .atLeastOnce)
+        scene.settle()
+        #expect(scene.layer.take().isEmpty)
+        #expect(scene.ask(.put, "/mqtt/connection?\(session)")?.code == .changed)
+        #expect(scene.acknowledgeAll() == ["1", "2", "3", "4"])
+    }
+
     @Test("with NSTART above 1 as many are under way; those nobody acknowledged come again elsewhere, in order")
     func severalUnderWay() throws {
         let scene = ServerScene { $0.nstart = 3 }

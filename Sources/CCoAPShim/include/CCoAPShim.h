@@ -159,8 +159,11 @@ typedef struct {
 /// Lists a PDU's options; at most `capacity`. Returns their number, or -1 when there are more.
 int coap_shim_options(const coap_pdu_t *pdu, coap_shim_option_t *options, int capacity);
 
-/// Makes and sends a message. The payload may be empty. Returns the Message ID, or -1 when nothing was sent; `*sent` is
-/// the PDU's identity for the `finished` hook.
+/// Why a message was not sent: none could be made of it; the network takes no more now; there is no way to the peer.
+enum { COAP_SHIM_IMPOSSIBLE = -1, COAP_SHIM_BUSY = -2, COAP_SHIM_UNREACHABLE = -3 };
+
+/// Makes and sends a message. The payload may be empty. Returns the Message ID, or one of those; `*sent` is the PDU's
+/// identity for the `finished` hook.
 int coap_shim_send(
     coap_session_t *session, uint8_t type, uint8_t code, uint16_t message_id, const uint8_t *token, size_t token_length,
     const coap_shim_option_t *options, int option_count, const uint8_t *payload, size_t payload_length,

@@ -16,29 +16,34 @@ extension CoAPContext: MessageLayer {
     func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
         guard let response else {
             guard !isReliable else { return }
-            _ = send(COAP_MESSAGE_ACK, nil, Token([]), messageID, endpoint)
+            _ = try? send(COAP_MESSAGE_ACK, nil, Token([]), messageID, endpoint)
             return
         }
-        _ = send(COAP_MESSAGE_ACK, response, token, messageID, endpoint)
+        _ = try? send(COAP_MESSAGE_ACK, response, token, messageID, endpoint)
         if isReliable { hasSent(to: endpoint) }
     }
 
     func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16? {
         guard !isReliable else {
-            guard send(COAP_MESSAGE_NON, response, token, 0, endpoint) != nil else { return nil }
+            guard (try? send(COAP_MESSAGE_NON, response, token, 0, endpoint)) != nil else { return nil }
             hasSent(to: endpoint)
             return 0
         }
         let messageID = coap_new_message_id(session(endpoint))
-        return send(COAP_MESSAGE_NON, response, token, messageID, endpoint) == nil ? nil : messageID
+        return (try? send(COAP_MESSAGE_NON, response, token, messageID, endpoint)).map { _ in messageID }
     }
 
-    func sendConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> ConfirmableID? {
-        guard !isReliable else {
-            guard send(COAP_MESSAGE_NON, response, token, 0, endpoint) != nil else { return nil }
-            return ping(endpoint, isAwaited: true)
+    func sendConfirmable(
+        _ response: CoAPResponse,
+        token: Token,
+        to endpoint: EndpointID
+    ) throws(SendFailure) -> ConfirmableID {
+        guard isReliable else {
+            return try send(COAP_MESSAGE_CON, response, token, coap_new_message_id(session(endpoint)), endpoint)
         }
-        return send(COAP_MESSAGE_CON, response, token, coap_new_message_id(session(endpoint)), endpoint)
+        _ = try send(COAP_MESSAGE_NON, response, token, 0, endpoint)
+        guard let id = ping(endpoint, isAwaited: true) else { throw .unreachable }
+        return id
     }
 
     func hold(_ endpoint: EndpointID) { coap_session_reference(session(endpoint)) }
@@ -61,7 +66,7 @@ extension CoAPContext: MessageLayer {
         _ token: Token,
         _ messageID: UInt16,
         _ endpoint: EndpointID
-    ) -> ConfirmableID? {
+    ) throws(SendFailure) -> ConfirmableID {
         writer.removeAll()
         response?.write(to: &writer)
         isSending = true
@@ -100,8 +105,12 @@ extension CoAPContext: MessageLayer {
                 )
             }
         }
-        guard result >= 0, let sent else { return nil }
-        return ConfirmableID(rawValue: UInt(bitPattern: sent))
+        switch result {
+        case 0...: return ConfirmableID(rawValue: UInt(bitPattern: sent))
+        case Int32(COAP_SHIM_BUSY): throw .busy
+        case Int32(COAP_SHIM_UNREACHABLE): throw .unreachable
+        default: throw .impossible
+        }
     }
 
     private func withOptions(_ body: (UnsafeBufferPointer<coap_shim_option_t>) -> Int32) -> Int32 {

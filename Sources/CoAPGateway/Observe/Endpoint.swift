@@ -52,6 +52,8 @@ final class Endpoint {
     var heardAt = NIODeadline.distantPast
     /// Notifications wait while the client fetches the blocks of the last one.
     var pausedUntil: NIODeadline?
+    /// The network took nothing more, and what is next is tried again soon.
+    var awaitsNetwork = false
     /// On the list of endpoints with something to send.
     var isDirty = false
     /// The message layer was asked not to forget it.

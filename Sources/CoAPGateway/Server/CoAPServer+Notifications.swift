@@ -64,7 +64,9 @@ extension CoAPServer {
     /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement,
     /// unless the configuration allows several at a time.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
-        while endpoint.outstanding.count < configuration.nstart, let next = endpoint.outgoing.first {
+        while endpoint.outstanding.count < configuration.nstart, !endpoint.awaitsNetwork,
+            let next = endpoint.outgoing.first
+        {
             if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil {
                 return
             }
@@ -125,14 +127,39 @@ extension CoAPServer {
     ) {
         guard layer.tellsAcknowledgements else {
             // Nobody would say when the next one may be sent: libcoap keeps to NSTART by itself then.
-            _ = layer.sendConfirmable(response, token: token, to: endpoint.id)
+            _ = try? layer.sendConfirmable(response, token: token, to: endpoint.id)
             return
         }
-        guard let id = layer.sendConfirmable(response, token: token, to: endpoint.id) else {
-            return finish(item, of: endpoint)
+        do throws(SendFailure) {
+            let id = try layer.sendConfirmable(response, token: token, to: endpoint.id)
+            endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: item, sentAt: now))
+            confirmables[id] = endpoint
+        } catch {
+            switch error {
+            case .busy: awaitNetwork(endpoint, with: item, now)
+            case .unreachable: unreachable(endpoint, item, at: endpoint.outstanding.count)
+            case .impossible: finish(item, of: endpoint)
+            }
         }
-        endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: item, sentAt: now))
-        confirmables[id] = endpoint
+    }
+
+    /// Tries again in a moment, and in order.
+    private func awaitNetwork(_ endpoint: Endpoint, with item: Endpoint.Outgoing, _ now: NIODeadline) {
+        endpoint.outgoing.prepend(item)
+        endpoint.awaitsNetwork = true
+        awaitingNetwork.append(endpoint)
+        networkDueAt = min(networkDueAt, now + Self.networkPatience)
+    }
+
+    /// Lets those send again whom the network kept waiting.
+    func retryNetwork(_ now: NIODeadline) {
+        guard networkDueAt <= now else { return }
+        networkDueAt = .distantFuture
+        for endpoint in awaitingNetwork {
+            endpoint.awaitsNetwork = false
+            markDirty(endpoint)
+        }
+        awaitingNetwork = []
     }
 
     private func finish(_ item: Endpoint.Outgoing, of endpoint: Endpoint) {
@@ -163,7 +190,7 @@ extension CoAPServer {
         where ticket.client.isPersistent && endpoint.heardAt > message.sentAt:
             // Its device is awake: only this message was lost again and again.
             return endpoint.outgoing.prepend(message.item)
-        case (.unreachable, _): return unreachable(endpoint, message, place)
+        case (.unreachable, _): return unreachable(endpoint, message.item, at: place)
         }
         finish(message.item, of: endpoint)
     }
@@ -175,14 +202,16 @@ extension CoAPServer {
     }
 
     /// An endpoint does not answer: persistent sessions keep what is theirs, other observations are over.
-    private func unreachable(_ endpoint: Endpoint, _ failed: Endpoint.Outstanding, _ place: Int) {
+    ///
+    /// - Parameter place: of the one that has failed, among those that are outstanding.
+    private func unreachable(_ endpoint: Endpoint, _ failed: Endpoint.Outgoing, at place: Int) {
         var unheard: Deque<Endpoint.Outgoing> = []
         for place in endpoint.outstanding.indices {
             guard case .notification = endpoint.outstanding[place].item else { continue }
             unheard.append(endpoint.outstanding[place].item)
             endpoint.outstanding[place].item = .abandoned
         }
-        if case .notification = failed.item { unheard.insert(failed.item, at: min(place, unheard.count)) }
+        if case .notification = failed { unheard.insert(failed, at: min(place, unheard.count)) }
         endpoint.outgoing = unheard + endpoint.outgoing
         for client in endpoint.sessions.values where client.isPersistent { sleep(client) }
         removeAll(of: endpoint)

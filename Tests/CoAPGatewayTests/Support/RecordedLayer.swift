@@ -16,6 +16,8 @@ final class RecordedLayer: MessageLayer {
     var isReliable = false
     var provesAddresses = false
     var largest = 1_152
+    /// What comes of confirmable messages, if they can't be sent.
+    var sendFailure: SendFailure?
     var sent: [Sent] = []
     /// How often each endpoint is held.
     var held: [EndpointID: Int] = [:]
@@ -42,7 +44,12 @@ final class RecordedLayer: MessageLayer {
         return lastMessageID
     }
 
-    func sendConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> ConfirmableID? {
+    func sendConfirmable(
+        _ response: CoAPResponse,
+        token: Token,
+        to endpoint: EndpointID
+    ) throws(SendFailure) -> ConfirmableID {
+        if let sendFailure { throw sendFailure }
         lastConfirmable += 1
         let id = ConfirmableID(rawValue: lastConfirmable)
         sent.append(.confirmable(id, token, response))
