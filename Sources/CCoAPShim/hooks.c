@@ -8,6 +8,10 @@
 //   coap_session_max_pdu_size  called with the session right before a datagram is parsed
 //   coap_pdu_parse             called with each datagram, decrypted where there is DTLS
 //
+// One more thing needs to be told: libcoap takes a non-confirmable message for the end of the confirmable one that it has
+// under way itself under the same Message ID, though each side numbers its own (RFC 7252 §4.4). Such a message is
+// forgotten, not acknowledged.
+//
 // Each one calls the original. `coap_shim_hooks_work` proves at start-up that this holds; where it does not, the gateway
 // grants observers QoS 0 only.
 #include "CCoAPShim.h"
@@ -23,6 +27,8 @@ static __thread void *hook_app;
 static __thread coap_shim_received_fn hook_received;
 static __thread coap_shim_finished_fn hook_finished;
 static __thread const coap_session_t *current_session;
+/// The non-confirmable message that libcoap is at work on.
+static __thread const coap_pdu_t *current_non_confirmable;
 
 static void (*real_delete_pdu)(coap_pdu_t *);
 static size_t (*real_max_pdu_size)(const coap_session_t *);
@@ -37,7 +43,8 @@ __attribute__((constructor)) static void find_originals(void) {
 
 __attribute__((visibility("default"))) void coap_delete_pdu(coap_pdu_t *pdu) {
     if (pdu && hook_finished && coap_pdu_get_type(pdu) == COAP_MESSAGE_CON && coap_pdu_get_code(pdu) >= 64)
-        hook_finished(hook_app, pdu);
+        hook_finished(hook_app, pdu, current_non_confirmable != NULL);
+    if (pdu == current_non_confirmable) current_non_confirmable = NULL;
     real_delete_pdu(pdu);
 }
 
@@ -52,9 +59,12 @@ __attribute__((visibility("default"))) int coap_pdu_parse(
     if (is_datagram && length >= 4) {
         // Signalling (class 7) belongs to reliable transports (RFC 8323 §5); libcoap obeys it on any.
         if (data[1] >> 5 == 7) return 0;
-        bool reset = (data[0] >> 4 & 3) == COAP_MESSAGE_RST;
-        if (hook_received && current_session)
+        int type = data[0] >> 4 & 3;
+        current_non_confirmable = type == COAP_MESSAGE_NON ? pdu : NULL;
+        if (hook_received && current_session) {
+            bool reset = type == COAP_MESSAGE_RST;
             hook_received(hook_app, (coap_session_t *)current_session, reset, (uint16_t)(data[2] << 8 | data[3]));
+        }
     }
     return real_pdu_parse(protocol, data, length, pdu);
 }
@@ -65,50 +75,60 @@ void coap_shim_set_hooks(void *app, coap_shim_received_fn received, coap_shim_fi
     hook_finished = finished;
 }
 
-// MARK: The check: a client session of ours sends a confirmable message to a bare socket, which answers with Reset.
+// MARK: The check: client sessions of ours send a confirmable message to a bare socket. One is answered with Reset and is
+// finished; the other with a request of the same Message ID and is forgotten, if that ends it.
 
 typedef struct {
     const coap_session_t *session;
-    bool received;
+    bool reset;
     bool finished;
+    bool forgotten;
 } check_t;
 
 static void check_received(void *app, coap_session_t *session, bool reset, uint16_t message_id) {
     (void)message_id;
     check_t *check = app;
-    if (session == check->session && reset) check->received = true;
+    if (session == check->session && reset) check->reset = true;
 }
 
-static void check_finished(void *app, const coap_pdu_t *pdu) {
+static void check_finished(void *app, const coap_pdu_t *pdu, bool forgotten) {
     (void)pdu;
-    ((check_t *)app)->finished = true;
+    check_t *check = app;
+    if (forgotten)
+        check->forgotten = true;
+    else
+        check->finished = true;
 }
 
-static void exchange_reset(coap_context_t *context, int peer, const coap_address_t *address, check_t *check) {
+/// Answers what has come to the socket with two bytes and its Message ID.
+static void answer(coap_context_t *context, int peer, uint8_t first, uint8_t code, const check_t *check) {
+    uint8_t datagram[64];
+    struct sockaddr_storage from;
+    socklen_t from_length = sizeof from;
+    struct pollfd readable = {.fd = peer, .events = POLLIN};
+    if (poll(&readable, 1, 500) != 1 ||
+        recvfrom(peer, datagram, sizeof datagram, 0, (struct sockaddr *)&from, &from_length) < 4)
+        return;
+    uint8_t message[4] = {first, code, datagram[2], datagram[3]};
+    sendto(peer, message, sizeof message, 0, (struct sockaddr *)&from, from_length);
+    for (int turn = 0; turn < 10 && !check->finished && !check->forgotten; turn++) coap_io_process(context, 50);
+}
+
+static check_t exchange(coap_context_t *context, int peer, const coap_address_t *address, uint8_t first, uint8_t code) {
+    check_t check = {0};
     coap_session_t *session = coap_new_client_session(context, NULL, address, COAP_PROTO_UDP);
-    if (!session) return;
-    check->session = session;
+    if (!session) return check;
+    check.session = session;
+    coap_shim_set_hooks(&check, check_received, check_finished);
     coap_pdu_t *pdu = coap_pdu_init(COAP_MESSAGE_CON, COAP_RESPONSE_CODE_CONTENT, coap_new_message_id(session), 64);
-    if (pdu && coap_send(session, pdu) != COAP_INVALID_MID) {
-        uint8_t datagram[64];
-        struct sockaddr_storage from;
-        socklen_t from_length = sizeof from;
-        struct pollfd readable = {.fd = peer, .events = POLLIN};
-        if (poll(&readable, 1, 500) == 1) {
-            ssize_t length = recvfrom(peer, datagram, sizeof datagram, 0, (struct sockaddr *)&from, &from_length);
-            if (length >= 4) {
-                uint8_t reset[4] = {0x70, 0, datagram[2], datagram[3]};
-                sendto(peer, reset, sizeof reset, 0, (struct sockaddr *)&from, from_length);
-                for (int turn = 0; turn < 10 && !check->finished; turn++) coap_io_process(context, 50);
-            }
-        }
-    }
+    if (pdu && coap_send(session, pdu) != COAP_INVALID_MID) answer(context, peer, first, code, &check);
+    coap_shim_set_hooks(NULL, NULL, NULL);
     coap_session_release(session);
+    return check;
 }
 
 bool coap_shim_hooks_work(void) {
     if (!real_delete_pdu || !real_max_pdu_size || !real_pdu_parse) return false;
-    check_t check = {0};
     coap_address_t address;
     coap_address_init(&address);
     address.addr.sin.sin_family = AF_INET;
@@ -116,17 +136,14 @@ bool coap_shim_hooks_work(void) {
     address.size = sizeof address.addr.sin;
     int peer = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (peer < 0) return false;
+    bool works = false;
     coap_context_t *context = NULL;
     if (bind(peer, &address.addr.sa, address.size) == 0 && getsockname(peer, &address.addr.sa, &address.size) == 0 &&
         (context = coap_new_context(NULL))) {
-        coap_shim_set_hooks(&check, check_received, check_finished);
-        exchange_reset(context, peer, &address, &check);
-        bool both = check.received && check.finished;
+        check_t reset = exchange(context, peer, &address, 0x70, 0);
+        works = reset.reset && reset.finished && !exchange(context, peer, &address, 0x50, COAP_REQUEST_GET).finished;
         coap_free_context(context);
-        coap_shim_set_hooks(NULL, NULL, NULL);
-        close(peer);
-        return both;
     }
     close(peer);
-    return false;
+    return works;
 }

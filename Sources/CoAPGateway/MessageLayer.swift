@@ -45,6 +45,8 @@ package enum DeliveryFailure: Sendable {
     case reset
     /// The endpoint did not answer.
     case unreachable
+    /// Nobody knows whether the endpoint has it, and it is not sent again by itself.
+    case forgotten
 }
 
 /// Why a confirmable message could not be sent at all.

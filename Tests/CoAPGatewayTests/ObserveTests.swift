@@ -48,6 +48,27 @@ import Testing
         }
     }
 
+    @Test("RFC 7252 §4.4: a request with the Message ID of a notification under way acknowledges nothing")
+    func sameMessageID() async throws {
+        try await withGateway { gateway in
+            let client = try gateway.client()
+            _ = try observe(client, "/ps/a")
+            try await gateway.publish("a", ["first", "second"], qos: .atLeastOnce)
+            let first = try client.expect()
+            #expect(first.text == "first")
+            let request = RawMessage(.nonConfirmable, Method.post, first.messageID, token: [8], payload: "x")
+            client.send(request.to("/ps/b"))
+            // It comes again, at once or after ACK_TIMEOUT; only what acknowledges it lets the next one go.
+            var isRepeated = false
+            while let message = client.receive(), message.text != "second" {
+                guard message.text == "first" else { continue }
+                isRepeated = true
+                client.acknowledge(message)
+            }
+            #expect(isRepeated)
+        }
+    }
+
     @Test("a non-confirmable notification does not overtake a confirmable one")
     func order() async throws {
         try await withGateway { gateway in

@@ -93,7 +93,8 @@ extension CoAPContext {
             coap_session_set_app_data(session, Unmanaged.passUnretained(self).toOpaque())
             coap_session_set_ack_timeout(session, coap_shim_milliseconds(acknowledgeTimeout))
             coap_session_set_max_retransmit(session, maximumRetransmissions)
-            coap_session_set_nstart(session, nstart)
+            // The server keeps to NSTART. libcoap's own count is not to be relied on: what it forgets it goes on to count.
+            coap_session_set_nstart(session, tellsAcknowledgements ? .max : nstart)
         }
         // Until `done`: the session must not go before the event has been dealt with.
         coap_session_reference(session)
@@ -105,9 +106,10 @@ extension CoAPContext {
         if isReset, let session { events.append(.reset(messageID, EndpointID(session))) }
     }
 
-    func finished(_ pdu: OpaquePointer?) {
+    func finished(_ pdu: OpaquePointer?, isForgotten: Bool) {
         guard !isSending, !isReliable, let pdu else { return }
-        events.append(.finished(ConfirmableID(rawValue: UInt(bitPattern: pdu))))
+        let id = ConfirmableID(rawValue: UInt(bitPattern: pdu))
+        events.append(isForgotten ? .failed(id, .forgotten) : .finished(id))
     }
 
     private func failed(_ pdu: OpaquePointer, _ reason: coap_nack_reason_t) {

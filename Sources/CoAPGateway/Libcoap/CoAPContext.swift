@@ -151,7 +151,7 @@ final class CoAPContext {
         coap_shim_set_hooks(
             Unmanaged.passUnretained(self).toOpaque(),
             { app, session, isReset, messageID in CoAPContext.from(app)?.datagramCame(session, isReset, messageID) },
-            { app, pdu in CoAPContext.from(app)?.finished(pdu) }
+            { app, pdu, isForgotten in CoAPContext.from(app)?.finished(pdu, isForgotten: isForgotten) }
         )
     }
 

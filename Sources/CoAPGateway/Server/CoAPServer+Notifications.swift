@@ -191,6 +191,7 @@ extension CoAPServer {
             // Its device is awake: only this message was lost again and again.
             return endpoint.outgoing.prepend(message.item)
         case (.unreachable, _): return unreachable(endpoint, message.item, at: place)
+        case (.forgotten, _): return endpoint.outgoing.prepend(message.item)
         }
         finish(message.item, of: endpoint)
     }
