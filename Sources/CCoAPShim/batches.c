@@ -117,6 +117,7 @@ int coap_shim_pump_batch(
     for (int place = 0; place < count; place++) {
         const struct mmsghdr *header = &own->received.headers[place];
         const uint8_t *bytes = own->received.bytes[place];
+        if (!coap_shim_is_for_us(&header->msg_hdr)) continue;
         if (guard && !coap_shim_guard_admits(guard, socket->descriptor, &header->msg_hdr, bytes, header->msg_len))
             continue;
         // libcoap reads one datagram for each event.
@@ -238,7 +239,7 @@ bool coap_shim_batches_begin(const int *sockets, int count) {
 }
 
 void coap_shim_batches_end(void) {
-    coap_shim_flush();
+    if (batches) flush_patiently(batches);
     free(batches);
     batches = NULL;
 }
@@ -261,11 +262,13 @@ static bool check_exchange(coap_context_t *idle_context, const coap_shim_socket_
         uint8_t request[4] = {0x40, 1, 0x10, number};
         if (send(peer, request, sizeof request, 0) != sizeof request) return false;
     }
+    if (!coap_shim_batches_begin(&served->descriptor, 1)) return false;
     struct pollfd readable = {.fd = served->descriptor, .events = POLLIN};
-    if (poll(&readable, 1, 500) != 1 || !coap_shim_batches_begin(&served->descriptor, 1)) return false;
+    int count = 0;
+    // On a machine that spreads the work of its network they may come one after the other.
+    while (count < check_count && poll(&readable, 1, 500) == 1) count += coap_shim_pump_batch(idle_context, served, NULL);
     uint8_t early[check_count], message_ids[check_count];
-    bool works = coap_shim_pump_batch(idle_context, served, NULL) == check_count &&
-                 batches->taken == check_count && batches->gathered == check_count && answers_at(peer, early) == 0;
+    bool works = count == check_count && batches->gathered == check_count && answers_at(peer, early) == 0;
     coap_shim_batches_end();
     if (!works || answers_at(peer, message_ids) != check_count) return false;
     for (uint8_t number = 0; number < check_count; number++)

@@ -63,7 +63,8 @@ int coap_shim_pump_guarded(
             .msg_control = control, .msg_controllen = sizeof control};
         ssize_t length = recvmsg(socket->descriptor, &message, MSG_PEEK | MSG_DONTWAIT);
         if (length < 0) return errno == EAGAIN ? count : count + 1;
-        if (coap_shim_guard_admits(guard, socket->descriptor, &message, bytes, (size_t)length))
+        if (coap_shim_is_for_us(&message) &&
+            coap_shim_guard_admits(guard, socket->descriptor, &message, bytes, (size_t)length))
             coap_io_do_epoll(idle_context, &event, 1);
         else if (recv(socket->descriptor, bytes, 1, MSG_DONTWAIT) < 0)
             return count;

@@ -53,6 +53,16 @@ import Testing
         #expect(!crowd.isTooMuch)
     }
 
+    @Test("a peer with several sessions is known until the last one is over")
+    func severalSessions() {
+        let crowd = Self.crowd(looks: 1)
+        for _ in 0..<3 { crowd.entered(Self.peer(1)) }
+        for _ in 0..<2 { crowd.left(Self.peer(1)) }
+        #expect(crowd.knows(Self.peer(1)))
+        crowd.left(Self.peer(1))
+        #expect(!crowd.knows(Self.peer(1)))
+    }
+
     @Test("peers are known by address and port from when they enter to when they leave")
     func known() {
         let crowd = Self.crowd(looks: 1)

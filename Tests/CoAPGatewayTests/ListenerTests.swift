@@ -64,6 +64,21 @@ import Testing
         }
     }
 
+    @Test("what is sent to everybody is carried out by nobody, though each of the listener's sockets gets it")
+    func broadcast() async throws {
+        let configuration = CoAPListener.Configuration.local {
+            $0.host = "0.0.0.0"
+            $0.shards = 4
+        }
+        try await withGateway(configuration: configuration) { gateway in
+            let everybody = try RawClient(port: gateway.port, address: 0x7fff_ffff)
+            everybody.send(everybody.nonConfirmable(Method.post, "/ps/a", payload: "x"))
+            let another = try RawClient(port: gateway.port, address: 0x7f00_0005)
+            #expect(try another.ask(another.confirmable(Method.post, "/ps/a", payload: "x")).codeText == "2.04")
+            #expect(await gateway.received() == 1)
+        }
+    }
+
     @Test("an observer is told when the listener ends")
     func shutdown() async throws {
         var client: RawClient?

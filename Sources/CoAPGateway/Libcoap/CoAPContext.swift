@@ -104,7 +104,7 @@ final class CoAPContext {
         tellsAcknowledgements = Self.hooksWork
         batchesDatagrams =
             configuration.batchesDatagrams && configuration.transport == .udp && configuration.security == nil
-            && Self.batchesWork
+            && Self.lifecycle.withLock { Self.batchesWork }
         shards = parts.shards
         idleContext = parts.idleContext
         wakeUp = WakeUp(descriptor: parts.wake)

@@ -7,7 +7,9 @@ final class RawClient {
     private var lastMessageID: UInt16 = 0x1000
 
     /// A socket with a port of its own on the loopback interface.
-    init(port: Int, overIPv6: Bool = false) throws {
+    ///
+    /// - Parameter address: of the server, if it is not reached over IPv6.
+    init(port: Int, address server: UInt32 = 0x7f00_0001, overIPv6: Bool = false) throws {
         descriptor = socket(overIPv6 ? AF_INET6 : AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
         let connected: Int32
         if overIPv6 {
@@ -20,7 +22,9 @@ final class RawClient {
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)
             address.sin_port = in_port_t(port).bigEndian
-            address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+            address.sin_addr.s_addr = in_addr_t(server).bigEndian
+            var isOn: Int32 = 1
+            setsockopt(descriptor, SOL_SOCKET, SO_BROADCAST, &isOn, socklen_t(MemoryLayout<Int32>.size))
             connected = Self.connect(descriptor, to: &address)
         }
         try #require(connected == 0)
