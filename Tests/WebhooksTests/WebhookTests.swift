@@ -269,4 +269,3 @@ extension Broker {
         return subscribedFilters(of: connection)
     }
 }
-
