@@ -38,7 +38,7 @@ WAITING := (GatewayTests|TransportTests|IntegrationTests)\.|WebhookTests/
 test: deps test-deps
 	swift build --build-tests --explicit-target-dependency-import-check error
 	swift test --skip-build --disable-xctest --skip '$(WAITING)'
-	swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width 32 --filter '$(WAITING)'
+	swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width 16 --filter '$(WAITING)'
 
 # IntegrationTests start the plain executable and would test nothing more.
 SANITIZED := --disable-xctest --skip IntegrationTests
