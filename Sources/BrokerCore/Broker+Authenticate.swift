@@ -50,6 +50,12 @@ extension Broker {
         return session.userName.isSame(as: userName)
     }
 
+    /// What the authenticator says may be different from now on: answers that are still on their way are asked for again
+    /// when they come.
+    ///
+    /// Clients that are connected are for `endConnections`.
+    package func credentialsChanged() { credentialsGeneration += 1 }
+
     /// What the authorizer says may be different from now on: nothing it has said is remembered.
     package func permissionsChanged() { router.outdate() }
 }

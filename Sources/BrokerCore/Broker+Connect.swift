@@ -68,6 +68,7 @@ extension Broker {
         case .busy: pending.completion(refuse(connection, .serverBusy, request))
         case .pending(let later):
             connection.pendingConnect = pending
+            pending.generation = credentialsGeneration
             later.whenAnswered { [mailbox] answer in
                 mailbox? { $0.answered(pending, answer, on: connection) }
             }
@@ -78,6 +79,11 @@ extension Broker {
         // The connection may have ended meanwhile.
         guard connection.pendingConnect === pending else { return }
         connection.pendingConnect = nil
+        guard pending.generation == credentialsGeneration else {
+            // It was found out with what does not count any more.
+            let credentials = credentials(of: pending.request, clientID: pending.clientID, connection)
+            return settle(pending, authenticator.authenticate(credentials), on: connection)
+        }
         settle(pending, answer, on: connection)
     }
 

@@ -68,6 +68,8 @@ package final class Broker {
     @exclusivity(unchecked) var overflowed: [Session] = []
     var timers = TimerQueue()
     var connectionRate: TokenBucket?
+    /// Counts the times that the authenticator's answers became other ones.
+    var credentialsGeneration: UInt64 = 0
     var transientRates = TransientPublishRates()
 
     /// Makes a broker; one with a store is to be told to `recover()` before anything else.

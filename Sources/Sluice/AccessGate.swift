@@ -37,6 +37,7 @@ struct AccessGate: Sendable {
         broker.permissionsChanged()
         credentialAuthenticator?.replace(files.accepted(tokenRules))
         if let passwords = files.passwords { scramAuthenticator?.replace(passwords) }
+        broker.credentialsChanged()
         let losers = former.apiKeys?.usersLosingKeys(to: files.apiKeys) ?? []
         let areTokensGood = former.tokenKeys.map { files.tokenKeys?.contain($0) ?? false } ?? true
         broker.endConnections(reason: .notAuthorized) { connection, userName in

@@ -178,6 +178,21 @@ import Testing
         #expect(isAccepted(exchange.step(good), as: "user"))
     }
 
+    @Test("an exchange under way when the file is replaced ends well only for a user whose keys are the same")
+    func replaced() throws {
+        let client = ScramClient(userName: "user", password: "pencil")
+        let files = [("user:\(Self.pencil)\nother:\(Self.pencil)", true), ("other:\(Self.pencil)", false), ("", false)]
+        for (file, isGood) in files {
+            let authenticator = try authenticator("user:\(Self.pencil)")
+            let exchange = try begin(authenticator)
+            let challenge = try #require(text(exchange.step(client.first)))
+            authenticator.replace(try PasswordFile(file))
+            let last = exchange.step(try client.final(to: challenge).message)
+            #expect(isAccepted(last, as: "user") == isGood)
+            #expect(isRefused(last, .badUserNameOrPassword) == !isGood)
+        }
+    }
+
     @Test("other methods are not offered", arguments: ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "scram-sha-256", ""])
     func methods(_ method: String) throws {
         let credentials = Credentials(clientID: "c", userName: nil)

@@ -99,6 +99,23 @@ import Testing
         #expect(try client.packets() == [.connack(Connack(sessionPresent: false, reasonCode: .serverUnavailable))])
     }
 
+    @Test("is asked for again when it was found out with credentials that have changed since", arguments: [true, false])
+    func outdated(_ isStillGood: Bool) throws {
+        let test = TestBroker(authenticator: guardian)
+        let client = opened(test)
+        test.broker.credentialsChanged()
+        guardian.answer(.accepted(userName: "alice"))
+        test.flush()
+        #expect(try client.packets().isEmpty)
+        guardian.answer(isStillGood ? .accepted(userName: "alice") : .badCredentials)
+        test.flush()
+        let reason: ReasonCode = isStillGood ? .success : .badUserNameOrPassword
+        let connack = try client.take { if case .connack(let connack) = $0 { connack } else { nil } }
+        #expect(connack?.reasonCode == reason)
+        #expect(client.isClosed != isStillGood)
+        #expect(test.broker.statistics.connections == (isStillGood ? 1 : 0))
+    }
+
     @Test("may have been there before anybody asked for it, and serves several")
     func shared() throws {
         let pending = PendingAuthentication()

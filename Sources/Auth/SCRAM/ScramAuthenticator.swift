@@ -12,7 +12,7 @@ package final class ScramAuthenticator: EnhancedAuthenticator, @unchecked Sendab
     /// The name of the method.
     package static let method = "SCRAM-SHA-256"
 
-    private var directory: ScramDirectory
+    fileprivate private(set) var directory: ScramDirectory
     private let makeNonce: () -> String
 
     /// Offers it to the users of that file that have SCRAM keys.
@@ -26,12 +26,12 @@ package final class ScramAuthenticator: EnhancedAuthenticator, @unchecked Sendab
         self.makeNonce = makeNonce
     }
 
-    /// Goes on with another file; exchanges under way end with the old one.
+    /// Goes on with another file; exchanges under way end well only if it has the same keys for their user.
     package func replace(_ passwords: PasswordFile) { directory = passwords.scram }
 
     package func begin(_ method: String, for credentials: Credentials) -> (any AuthenticationExchange)? {
         guard method == Self.method else { return nil }
-        return ScramExchange(directory, nonce: makeNonce())
+        return ScramExchange(self, nonce: makeNonce())
     }
 }
 
@@ -46,12 +46,12 @@ final class ScramExchange: AuthenticationExchange {
         let serverFirst: String
     }
 
-    private let directory: ScramDirectory
+    private let authenticator: ScramAuthenticator
     private let serverNonce: String
     private var challenge: Challenge?
 
-    init(_ directory: ScramDirectory, nonce: String) {
-        self.directory = directory
+    init(_ authenticator: ScramAuthenticator, nonce: String) {
+        self.authenticator = authenticator
         serverNonce = nonce
     }
 
@@ -72,6 +72,7 @@ final class ScramExchange: AuthenticationExchange {
     /// - Returns: `r=nonce,s=salt,i=iterations`.
     private func begin(_ text: String) throws(ScramProblem) -> String {
         let first = try ClientFirst(text)
+        let directory = authenticator.directory
         let userName = directory.name(of: first.userName)
         let (keys, isKnown) = directory[userName]
         let nonce = first.nonce + serverNonce
@@ -94,7 +95,9 @@ final class ScramExchange: AuthenticationExchange {
         }
         let authMessage = "\(challenge.first.bare),\(challenge.serverFirst),\(final.withoutProof)"
         let isProven = challenge.keys.proves(final.proof, authMessage)
-        guard isProven, challenge.isKnown else {
+        // The password file may have been replaced since the challenge.
+        let current = authenticator.directory[challenge.userName]
+        guard isProven, challenge.isKnown, current.isKnown, current.keys == challenge.keys else {
             return .refused(.badUserNameOrPassword, detail: "user name or password is wrong")
         }
         let signature = challenge.keys.serverSignature(authMessage)

@@ -6,6 +6,8 @@ final class PendingConnect: @unchecked Sendable {
     /// The client's own, or an assigned one.
     let clientID: String
     let completion: (ConnectResult) -> Void
+    /// `Broker.credentialsGeneration` when the authenticator was asked.
+    var generation: UInt64 = 0
 
     init(_ request: ConnectRequest, clientID: String, _ completion: @escaping (ConnectResult) -> Void) {
         self.request = request
