@@ -68,6 +68,8 @@ package final class VirtualConnection: @unchecked Sendable {
 
     /// The Client Identifier, once connected.
     package var clientID: String? { session?.clientID }
+    /// The user name it was let in under; nil for an anonymous client, and before CONNECT.
+    package var userName: String? { session?.userName }
     /// Whether a session is attached.
     package var isConnected: Bool { session != nil }
 

@@ -1,5 +1,6 @@
 import Auth
 import BrokerCore
+import NIOCore
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct APIKeyTests {
@@ -18,6 +19,28 @@ import Testing
         #expect(await authenticator.user(other.key) == "lamp")
         #expect(await authenticator.user(other.key + "x", userName: "lamp") == nil)
         #expect("\(await authenticator.answer(other.key + "x", isToken: true))" == "badCredentials")
+    }
+
+    @Test func `a mistyped key is refused, and not let in as anonymous`() async throws {
+        let shop = APIKeyFile.make(for: "shop")
+        var accepted = AcceptedCredentials()
+        accepted.apiKeys = try APIKeyFile(shop.line)
+        let open = CredentialAuthenticator(accepted, allowsAnonymous: true)
+        #expect("\(await open.answer(nil))" == "\(Authentication.accepted(userName: nil))")
+        for (name, isToken) in [(nil, false), (nil, true), ("", false), ("shop", false)] as [(String?, Bool)] {
+            let answer = await open.answer(shop.key.dropLast() + "x", userName: name, isToken: isToken)
+            #expect("\(answer)" == "badCredentials", "\(name ?? "nil") \(isToken)")
+        }
+        // Where nobody is known by anything, neither.
+        for isToken in [false, true] {
+            let credentials = Credentials(
+                clientID: "c",
+                userName: nil,
+                password: ByteBuffer(string: shop.key),
+                isToken: isToken
+            )
+            #expect("\(AnonymousAccess().authenticate(credentials))" == "badCredentials")
+        }
     }
 
     @Test func `users that lose a key are known`() throws {

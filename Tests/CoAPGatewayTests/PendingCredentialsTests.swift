@@ -29,6 +29,17 @@ struct PendingCredentialsTests {
             }
         }
     }
+
+    @Test("a key that nobody knows is refused, where anybody is let in")
+    func mistypedKey() async throws {
+        try await withGateway { gateway in
+            let client = try gateway.client()
+            for (query, code) in [("", "2.04"), ("?p=slk_mistyped", "4.01"), ("?p=", "4.01"), ("?u=ann", "2.04")] {
+                let answer = try client.ask(client.confirmable(Method.post, "/ps/a\(query)", payload: "x"))
+                #expect(answer.codeText == code, "\(query)")
+            }
+        }
+    }
 }
 
 /// Answers every question the same, when the test says so.

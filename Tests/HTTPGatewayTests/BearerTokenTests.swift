@@ -57,6 +57,15 @@ import Testing
         }
     }
 
+    @Test(arguments: ["access_token", "password"])
+    func `a page that shows a key nobody knows is refused, where anybody is let in`(member: String) async throws {
+        try await TestServer.run { server in
+            let page = try await JSONClient.open(server, connect: nil)
+            try await page.send(#"{"op":"connect","\#(member)":"slk_mistyped"}"#)
+            #expect(try await page.answers(1)[0].contains(#""reason_code":134"#))
+        }
+    }
+
     @Test func `a stream ends with its token, and says why`() async throws {
         try await TestServer.run(authenticator: TokenDesk()) { server in
             let fields = [bearer("ann:1"), "Accept: text/event-stream"]

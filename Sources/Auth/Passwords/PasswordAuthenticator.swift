@@ -30,8 +30,7 @@ package final class PasswordAuthenticator: Authenticator, @unchecked Sendable {
 
     package func authenticate(_ credentials: Credentials) -> Authentication {
         if let identity = credentials.transportIdentity { return .accepted(userName: identity) }
-        // It can't be looked up by a name, and who shows a token does not want to be anonymous.
-        guard !credentials.isToken else { return .badCredentials }
+        guard !credentials.isNameless else { return .badCredentials }
         guard let userName = credentials.userName else {
             return allowsAnonymous ? .accepted(userName: nil) : .notAuthorized
         }

@@ -35,6 +35,11 @@ package struct Credentials: Sendable {
     package let transportIdentity: String?
     package let remoteAddress: String
 
+    /// Whether something secret was shown without a user name: a token or an API key, or what was meant for one.
+    ///
+    /// Nobody can be found by it who is not known, and whoever shows it does not want to be anonymous.
+    package var isNameless: Bool { isToken || (userName == nil && password != nil) }
+
     package init(
         clientID: String,
         userName: String?,
@@ -86,6 +91,6 @@ package final class AnonymousAccess: Authenticator {
     package func authenticate(_ credentials: Credentials) -> Authentication {
         if let identity = credentials.transportIdentity { return .accepted(userName: identity) }
         // Nobody here knows any token; a user name is taken as it is, and its password for nothing.
-        return credentials.isToken ? .badCredentials : .accepted(userName: credentials.userName)
+        return credentials.isNameless ? .badCredentials : .accepted(userName: credentials.userName)
     }
 }

@@ -52,7 +52,8 @@ package struct JSONConnect: Decodable, Sendable {
         case (let token?, nil): return .bearer(token)
         case (nil, let userName?):
             return .basic(BasicCredentials(userName: userName, password: Array((password ?? "").utf8)))
-        case (nil, nil): return .none
+        // Without a user name it is a token or an API key, as it is in CONNECT.
+        case (nil, nil): return password.map { .bearer($0) } ?? .none
         case (_?, _?): throw .unprocessable("access_token and username: only one of them", .protocolError)
         }
     }
