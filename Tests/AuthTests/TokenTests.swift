@@ -1,6 +1,7 @@
 import Auth
 import BrokerCore
 import BrokerTestSupport
+import Crypto
 import Foundation
 import JWTKit
 import NIOCore
@@ -124,6 +125,34 @@ import Testing
             // Asked twice: the second time it is remembered.
             for _ in 0..<2 { #expect(await authenticator.user(token, userName: name) == user) }
         }
+    }
+
+    @Test func `a payload is given to be read only once its signature is good, whatever it says`() async throws {
+        let secret = TestIssuer.secret
+        let keys = try TokenKeys(secret: secret)
+        func signed(_ header: String, _ payload: String, secret: String = secret) -> [UInt8] {
+            let text = [header, payload].map { encode(Data($0.utf8)) }.joined(separator: ".")
+            let code = HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: SymmetricKey(data: Data(secret.utf8)))
+            return Array("\(text).\(encode(Data(code)))".utf8)
+        }
+        let header = #"{"alg":"HS256"}"#
+        let payload = "no JSON at all"
+        #expect(await keys.payload(ofSigned: signed(header, payload)) == Array(payload.utf8))
+        #expect(await keys.payload(ofSigned: signed(header, payload, secret: secret + "x")) == nil)
+        #expect(await authenticator(keys).user(String(decoding: signed(header, payload), as: UTF8.self)) == nil)
+        let claims = #"{"sub":"alice"}"#
+        #expect(await authenticator(keys).user(String(decoding: signed(header, claims), as: UTF8.self)) == "alice")
+        for size in [2_000, 4_000] {
+            let long = #"{"alg":"HS256","x5c":[""# + String(repeating: "A", count: size) + #""]}"#
+            #expect(await keys.payload(ofSigned: signed(long, claims)) == (size == 2_000 ? Array(claims.utf8) : nil))
+        }
+        for header in [#"{"alg":1}"#, "{}", "[]", #"{"alg":"HS256","kid":1}"#, #"{"alg":"HS256","crit":null}"#] {
+            #expect(await keys.payload(ofSigned: signed(header, claims)) == nil, "\(header)")
+        }
+    }
+
+    private func encode(_ data: Data) -> String {
+        data.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     }
 
     @Test func `a token header that asks for an extension is refused`() async throws {

@@ -1,7 +1,5 @@
-import JWTKit
-
 /// The claims of a JSON Web Token (RFC 7519 §4), by name.
-struct TokenClaims: JWTPayload {
+struct TokenClaims: Decodable {
     /// What a claim may be, as far as anybody asks.
     enum Value: Equatable {
         case text(String)
@@ -29,15 +27,6 @@ struct TokenClaims: JWTPayload {
 
     /// nil without it.
     subscript(name: String) -> Value? { values[name] }
-
-    /// The rules are asked elsewhere, which has the time.
-    func verify(using algorithm: some JWTAlgorithm) async throws {}
-
-    /// Nobody encodes them.
-    func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: Name.self)
-        for case (let name, .text(let text)) in values { try container.encode(text, forKey: Name(stringValue: name)) }
-    }
 
     private struct Name: CodingKey {
         let stringValue: String
