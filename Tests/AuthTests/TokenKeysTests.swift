@@ -76,6 +76,48 @@ import Testing
         #expect(!few.contain(many))
     }
 
+    /// A set with some more keys.
+    private func set(_ kids: [String], and others: String...) throws -> String {
+        try set(kids).replacing("]}", with: (kids.isEmpty ? "" : ",") + others.joined(separator: ",") + "]}")
+    }
+
+    private static let unused = [
+        (#"{"kty":"oct","kid":"o","k":"c2VjcmV0"}"#, #"key 2 (kid "o") is of a type that is not known (kty "oct")"#),
+        (#"{"kid":"o"}"#, #"key 2 (kid "o") is of a type that is not known"#), ("{}", "key 2 is of a type"),
+        (#"{"kty":"RSA","use":"enc","n":"AQAB","e":"AQAB"}"#, #"key 2 is not for signatures (use "enc")"#),
+        (#"{"kty":"RSA","key_ops":["encrypt"],"n":"AQAB","e":"AQAB"}"#, "key 2 is not for signatures (key_ops"),
+        (#"{"kty":"RSA","alg":"RSA-OAEP","n":"AQAB","e":"AQAB"}"#, "key 2 is an RSA key that is not for signatures"),
+        (#"{"kty":"RSA","alg":"RSA-OAEP-256","n":"AQAB","e":"AQAB"}"#, "key 2 is for an algorithm that is not known"),
+        (#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#, "key 2 is no RSA key of 2048 bits or more"),
+        (#"{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"}"#, "key 2 is on a curve that is not known"),
+        (#"{"kty":"OKP","crv":"X25519","x":"AA"}"#, "key 2 is on a curve that is not known"),
+    ]
+
+    @Test(arguments: unused)
+    func `a key of a set that is of no use is left out, and told`(key: String, words: String) async throws {
+        let keys = try TokenKeys(keySet: try set(["ec"], and: key))
+        #expect(keys.warnings.count == 1)
+        #expect(keys.warnings.first?.hasPrefix(words) == true, "\(keys.warnings)")
+        let signer = await JWTKeyCollection().add(ecdsa: p256)
+        #expect(await user(try await signer.sign(TestClaims.user("alice")), keys) == "alice")
+    }
+
+    @Test func `a key for encryption verifies nothing`() async throws {
+        let signer = await JWTKeyCollection().add(rsa: rsa, digestAlgorithm: .sha256)
+        let token = try await signer.sign(TestClaims.user("alice"))
+        #expect(await user(token, try TokenKeys(keySet: try set(["rsa", "ec"]))) == "alice")
+        let encryption = try set(["rsa", "ec"]).replacing(#""use":"sig""#, with: #""use":"enc""#)
+        #expect(await user(token, try TokenKeys(keySet: encryption)) == nil)
+    }
+
+    @Test func `two keys for signatures with the same kid are an error that names both`() throws {
+        let twice = try set(["rsa", "ec", "ed"]).replacing(#""kid":"ed""#, with: #""kid":"rsa""#)
+        let words = words { () throws(AccessFileRefused) in try TokenKeys(keySet: twice) }
+        #expect(words == [#"keys 1 and 3 have the same kid "rsa" (RFC 7517 §4.5)"#])
+        let other = try set(["ec"], and: #"{"kty":"RSA","kid":"ec","use":"enc","n":"AQAB","e":"AQAB"}"#)
+        #expect(try TokenKeys(keySet: other).warnings.count == 1)
+    }
+
     private func words(_ make: () throws(AccessFileRefused) -> TokenKeys) -> [String] {
         do throws(AccessFileRefused) {
             _ = try make()

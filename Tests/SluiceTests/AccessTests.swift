@@ -115,6 +115,20 @@ import Testing
         #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
     }
 
+    @Test func `a key of a set that is left out is a warning with its file, and two with one kid are an error`() throws {
+        let key = #"{"kty":"OKP","kid":"a","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#
+        let other = #"{"kty":"RSA","use":"enc","kid":"b"}"#
+        let yaml = yaml("jwt: { jwks_file: keys }")
+        try withFiles(["sluice.yaml": yaml, "keys": #"{"keys":[\#(key),\#(other)]}"#]) { folder in
+            let path = folder.appending(path: "keys").path()
+            let expected = #"\#(path): key 2 (kid "b") is not for signatures (use "enc"): it is not used"#
+            let warnings = try load(folder).warnings
+            #expect(warnings == [expected])
+        }
+        let found = try words(["sluice.yaml": yaml, "keys": #"{"keys":[\#(key),\#(key)]}"#])
+        #expect(found == [#"/keys:1: keys 1 and 2 have the same kid "a" (RFC 7517 §4.5)"#])
+    }
+
     @Test func `who knows tokens or API keys lets nobody in without, and may listen everywhere`() throws {
         let files = ["secret": String(repeating: "s", count: 32), "keys": ""]
         for access in ["jwt: { secret_file: secret, user_claim: name, audience: a }", "api_key_file: keys"] {

@@ -15,6 +15,9 @@ package struct AccessFiles: Sendable {
     /// By path.
     package private(set) var preSharedKeys: [String: PreSharedKeyFile] = [:]
 
+    /// What is odd in them and does no harm.
+    package private(set) var warnings: [String] = []
+
     /// No files.
     init() {}
 
@@ -41,6 +44,7 @@ package struct AccessFiles: Sendable {
             tokenKeys = Self.read(path, &problems) { text throws(AccessFileRefused) in try TokenKeys(publicKey: text) }
         case .keySet(let path)?:
             tokenKeys = Self.read(path, &problems) { text throws(AccessFileRefused) in try TokenKeys(keySet: text) }
+            warnings += tokenKeys?.warnings.map { "\(path): \($0)" } ?? []
         }
         accessControl = Self.read(configuration.aclFile, &problems) { text throws(AccessFileRefused) in
             try AccessControlList(text)
