@@ -50,6 +50,16 @@ extension Broker {
         return session.userName.isSame(as: userName)
     }
 
+    /// The client of a connection has shown a token at another one, too: it may stay for as long as the longer of both.
+    ///
+    /// Nothing changes when they are not the same user's.
+    package func prolong(_ connection: VirtualConnection, byTokenOf other: VirtualConnection) {
+        guard connection.hasToken, other.hasToken, let userName = other.userName, isSameUser(userName, on: connection),
+            let expiresAt = connection.tokenExpiresAt
+        else { return }
+        connection.tokenExpiresAt = other.tokenExpiresAt.map { max($0, expiresAt) }
+    }
+
     /// What the authenticator says may be different from now on: answers that are still on their way are asked for again
     /// when they come.
     ///

@@ -59,6 +59,7 @@ extension Broker {
                 return pending.completion(refuse(connection, .badUserNameOrPassword, request))
             }
             connection.hasToken = true
+            connection.tokenExpiresAt = expiresAt
             let result = establish(request, clientID: pending.clientID, userName, on: connection)
             // A client that is gone in a moment does not have to be watched.
             if !result.reasonCode.isError, !request.isTransient { watchToken(connection, until: expiresAt) }

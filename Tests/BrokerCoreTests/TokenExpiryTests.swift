@@ -40,6 +40,41 @@ import Testing
         #expect(try late.open().connect("a")?.reasonCode == .badUserNameOrPassword)
     }
 
+    /// Lets everybody in under the user name they give, by a token that is good for so many seconds as the password says.
+    private final class RenewingDesk: Authenticator {
+        func authenticate(_ credentials: Credentials) -> Authentication {
+            let seconds = Int64(String(buffer: credentials.password ?? ByteBuffer()))
+            return .acceptedToken(
+                userName: credentials.userName ?? "alice",
+                expiresAt: seconds.map { TestBroker.start + .seconds($0) }
+            )
+        }
+    }
+
+    @Test(arguments: [("alice", "200", 200), ("alice", "for ever", nil), ("alice", "5", 10), ("bob", "200", 10)])
+    func `a newer token of the same user prolongs a connection`(user: String, newer: String, end: Int64?) {
+        let test = TestBroker(authenticator: RenewingDesk())
+        func connection(_ user: String, _ token: String, isTransient: Bool) -> VirtualConnection {
+            let sink = MessageSink(capacity: 0, receive: { _ in }, closed: { _ in })
+            let made = VirtualConnection(transportProtocol: .http, remoteAddress: "", outlet: .messages(sink))
+            var request = ConnectRequest(clientID: "", isTransient: isTransient, userName: user)
+            request.password = ByteBuffer(string: token)
+            test.broker.connect(request, on: made) { #expect(!$0.reasonCode.isError) }
+            return made
+        }
+        let poll = connection("alice", "10", isTransient: false)
+        test.advance(seconds: 1)
+        test.broker.prolong(poll, byTokenOf: connection(user, newer, isTransient: true))
+        guard let end else {
+            test.advance(seconds: 1_000_000)
+            return #expect(poll.isConnected)
+        }
+        test.advance(to: TestBroker.start + .seconds(end) - .milliseconds(1))
+        #expect(poll.isConnected)
+        test.advance(to: TestBroker.start + .seconds(end))
+        #expect(!poll.isConnected)
+    }
+
     @Test func `the end of a former token does not end a later connection`() throws {
         let test = TestBroker(authenticator: TokenDesk(seconds: 10))
         let client = try test.connect("a")

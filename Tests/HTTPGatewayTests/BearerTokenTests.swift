@@ -53,7 +53,36 @@ import Testing
             let next = try #require(first.body.firstMatch(of: /"next":"([^"]+)"/)?.output.1)
             let address = "/v1/subscribe?topic=a&wait=0&cursor=\(next)"
             #expect(try await server.request("GET", address, [bearer("bob:60"), json]).status == 404)
+            #expect(try await server.request("GET", address, [bearer("nonsense"), json]).status == 401)
             #expect(try await server.request("GET", address, [bearer("ann:60"), json]).status == 200)
+        }
+    }
+
+    @Test func `a renewed token of the same user goes on with its poll and its Idempotency-Keys`() async throws {
+        try await TestServer.run(authenticator: TokenDesk()) { server in
+            let json = "Accept: application/json"
+            let first = try await server.request("GET", "/v1/subscribe?topic=a&wait=0", [bearer("ann:60"), json])
+            let next = try #require(first.body.firstMatch(of: /"next":"([^"]+)"/)?.output.1)
+            let address = "/v1/subscribe?topic=a&wait=0&cursor=\(next)"
+            #expect(try await server.request("GET", address, [bearer("ann:90"), json]).status == 200)
+            let key = "Idempotency-Key: k"
+            for (token, isRepeat) in [("ann:60", false), ("ann:90", true), ("bob:60", false)] {
+                let answer = try await server.request("POST", "/publish?topic=a", [key, bearer(token)], body: "x")
+                #expect(answer.status == 200)
+                #expect((answer.fields["idempotency-replayed"] == "true") == isRepeat, "\(token)")
+            }
+            let bad = try await server.request("POST", "/publish?topic=a", [key, bearer("nonsense")], body: "x")
+            #expect(bad.status == 401)
+        }
+    }
+
+    @Test func `a poll that goes on with a renewed token outlives the first one`() async throws {
+        try await TestServer.run(authenticator: TokenDesk()) { server in
+            let json = "Accept: application/json"
+            let first = try await server.request("GET", "/v1/subscribe?topic=a&wait=0", [bearer("ann:2"), json])
+            let next = try #require(first.body.firstMatch(of: /"next":"([^"]+)"/)?.output.1)
+            let address = "/v1/subscribe?topic=a&wait=3&cursor=\(next)"
+            #expect(try await server.request("GET", address, [bearer("ann:90"), json]).status == 200)
         }
     }
 

@@ -7,7 +7,9 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct IdempotencyTests {
     private let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
-    private func key(_ text: String) -> IdempotencyKeys.Key { .init(owner: RequestOwner(), clientID: "", key: text) }
+    private func key(_ text: String) -> IdempotencyKeys.Key {
+        .init(owner: RequestOwner(userName: nil, by: .nothing), clientID: "", key: text)
+    }
 
     private func answer(_ text: String) -> IdempotencyKeys.Answer {
         .init(status: .ok, fields: [:], body: ByteBuffer(string: text))
@@ -63,6 +65,26 @@ import Testing
             #expect(bad.status == 400)
             #expect(try await server.request("PUT", "/v1/topics/a", ["Idempotency-Key: k"], body: "x").status == 200)
             #expect(try await server.request("PUT", "/v1/topics/a", ["Idempotency-Key: \"\""], body: "x").status == 400)
+        }
+    }
+
+    @Test("a repeat is for those only who could publish it themselves")
+    func authenticated() async throws {
+        try await TestServer.run(access: AccessTable(["ann": "secret", "bob": "secret"], allowsAnonymous: false)) { server in
+            let field = "Idempotency-Key: k"
+            let (ann, bob) = ("Authorization: Basic YW5uOnNlY3JldA==", "Authorization: Basic Ym9iOnNlY3JldA==")
+            let first = try await server.request("POST", "/publish?topic=open/a", [field, ann], body: "x")
+            #expect(first.status == 200)
+            let wrong = "Authorization: Basic YW5uOndyb25n"
+            for stranger in [[field], [field, wrong], [field, "Authorization: Bearer nonsense"]] {
+                let answer = try await server.request("POST", "/publish?topic=open/a", stranger, body: "x")
+                #expect(answer.status == 401)
+            }
+            let again = try await server.request("POST", "/publish?topic=open/a", [field, ann], body: "x")
+            #expect(again.fields["idempotency-replayed"] == "true" && again.body == first.body)
+            let other = try await server.request("POST", "/publish?topic=open/a", [field, bob], body: "x")
+            #expect(other.status == 200 && other.fields["idempotency-replayed"] == nil)
+            #expect(await server.onCore { $0.statistics.published } == 2)
         }
     }
 }

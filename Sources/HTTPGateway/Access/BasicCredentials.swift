@@ -3,7 +3,7 @@ import FoundationEssentials
 import NIOCore
 
 /// User name and password of a request (RFC 7617).
-package struct BasicCredentials: Sendable, Hashable {
+package struct BasicCredentials: Sendable, Equatable {
     package let userName: String
     package let password: [UInt8]
 
@@ -48,7 +48,7 @@ package enum Authorization: Sendable, Equatable {
 }
 
 /// What a client shows to be let in.
-package enum RequestCredentials: Sendable, Hashable {
+package enum RequestCredentials: Sendable {
     case basic(BasicCredentials)
     /// A JSON Web Token or API key, which the broker's authenticator knows or does not.
     case token(String)

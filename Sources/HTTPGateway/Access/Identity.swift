@@ -4,13 +4,25 @@ import MQTTCodec
 import NIOCore
 
 /// Whose something is that outlasts a request: nobody else gets at it.
+///
+/// It is the user the broker has let in, and not what it was let in for: a token is another one each time it is renewed.
 package struct RequestOwner: Hashable, Sendable {
-    private let transportIdentity: String?
-    private let credentials: RequestCredentials?
+    /// What a user was let in for.
+    package enum Proof: Sendable {
+        case nothing
+        case password
+        case token
+        case certificate
+    }
 
-    package init(transportIdentity: String? = nil, credentials: RequestCredentials? = nil) {
-        self.transportIdentity = transportIdentity
-        self.credentials = credentials
+    /// In bytes: to `String`, canonically equivalent names are the same.
+    private let userName: [UInt8]?
+    private let proof: Proof
+
+    /// - Parameter userName: as the broker has it; nil for an anonymous client.
+    package init(userName: String?, by proof: Proof) {
+        self.userName = userName.map { Array($0.utf8) }
+        self.proof = proof
     }
 }
 
@@ -23,8 +35,17 @@ struct Identity: Sendable {
     /// The user name its certificate gives it, which counts for more than credentials.
     let transportIdentity: String?
 
-    /// Whose that is which it leaves behind.
-    var owner: RequestOwner { RequestOwner(transportIdentity: transportIdentity, credentials: credentials) }
+    /// Whose that is which it leaves behind, once the broker has let it in under that name.
+    func owner(_ userName: String?) -> RequestOwner {
+        let proof: RequestOwner.Proof =
+            switch (transportIdentity, credentials) {
+            case (_?, _): .certificate
+            case (nil, .basic?): .password
+            case (nil, .token?): .token
+            case (nil, nil): .nothing
+            }
+        return RequestOwner(userName: userName, by: proof)
+    }
 
     init(
         clientID: String,

@@ -1,9 +1,10 @@
+import BrokerCore
 import HTTPTypes
 import MQTTCodec
 import NIOCore
 
 extension Gateway {
-    /// Does what a request asks for once for each Idempotency-Key; a repeat gets the first answer.
+    /// Does what a request asks for once for each Idempotency-Key; a repeat gets the first answer, if it is by the same user.
     func once(
         _ exchange: Exchange,
         _ body: ByteBuffer,
@@ -12,12 +13,10 @@ extension Gateway {
         guard let field = exchange.fields.values(of: .idempotencyKey).first else {
             return try await publish().response
         }
+        let name = try Self.idempotencyKey(field)
         let identity = try exchange.identity(tokens)
-        let key = IdempotencyKeys.Key(
-            owner: identity.owner,
-            clientID: identity.clientID,
-            key: try Self.idempotencyKey(field)
-        )
+        let owner = try await core.transact(as: identity) { _, connection in identity.owner(connection.userName) }
+        let key = IdempotencyKeys.Key(owner: owner, clientID: identity.clientID, key: name)
         switch idempotencyKeys.begin(key, fingerprint: exchange.fingerprint(body), at: .now()) {
         case .proceed: break
         case .answered(let first):

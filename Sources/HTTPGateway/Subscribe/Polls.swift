@@ -28,7 +28,13 @@ final class Polls: Sendable {
         let token: String
         let poll: Poll
         if let cursor = form.cursor {
-            guard let found = open.withLockedValue({ $0[cursor.epoch] }), found.owner == identity.owner else {
+            let former = open.withLockedValue { $0[cursor.epoch] }
+            let owner = try await gateway.core.transact(as: identity) { broker, connection in
+                let owner = identity.owner(connection.userName)
+                if let former, former.owner == owner { former.subscriber.prolong(byTokenOf: connection, broker) }
+                return owner
+            }
+            guard let found = former, found.owner == owner else {
                 throw Problem(
                     .notFound,
                     .packetIdentifierNotFound,
@@ -38,7 +44,8 @@ final class Polls: Sendable {
             (token, poll) = (cursor.epoch, found)
         } else {
             token = Token.random()
-            poll = Poll(try await Subscriber(request, as: identity, gateway), owner: identity.owner)
+            let subscriber = try await Subscriber(request, as: identity, gateway)
+            poll = Poll(subscriber, owner: identity.owner(subscriber.userName))
             open.withLockedValue { $0[token] = poll }
         }
         poll.keep()

@@ -11,6 +11,8 @@ import Synchronization
 /// It ends with `close`, or when nobody holds it any more.
 final class Subscriber: Sendable {
     let inbox: Inbox
+    /// Whom the broker has let in; nil for an anonymous client.
+    let userName: String?
     /// Of the session's event identifiers.
     let epoch: String
     /// Whether the client has lost something: it named a last event that this session never had, or one so old that what
@@ -27,6 +29,7 @@ final class Subscriber: Sendable {
     private let isClosed = Atomic(false)
 
     private struct Opened: Sendable {
+        let userName: String?
         let epoch: String
         let isReset: Bool
     }
@@ -79,6 +82,7 @@ final class Subscriber: Sendable {
         self.connection = connection
         core = gateway.core
         isPersistent = request.isPersistent
+        userName = opened.userName
         epoch = opened.epoch
         isReset = opened.isReset
     }
@@ -96,6 +100,9 @@ final class Subscriber: Sendable {
     func catchUp() async {
         await core.perform { $0.flush() }
     }
+
+    /// The same client has shown a newer token at another connection; on the core loop.
+    func prolong(byTokenOf other: VirtualConnection, _ broker: Broker) { broker.prolong(connection, byTokenOf: other) }
 
     /// Deliveries have been written to the client.
     ///
@@ -183,6 +190,6 @@ final class Subscriber: Sendable {
         let hasLost = request.lastEventID.map { event in
             !isKnown || broker.hasTakenForRead(after: event.sequence, on: connection)
         }
-        return .success(Opened(epoch: epoch, isReset: hasLost ?? false))
+        return .success(Opened(userName: connection.userName, epoch: epoch, isReset: hasLost ?? false))
     }
 }
