@@ -56,7 +56,7 @@ struct AccessReload: Service {
                 current = read
                 var metadata = current.metadata
                 if !tls.isEmpty { metadata["certificates"] = "\(tls.count)" }
-                for warning in read.warnings { logger.warning("\(warning)") }
+                for warning in read.warnings + configuration.openSecrets { logger.warning("\(warning)") }
                 logger.notice("access files read again", metadata: metadata)
             } catch {
                 for problem in error.problems { logger.error("access files stay as they were: \(problem)") }

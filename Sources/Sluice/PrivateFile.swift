@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// Writes files that only their owner may read.
+/// Files that only their owner may read.
 enum PrivateFile {
     /// Replaces a file at once: whoever reads it meanwhile gets the old text or the new one, whole.
     ///
@@ -24,6 +24,12 @@ enum PrivateFile {
             unlink(temporary)
             throw failure
         }
+    }
+
+    /// Whether every user of the machine may read a file; false when it is not there.
+    static func isOpen(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IROTH != 0
     }
 
     private static func write(_ text: String, to file: Int32, _ path: String) throws(FileFailure) {

@@ -141,6 +141,33 @@ import Testing
         }
     }
 
+    @Test func `secrets that every user of the machine may read are warnings that name their files`() throws {
+        let yaml = """
+            listeners: [{ protocol: coap, bind: "127.0.0.1:0", dtls: { psk_file: keys } }]
+            access: { jwt: { secret_file: jwt } }
+            webhooks: [{ name: a, url: "http://a", topics: [a], secret_file: hook }]
+            """
+        let files = [
+            "sluice.yaml": yaml, "keys": "lamp:00ff\n", "jwt": String(repeating: "s", count: 32), "hook": "secret",
+        ]
+        try withFiles(files) { folder in
+            func warnings(_ mode: Int) throws -> [String] {
+                for name in ["keys", "jwt", "hook"] {
+                    let path = folder.appending(path: name).path()
+                    try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path)
+                }
+                return try load(folder).warnings
+            }
+            let expected = ["hook", "jwt", "keys"].map { name in
+                let path = folder.appending(path: name).path()
+                return "\(path): every user of this machine may read this secret: chmod 600 \(path)"
+            }
+            let (open, grouped, closed) = (try warnings(0o644), try warnings(0o640), try warnings(0o600))
+            #expect(open == expected)
+            #expect(grouped.isEmpty && closed.isEmpty)
+        }
+    }
+
     private func coap(_ rest: String) -> String {
         "listeners: [{ protocol: coap, bind: \"127.0.0.1:0\", \(rest) }]\n"
     }

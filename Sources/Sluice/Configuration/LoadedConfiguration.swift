@@ -77,7 +77,7 @@ package struct LoadedConfiguration: Sendable {
         self.file = file
         warnings =
             reading.unusedVariables.map { "\($0) overrides no key of the configuration" }
-            + configuration.access.warnings + accessFiles.warnings
+            + configuration.access.warnings + accessFiles.warnings + configuration.openSecrets
     }
 }
 

@@ -26,6 +26,21 @@ package struct SluiceConfiguration: Equatable, Sendable {
 
     /// The paths of the files of pre-shared keys that listeners name.
     var preSharedKeyFiles: Set<String> { Set(listeners.compactMap { $0.security?.preSharedKeyFile }) }
+
+    /// The paths of the files that say something secret in the clear.
+    private var secretFiles: Set<String> {
+        var paths = preSharedKeyFiles
+        paths.formUnion(listeners.compactMap { $0.security?.privateKey })
+        paths.formUnion(webhooks.compactMap(\.secretFile))
+        if case .secret(let path)? = access.tokens?.keyFile { paths.insert(path) }
+        return paths
+    }
+
+    /// Those of them that anybody may read now.
+    var openSecrets: [String] {
+        secretFiles.sorted().filter(PrivateFile.isOpen)
+            .map { "\($0): every user of this machine may read this secret: chmod 600 \($0)" }
+    }
 }
 
 /// One address that is listened on.

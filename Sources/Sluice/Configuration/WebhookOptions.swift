@@ -13,6 +13,8 @@ package struct WebhookOptions: Equatable, Sendable {
     package var user: String?
     /// nil signs nothing.
     package var secret: String?
+    /// Where it was read.
+    var secretFile: String?
     /// Requests at a time; 1 keeps the order of the messages.
     package var concurrency = 1
     /// Messages of one request, at most; 1 posts objects, more posts arrays.
@@ -67,6 +69,7 @@ package struct WebhookOptions: Equatable, Sendable {
             reader.report("there is a secret_file, too: only one of them", "secret")
         }
         secret = inline
+        secretFile = file
         if let file {
             secret = FileManager.default.contents(atPath: file)
                 .flatMap { String(data: $0, encoding: .utf8)?.trimmingCharacters(in: .whitespacesAndNewlines) }
