@@ -1,5 +1,5 @@
 import NIOConcurrencyHelpers
-import NIOCore
+package import NIOCore
 
 /// A TLS connection that did not come about.
 package struct HandshakeFailure: Sendable {
@@ -11,7 +11,7 @@ package struct HandshakeFailure: Sendable {
     /// Others since the last report that were not reported.
     package fileprivate(set) var others = 0
 
-    init(remoteAddress: String, words: String, isOrdinary: Bool = false) {
+    package init(remoteAddress: String, words: String, isOrdinary: Bool = false) {
         self.remoteAddress = remoteAddress
         self.words = words
         self.isOrdinary = isOrdinary
@@ -19,7 +19,7 @@ package struct HandshakeFailure: Sendable {
 }
 
 /// Passes failures on, so many a second: an attack makes a flood of them.
-final class HandshakeLog: Sendable {
+package final class HandshakeLog: Sendable {
     private struct State {
         var second = NIODeadline.distantPast
         var lines = 0
@@ -31,9 +31,9 @@ final class HandshakeLog: Sendable {
     private let state = NIOLockedValueBox(State())
     private let pass: @Sendable (HandshakeFailure) -> Void
 
-    init(_ pass: @escaping @Sendable (HandshakeFailure) -> Void) { self.pass = pass }
+    package init(_ pass: @escaping @Sendable (HandshakeFailure) -> Void) { self.pass = pass }
 
-    func report(_ failure: HandshakeFailure, at now: NIODeadline = .now()) {
+    package func report(_ failure: HandshakeFailure, at now: NIODeadline = .now()) {
         let others = state.withLockedValue { state -> Int? in
             if now - state.second >= .seconds(1) { (state.second, state.lines) = (now, 0) }
             state.lines += 1

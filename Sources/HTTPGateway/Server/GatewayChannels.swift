@@ -10,11 +10,18 @@ final class GatewayChannels: Sendable {
     private let gateway: Gateway
     private let loops: [ObjectIdentifier: GatewayLoop]
     private let configureMQTT: HTTPListener.ConfigureMQTT
+    /// Told of clients that speak TLS where there is none.
+    private let handshakes: HandshakeLog
 
-    init(_ gateway: Gateway, on eventLoopGroup: any EventLoopGroup, configureMQTT: @escaping HTTPListener.ConfigureMQTT)
-    {
+    init(
+        _ gateway: Gateway,
+        on eventLoopGroup: any EventLoopGroup,
+        configureMQTT: @escaping HTTPListener.ConfigureMQTT,
+        handshakes: HandshakeLog
+    ) {
         self.gateway = gateway
         self.configureMQTT = configureMQTT
+        self.handshakes = handshakes
         var loops: [ObjectIdentifier: GatewayLoop] = [:]
         for loop in eventLoopGroup.makeIterator() { loops[ObjectIdentifier(loop)] = GatewayLoop(loop) }
         self.loops = loops
@@ -38,8 +45,16 @@ final class GatewayChannels: Sendable {
             }
             try operations.addHandler(reader)
         }
-        try configuration.tls?.secure(channel, timeout: configuration.idleTimeout.timeAmount) { identity in
-            presence.authenticated(as: identity)
+        if let tls = configuration.tls {
+            try tls.secure(channel, timeout: configuration.idleTimeout.timeAmount) { identity in
+                presence.authenticated(as: identity)
+            }
+        } else {
+            let watch = ClientHelloWatch { [handshakes] in
+                let words = "the client speaks TLS, which this listener does not"
+                handshakes.report(HandshakeFailure(remoteAddress: client.remoteAddress(forwarded: []), words: words))
+            }
+            try operations.addHandler(watch)
         }
         let handshake = WebSocketHandshake(
             path: configuration.websocketPath,

@@ -3,6 +3,7 @@ package import Logging
 package import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import TransportSecurity
 
 /// Listens for HTTP/1.1, and for MQTT over WebSocket on the same port.
 ///
@@ -52,7 +53,19 @@ package struct HTTPListener: Service {
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
         let gateway = Gateway(configuration: configuration, core: core, limits: limits)
-        let channels = GatewayChannels(gateway, on: eventLoopGroup, configureMQTT: configureMQTT)
+        let handshakes = HandshakeLog { [logger] failure in
+            var metadata: Logger.Metadata = [
+                "protocol": "http", "address": "\(failure.remoteAddress)", "detail": "\(failure.words)",
+            ]
+            if failure.others > 0 { metadata["others"] = "\(failure.others)" }
+            logger.info("client refused", metadata: metadata)
+        }
+        let channels = GatewayChannels(
+            gateway,
+            on: eventLoopGroup,
+            configureMQTT: configureMQTT,
+            handshakes: handshakes
+        )
         let open = OpenChannels()
         let server = try await bind(channels, open)
         announce(server)
