@@ -69,10 +69,7 @@ struct Composition {
             logger: logger
         )
         let listeners = configuration.listeners.enumerated().map { place, listener in
-            ServiceGroupConfiguration.ServiceConfiguration(
-                service: service(for: listener, core, eventLoopGroup, channels, deviceKeys, tls[place]),
-                serviceName: "\(listener.protocolName.rawValue) \(listener.bind)"
-            )
+            service(for: listener, core, eventLoopGroup, channels, deviceKeys, tls[place])
         }
         let webhooks = WebhookService(
             configuration.webhooks.map(\.configuration),
@@ -81,11 +78,12 @@ struct Composition {
             logger: logger
         )
         // Stopped in reverse order: webhooks last, after what clients have published.
-        let first: [ServiceGroupConfiguration.ServiceConfiguration] = [
+        let services: [ServiceGroupConfiguration.ServiceConfiguration] = [
             .init(service: reload, serviceName: "access files"), .init(service: webhooks, serviceName: "webhooks"),
+            .init(service: Listeners(listeners), serviceName: "listeners"),
         ]
         var group = ServiceGroupConfiguration(
-            services: first + listeners,
+            services: services,
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: quiet(logger)
         )

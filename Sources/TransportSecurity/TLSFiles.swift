@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 import NIOSSL
 
 /// The files that a listener's TLS is made of, all in PEM.
@@ -9,6 +10,9 @@ package struct TLSFiles: Sendable, Equatable {
         case privateKey
         case clientAuthority
     }
+
+    /// How long a client may take to agree to the end of a connection.
+    private static let farewell = TimeAmount.seconds(2)
 
     /// The path of the listener's certificate, followed by those that lead to the authority.
     package var certificate: String
@@ -38,6 +42,7 @@ package struct TLSFiles: Sendable, Equatable {
             privateKey: .privateKey(key)
         )
         configuration.minimumTLSVersion = .tlsv12
+        configuration.shutdownTimeout = Self.farewell
         configuration.applicationProtocols = [applicationProtocol]
         if let clientAuthority {
             configuration.trustRoots = .certificates(try certificates(.clientAuthority, clientAuthority))

@@ -3,9 +3,11 @@ import NIOSSL
 import NIOTLS
 
 /// Stands above the TLS handler until the handshake is over, one way or the other, and leaves.
-final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
+final class TLSHandshake: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
 
     /// The certificate the client has shown, or why there is no connection.
     typealias Outcome = Result<NIOSSLCertificate?, Failed>
@@ -53,7 +55,12 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
         end(.failure(Failed(error)), context)
     }
 
-    private func end(_ outcome: Outcome, _ context: ChannelHandlerContext) {
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard onEnd != nil, mode == .all else { return context.close(mode: mode, promise: promise) }
+        end(.failure(Failed(words: "the connection was closed", isOrdinary: true)), context, promise)
+    }
+
+    private func end(_ outcome: Outcome, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>? = nil) {
         alarm?.cancel()
         alarm = nil
         guard let onEnd = onEnd.take() else { return }
@@ -61,8 +68,17 @@ final class TLSHandshake: ChannelInboundHandler, RemovableChannelHandler {
             try onEnd(outcome)
             context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
         } catch {
-            context.close(promise: nil)
+            guard case .failure = outcome else { return context.close(promise: promise) }
+            abandon(context, promise)
         }
+    }
+
+    /// Closes without the TLS handler, which would wait for its peer to agree, and has none.
+    private func abandon(_ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+        guard let below = try? context.pipeline.syncOperations.context(handler: handler) else {
+            return context.close(promise: promise)
+        }
+        below.close(promise: promise)
     }
 }
 

@@ -207,6 +207,19 @@ struct SecureListenerTests {
             )
             _ = try await sluice.process.line("why") { $0.contains("the client speaks TLS") }
             #expect(try await httpStatus(["-k", "https://127.0.0.1:\(sluice.http)/v1/health"]) == ["000"])
+            let words = try await sluice.process.line("why") { $0.contains("the client speaks TLS") }
+            #expect(words.contains(#""protocol":"http""#))
+        }
+    }
+
+    @Test func `clients that say nothing, before the handshake or after it, hold up a shutdown for seconds`() async throws {
+        try await running(Self.configuration) { sluice, _ in
+            let silent = try Client.python("silent_tls.py", ["\(sluice.mqtts)", "\(sluice.https)"])
+            defer { silent.kill() }
+            #expect(try await silent.line() == "connected")
+            let start = ContinuousClock.now
+            #expect(try await sluice.stop() == 0)
+            #expect(ContinuousClock.now - start < .seconds(5))
         }
     }
 

@@ -111,8 +111,25 @@ import TransportSecurity
         #expect(pair.channel.isActive)
         pair.channel.embeddedEventLoop.advanceTime(by: .seconds(1))
         #expect(reports.words == ["the handshake took too long"])
-        // The TLS handler gives its peer a few seconds to agree.
-        pair.channel.embeddedEventLoop.advanceTime(by: .seconds(5))
+        #expect(!pair.channel.isActive)
+    }
+
+    @Test func `a connection closes at once while its handshake is under way`() throws {
+        let pair = try TLSPair(server(), nil)
+        pair.channel.close(promise: nil)
+        #expect(!pair.channel.isActive)
+        try pair.pump()
+        #expect(pair.identities.isEmpty)
+        #expect(reports.words == ["the connection was closed"])
+        #expect(reports.all.map(\.isOrdinary) == [true])
+    }
+
+    @Test func `a client that does not agree to the end of a connection has two seconds to do so`() throws {
+        let pair = try TLSPair(server(), certificates.client())
+        pair.channel.close(promise: nil)
+        pair.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1_999))
+        #expect(pair.channel.isActive)
+        pair.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1))
         #expect(!pair.channel.isActive)
     }
 
