@@ -132,7 +132,8 @@ import Testing
         let keys = try TokenKeys(secret: secret)
         func signed(_ header: String, _ payload: String, secret: String = secret) -> [UInt8] {
             let text = [header, payload].map { encode(Data($0.utf8)) }.joined(separator: ".")
-            let code = HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: SymmetricKey(data: Data(secret.utf8)))
+            let key = SymmetricKey(data: Data(secret.utf8))
+            let code = HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: key)
             return Array("\(text).\(encode(Data(code)))".utf8)
         }
         let header = #"{"alg":"HS256"}"#

@@ -99,7 +99,7 @@ import Testing
         #expect(try client.packets() == [.connack(Connack(sessionPresent: false, reasonCode: .serverUnavailable))])
     }
 
-    @Test("is asked for again when it was found out with credentials that have changed since", arguments: [true, false])
+    @Test("is asked for again when the credentials have changed since", arguments: [true, false])
     func outdated(_ isStillGood: Bool) throws {
         let test = TestBroker(authenticator: guardian)
         let client = opened(test)

@@ -70,7 +70,8 @@ import Testing
 
     @Test("a repeat is for those only who could publish it themselves")
     func authenticated() async throws {
-        try await TestServer.run(access: AccessTable(["ann": "secret", "bob": "secret"], allowsAnonymous: false)) { server in
+        let access = AccessTable(["ann": "secret", "bob": "secret"], allowsAnonymous: false)
+        try await TestServer.run(access: access) { server in
             let field = "Idempotency-Key: k"
             let (ann, bob) = ("Authorization: Basic YW5uOnNlY3JldA==", "Authorization: Basic Ym9iOnNlY3JldA==")
             let first = try await server.request("POST", "/publish?topic=open/a", [field, ann], body: "x")

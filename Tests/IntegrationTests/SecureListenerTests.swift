@@ -212,7 +212,7 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `clients that say nothing, before the handshake or after it, hold up a shutdown for seconds`() async throws {
+    @Test func `clients that say nothing, before the handshake or after it, do not hold up a shutdown`() async throws {
         try await running(Self.configuration) { sluice, _ in
             let silent = try Client.python("silent_tls.py", ["\(sluice.mqtts)", "\(sluice.https)"])
             defer { silent.kill() }

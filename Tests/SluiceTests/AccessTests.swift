@@ -115,7 +115,7 @@ import Testing
         #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
     }
 
-    @Test func `a key of a set that is left out is a warning with its file, and two with one kid are an error`() throws {
+    @Test func `a key of a set that is left out is a warning with its file, and two of one kid an error`() throws {
         let key = #"{"kty":"OKP","kid":"a","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#
         let other = #"{"kty":"RSA","use":"enc","kid":"b"}"#
         let yaml = yaml("jwt: { jwks_file: keys }")

@@ -53,7 +53,9 @@ struct SignedToken {
 
     /// JSON of tokens is UTF-8 (RFC 7519 §7.2), which the decoder does not insist on.
     private static func text(_ encoded: ArraySlice<UInt8>) -> [UInt8]? {
-        guard let bytes = [UInt8](base64URL: encoded), String(validating: bytes, as: UTF8.self) != nil else { return nil }
+        guard let bytes = [UInt8](base64URL: encoded), String(validating: bytes, as: UTF8.self) != nil else {
+            return nil
+        }
         return bytes
     }
 }

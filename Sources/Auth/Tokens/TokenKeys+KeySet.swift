@@ -33,7 +33,7 @@ extension TokenKeys {
             }
         }
         guard !keys.isEmpty else {
-            throw Self.refusal("has no key for signatures" + (unused.isEmpty ? "" : ": ") + unused.joined(separator: "; "))
+            throw Self.refusal((["has no key for signatures"] + unused).joined(separator: "; "))
         }
         self.init(keys, fingerprints: fingerprints, warnings: unused.map { "\($0): it is not used" })
     }
