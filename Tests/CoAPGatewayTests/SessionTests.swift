@@ -350,6 +350,23 @@ import Testing
         #expect(scene.ask(.post, "/ps/a?id=3", payload: "x")?.code == .badRequest)
     }
 
+    @Test("a repeat by id is for those only who could publish it, and takes nothing from them")
+    func idempotencyOfStrangers() {
+        let scene = ServerScene(authenticator: OnlyAlice())
+        let (good, bad) = ("/ps/a?c=d&u=alice&p=rabbit", "/ps/a?c=d&u=alice&p=hare")
+        #expect(scene.ask(.post, good + "&id=1", payload: "x")?.code == .changed)
+        #expect(scene.ask(.post, bad + "&id=1", payload: "x", from: elsewhere)?.code == .unauthorized)
+        #expect(scene.ask(.post, good + "&id=1", payload: "x", from: elsewhere)?.code == .changed)
+        #expect(scene.broker.statistics.published == 1)
+        // A stranger comes first, and gets between two that are the same.
+        let requests = [bad, good, bad, good].map { scene.receive(.post, $0 + "&id=2", payload: "x") }
+        scene.settle()
+        var codes: [UInt16: CoAPCode] = [:]
+        for case .acknowledgement(let messageID, let response?) in scene.layer.take() { codes[messageID] = response.code }
+        #expect(requests.map { codes[$0] } == [.unauthorized, .changed, .unauthorized, .changed])
+        #expect(scene.broker.statistics.published == 2)
+    }
+
     @Test("obs=state sends the latest of what could not be sent at once")
     func coalescing() throws {
         let scene = ServerScene()

@@ -40,8 +40,8 @@ package final class CoreGateway: @unchecked Sendable {
 
     private func perform(_ request: CoreRequest, _ broker: Broker) {
         switch request {
-        case .connect(let exchange), .heartbeat(let exchange), .publish(let exchange, _), .read(let exchange, _),
-            .look(let exchange), .observe(let exchange, _, _, _):
+        case .connect(let exchange), .heartbeat(let exchange), .publish(let exchange, _),
+            .repeat(let exchange, _), .read(let exchange, _), .look(let exchange), .observe(let exchange, _, _, _):
             perform(request, of: exchange, broker)
         case .unsubscribe(let client, let generation, let filter):
             guard let connection = current(client, generation) else { return }
@@ -70,6 +70,7 @@ package final class CoreGateway: @unchecked Sendable {
         switch request {
         case .connect: .connected(generation: link.generation, sessionPresent: link.sessionPresent)
         case .publish(_, let operation): publish(operation, connection, broker)
+        case .repeat(_, let code): .repeated(code)
         case .read(_, let topic): read(topic, connection, broker)
         case .look: .found(broker.someRetained(WellKnownCore.examined, for: connection))
         case .observe(_, let operation, let identifier, let isRefresh):

@@ -26,6 +26,8 @@ enum CoreRequest: Sendable {
     /// The client of a session was heard of.
     case heartbeat(Exchange)
     case publish(Exchange, PublishOperation)
+    /// A publish that was carried out and answered so; the answer is for those only whom the core lets in.
+    case `repeat`(Exchange, CoAPCode)
     case read(Exchange, TopicName)
     /// `/.well-known/core`.
     case look(Exchange)

@@ -29,8 +29,10 @@ final class Exchange: @unchecked Sendable {
     var wait = TimeAmount.zero
     /// When the answer is given without one.
     var downlinkDeadline: NIODeadline?
-    /// Its idempotency key.
+    /// Its idempotency key, while it is the first of those with the same.
     var publishKey: PublishKey?
+    /// What it asks for, while it waits for the first of those with the same idempotency key.
+    var waitingPublish: PublishOperation?
     /// The response to a publish, unless no retained message stood before and that is to be told.
     var done = CoAPCode.changed
     var tellsCreated = false

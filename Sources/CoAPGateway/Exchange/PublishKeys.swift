@@ -6,7 +6,18 @@ struct PublishKey: Hashable {
     let clientID: String
     let userName: String?
     let identity: String?
+    /// Of the password that says by itself whose it is, where there is no user name; salted anew in each process.
+    let secret: Int?
     let id: String
+
+    /// - Parameter identity: who the transport says the client is.
+    init(_ credentials: ClientCredentials, identity: String?, id: String) {
+        clientID = credentials.clientID
+        userName = credentials.userName
+        secret = credentials.userName?.isEmpty ?? true ? credentials.password?.hashValue : nil
+        self.identity = identity
+        self.id = id
+    }
 }
 
 /// Remembers which publishes were carried out, longer than Message IDs do and over reconnects; sans I/O.
@@ -50,7 +61,7 @@ struct PublishKeys {
 
     /// The core has answered; nothing is remembered of a publish that was refused.
     ///
-    /// - Returns: those who wait for the same answer.
+    /// - Returns: those who wait for it.
     mutating func finish(_ key: PublishKey, _ code: CoAPCode) -> [Exchange] {
         guard var entry = entries[key] else { return [] }
         let waiting = entry.waiting

@@ -30,30 +30,26 @@ extension CoAPServer {
         guard !endpoint.isGone else {
             // Its token was never told to anybody.
             if case .connected = answer, let client = exchange.client { coreRequests.append(.disconnect(client)) }
-            return finishKey(of: exchange, .serviceUnavailable)
+            return finishKey(of: exchange, .serviceUnavailable, now)
         }
         do throws(CoAPFailure) {
             let response = try response(to: exchange, answer, now)
-            finishKey(of: exchange, response.code)
+            finishKey(of: exchange, response.code, now)
             if !answerWithDownlink(exchange, wait: exchange.wait, now) { respond(to: exchange, with: response) }
             if exchange.registration != nil, let client = exchange.client { unpark(client) }
         } catch {
-            finishKey(of: exchange, error.code)
+            finishKey(of: exchange, error.code, now)
             respond(to: exchange, with: error.response)
         }
         updateHold(endpoint)
     }
 
-    /// Gives the same answer to those who have sent the same publish again meanwhile.
-    private func finishKey(of exchange: Exchange, _ code: CoAPCode) {
-        guard let key = exchange.publishKey else { return }
+    /// Goes on with those who have sent the same publish meanwhile: when it was refused, the next one is carried out.
+    private func finishKey(of exchange: Exchange, _ code: CoAPCode, _ now: NIODeadline) {
+        guard let key = exchange.publishKey.take() else { return }
         for waiting in publishKeys.finish(key, code) {
-            pendingRequests -= 1
-            waiting.endpoint.pendingRequests -= 1
-            waiting.client?.pendingRequests -= 1
-            guard !waiting.endpoint.isGone else { continue }
-            respond(to: waiting, with: CoAPResponse(code))
-            updateHold(waiting.endpoint)
+            guard let publish = waiting.waitingPublish.take() else { continue }
+            start(publish, key, waiting, now)
         }
     }
 

@@ -172,22 +172,23 @@ extension CoAPServer {
         exchange.wantsDownlink = query.wantsDownlink
         exchange.wait = .seconds(Int64(query.wait))
         guard let id = query.publishID else { return coreRequests.append(.publish(exchange, publish)) }
-        let key = PublishKey(
-            clientID: client.credentials.clientID,
-            userName: client.credentials.userName,
-            identity: client.identity,
-            id: id
-        )
+        let key = PublishKey(client.credentials, identity: client.identity, id: id)
         guard !key.clientID.isEmpty || key.identity != nil else {
             take(.refused(.clientIdentifierNotValid), of: exchange, now)
             return
         }
+        start(publish, key, exchange, now)
+    }
+
+    /// The first of those with a key goes to the core; the others wait for its answer, which is theirs once the core has
+    /// let them in, too: a key is made of names that anybody may give.
+    func start(_ publish: PublishOperation, _ key: PublishKey, _ exchange: Exchange, _ now: NIODeadline) {
         switch publishKeys.begin(key, exchange, now: now) {
         case .new:
             exchange.publishKey = key
             coreRequests.append(.publish(exchange, publish))
-        case .pending: break
-        case .done(let code): take(.repeated(code), of: exchange, now)
+        case .pending: exchange.waitingPublish = publish
+        case .done(let code): coreRequests.append(.repeat(exchange, code))
         }
     }
 

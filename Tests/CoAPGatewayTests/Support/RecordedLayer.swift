@@ -77,10 +77,13 @@ final class ServerScene {
     let endpoint = EndpointID(rawValue: 1)
     private var lastMessageID: UInt16 = 0
 
-    init(_ change: (inout CoAPListener.Configuration) -> Void = { _ in }) {
+    init(
+        authenticator: any Authenticator = AnonymousAccess(),
+        _ change: (inout CoAPListener.Configuration) -> Void = { _ in }
+    ) {
         let configuration = CoAPListener.Configuration.local(change)
         server = CoAPServer(layer: layer, configuration: configuration, limits: Limits())
-        broker = Broker(now: now)
+        broker = Broker(authenticator: authenticator, now: now)
         gateway = CoreGateway(
             inbox: inbox,
             receiveMaximum: configuration.receiveMaximum,
