@@ -362,7 +362,7 @@ import Testing
         let requests = [bad, good, bad, good].map { scene.receive(.post, $0 + "&id=2", payload: "x") }
         scene.settle()
         var codes: [UInt16: CoAPCode] = [:]
-        for case .acknowledgement(let messageID, let response?) in scene.layer.take() { codes[messageID] = response.code }
+        for case .acknowledgement(let id, let response?) in scene.layer.take() { codes[id] = response.code }
         #expect(requests.map { codes[$0] } == [.unauthorized, .changed, .unauthorized, .changed])
         #expect(scene.broker.statistics.published == 2)
     }
