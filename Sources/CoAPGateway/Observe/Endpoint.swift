@@ -52,8 +52,9 @@ final class Endpoint {
     var heardAt = NIODeadline.distantPast
     /// Notifications wait while the client fetches the blocks of the last one.
     var pausedUntil: NIODeadline?
-    /// The network took nothing more, and what is next is tried again soon.
-    var awaitsNetwork = false
+    /// Nothing is sent before that time: the network takes nothing more, or Message IDs have run out for the moment.
+    var restsUntil: NIODeadline?
+    var pace = MessageIDPace()
     /// On the list of endpoints with something to send.
     var isDirty = false
     /// The message layer was asked not to forget it.

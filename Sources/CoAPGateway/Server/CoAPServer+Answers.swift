@@ -203,7 +203,9 @@ extension CoAPServer {
         let isDeclined = request.declines(response.code)
         if !request.isConfirmable {
             endpoint.duplicates.answer(request.messageID, token: request.token, with: .acknowledged)
-            if !isDeclined { _ = layer.sendNonConfirmable(response, token: request.token, to: endpoint.id) }
+            guard !isDeclined else { return }
+            if !layer.isReliable { endpoint.pace.answered() }
+            _ = layer.sendNonConfirmable(response, token: request.token, to: endpoint.id)
         } else if wasAcknowledged {
             guard !isDeclined else { return }
             endpoint.outgoing.append(.response(request.token, response))

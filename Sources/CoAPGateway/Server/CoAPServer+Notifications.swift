@@ -64,9 +64,10 @@ extension CoAPServer {
     /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement,
     /// unless the configuration allows several at a time.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
-        while endpoint.outstanding.count < configuration.nstart, !endpoint.awaitsNetwork,
+        while endpoint.outstanding.count < configuration.nstart, endpoint.restsUntil == nil,
             let next = endpoint.outgoing.first
         {
+            guard endpoint.pace.freeAt <= now else { return rest(endpoint, until: endpoint.pace.freeAt) }
             if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil {
                 return
             }
@@ -112,6 +113,7 @@ extension CoAPServer {
         if isConfirmable, layer.tellsAcknowledgements {
             return sendConfirmable(response, observation.token, item, endpoint, now)
         }
+        if !layer.isReliable { endpoint.pace.began(isConfirmable: false, now: now) }
         if let messageID = layer.sendNonConfirmable(response, token: observation.token, to: endpoint.id) {
             observation.remember(messageID)
         }
@@ -125,6 +127,7 @@ extension CoAPServer {
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) {
+        if !layer.isReliable { endpoint.pace.began(isConfirmable: true, now: now) }
         guard layer.tellsAcknowledgements else {
             // Nobody would say when the next one may be sent: libcoap keeps to NSTART by itself then.
             _ = try? layer.sendConfirmable(response, token: token, to: endpoint.id)
@@ -136,30 +139,37 @@ extension CoAPServer {
             confirmables[id] = endpoint
         } catch {
             switch error {
-            case .busy: awaitNetwork(endpoint, with: item, now)
+            case .busy:
+                endpoint.outgoing.prepend(item)
+                rest(endpoint, until: now + Self.networkPatience)
             case .unreachable: unreachable(endpoint, item, at: endpoint.outstanding.count)
             case .impossible: finish(item, of: endpoint)
             }
         }
     }
 
-    /// Tries again in a moment, and in order.
-    private func awaitNetwork(_ endpoint: Endpoint, with item: Endpoint.Outgoing, _ now: NIODeadline) {
-        endpoint.outgoing.prepend(item)
-        endpoint.awaitsNetwork = true
-        awaitingNetwork.append(endpoint)
-        networkDueAt = min(networkDueAt, now + Self.networkPatience)
+    /// Sends nothing to an endpoint before that time.
+    private func rest(_ endpoint: Endpoint, until end: NIODeadline) {
+        endpoint.restsUntil = end
+        resting.append(endpoint)
+        restsEndAt = min(restsEndAt, end)
     }
 
-    /// Lets those send again whom the network kept waiting.
-    func retryNetwork(_ now: NIODeadline) {
-        guard networkDueAt <= now else { return }
-        networkDueAt = .distantFuture
-        for endpoint in awaitingNetwork {
-            endpoint.awaitsNetwork = false
-            markDirty(endpoint)
+    /// Goes on with those who have rested long enough.
+    func endRests(_ now: NIODeadline) {
+        guard restsEndAt <= now else { return }
+        restsEndAt = .distantFuture
+        let rested = resting
+        resting = []
+        for endpoint in rested where !endpoint.isGone {
+            guard let end = endpoint.restsUntil, end > now else {
+                endpoint.restsUntil = nil
+                markDirty(endpoint)
+                continue
+            }
+            resting.append(endpoint)
+            restsEndAt = min(restsEndAt, end)
         }
-        awaitingNetwork = []
     }
 
     private func finish(_ item: Endpoint.Outgoing, of endpoint: Endpoint) {

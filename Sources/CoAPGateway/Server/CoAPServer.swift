@@ -35,9 +35,9 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// Who waits for the fate of which confirmable message.
     var confirmables: [ConfirmableID: Endpoint] = [:]
     var dirty: [Endpoint] = []
-    /// Endpoints whose next message the network did not take.
-    var awaitingNetwork: [Endpoint] = []
-    var networkDueAt = NIODeadline.distantFuture
+    /// Endpoints with something to send that has to wait.
+    var resting: [Endpoint] = []
+    var restsEndAt = NIODeadline.distantFuture
     /// Endpoints with something that ends at a time.
     var timed: [EndpointID: Endpoint] = [:]
     private var timersDueAt = NIODeadline.distantFuture
@@ -163,7 +163,7 @@ package final class CoAPServer<Layer: MessageLayer> {
     package func endTurn(now: NIODeadline) {
         turn &+= 1
         acknowledgeOverdue(now)
-        retryNetwork(now)
+        endRests(now)
         if timersDueAt <= now { expireTimers(now) }
         if !sessions.isEmpty { expireSessions(now) }
         while !dirty.isEmpty {
@@ -184,8 +184,8 @@ package final class CoAPServer<Layer: MessageLayer> {
         let overdue = waiting.first?.acknowledgeAt
         let timers = timersDueAt == .distantFuture ? nil : timersDueAt
         let waiter = waiters.lazy.compactMap(\.downlinkDeadline).min()
-        let network = awaitingNetwork.isEmpty ? nil : networkDueAt
-        return [overdue, timers, waiter, network].compactMap { $0 }.min()
+        let rests = resting.isEmpty ? nil : restsEndAt
+        return [overdue, timers, waiter, rests].compactMap { $0 }.min()
     }
 
     /// How soon what the network did not take is tried again.

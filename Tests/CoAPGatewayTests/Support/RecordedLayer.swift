@@ -39,7 +39,7 @@ final class RecordedLayer: MessageLayer {
     }
 
     func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16? {
-        lastMessageID += 1
+        lastMessageID &+= 1
         sent.append(.nonConfirmable(lastMessageID, token, response))
         return lastMessageID
     }
