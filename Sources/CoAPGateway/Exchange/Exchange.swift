@@ -51,4 +51,7 @@ final class Exchange: @unchecked Sendable {
         self.request = request
         self.acknowledgeAt = acknowledgeAt
     }
+
+    /// The response to a publish that was carried out.
+    func published(stoodBefore: Bool) -> CoAPCode { tellsCreated && !stoodBefore ? .created : done }
 }

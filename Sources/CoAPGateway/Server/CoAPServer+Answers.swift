@@ -27,11 +27,7 @@ extension CoAPServer {
         if endpoint.registrations[exchange.request.token] === exchange {
             endpoint.registrations[exchange.request.token] = nil
         }
-        guard !endpoint.isGone else {
-            // Its token was never told to anybody.
-            if case .connected = answer, let client = exchange.client { coreRequests.append(.disconnect(client)) }
-            return finishKey(of: exchange, .serviceUnavailable, now)
-        }
+        guard !endpoint.isGone else { return takeUnheard(answer, of: exchange, now) }
         do throws(CoAPFailure) {
             let response = try response(to: exchange, answer, now)
             finishKey(of: exchange, response.code, now)
@@ -42,6 +38,20 @@ extension CoAPServer {
             respond(to: exchange, with: error.response)
         }
         updateHold(endpoint)
+    }
+
+    /// Takes in an answer that nobody is there to be told.
+    private func takeUnheard(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
+        switch answer {
+        case .connected:
+            // Its token was never told to anybody.
+            if let client = exchange.client { coreRequests.append(.disconnect(client)) }
+        case .published(let stoodBefore):
+            // Its client asks again from elsewhere.
+            return finishKey(of: exchange, exchange.published(stoodBefore: stoodBefore), now)
+        default: break
+        }
+        finishKey(of: exchange, .serviceUnavailable, now)
     }
 
     /// Goes on with those who have sent the same publish meanwhile: when it was refused, the next one is carried out.
@@ -77,8 +87,7 @@ extension CoAPServer {
             throw CoAPFailure(reason)
         case .preconditionFailed:
             throw CoAPFailure(.preconditionFailed, "the retained message is not as If-Match or If-None-Match asks")
-        case .published(let stoodBefore):
-            return CoAPResponse(exchange.tellsCreated && !stoodBefore ? .created : exchange.done)
+        case .published(let stoodBefore): return CoAPResponse(exchange.published(stoodBefore: stoodBefore))
         case .retained(let message?):
             return try represent(message, exchange, now)
         case .retained(nil):

@@ -1,0 +1,28 @@
+import BrokerCore
+import CoAPGateway
+import MQTTCodec
+import NIOCore
+import Testing
+
+/// Devices that leave, move or end their session while something is under way, without sockets and clocks.
+@Suite struct DepartureTests {
+    private let elsewhere = EndpointID(rawValue: 2)
+
+    /// Begins a session.
+    ///
+    /// - Returns: what further requests have in their query.
+    private func connect(_ scene: ServerScene, _ query: String = "clean=0&ka=0") throws -> String {
+        let answer = try #require(scene.ask(.post, "/mqtt/connection?clientid=d&\(query)"))
+        return "c=d&t=\(try #require(answer.text.isEmpty ? nil : answer.text))"
+    }
+
+    @Test("a publish with an id is carried out once, though its connection was lost before it was answered")
+    func idempotencyOverConnections() throws {
+        let scene = ServerScene()
+        scene.receive(.post, "/ps/a?c=d&q=2&id=1", payload: "x")
+        scene.server.endpointLost(scene.endpoint)
+        scene.settle()
+        #expect(scene.ask(.post, "/ps/a?c=d&q=2&id=1", payload: "x", from: elsewhere)?.code == .changed)
+        #expect(scene.broker.statistics.published == 1)
+    }
+}
