@@ -25,4 +25,16 @@ import Testing
         #expect(scene.ask(.post, "/ps/a?c=d&q=2&id=1", payload: "x", from: elsewhere)?.code == .changed)
         #expect(scene.broker.statistics.published == 1)
     }
+
+    @Test("a registration that nobody is there to hear the answer of leaves nothing behind")
+    func registrationOfOneWhoLeft() throws {
+        let scene = ServerScene()
+        let session = try connect(scene, "clean=1&ka=0")
+        scene.receive(.get, "/ps/a?\(session)", observe: 0)
+        scene.server.endpointLost(scene.endpoint)
+        scene.settle()
+        scene.ask(.get, "/ps/a?\(session)", observe: 0, from: elsewhere)
+        scene.ask(.get, "/ps/a?\(session)", observe: 1, from: elsewhere)
+        #expect(try scene.publish("a", "1", qos: .atLeastOnce) == .noMatchingSubscribers)
+    }
 }

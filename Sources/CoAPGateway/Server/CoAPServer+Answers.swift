@@ -49,6 +49,12 @@ extension CoAPServer {
         case .published(let stoodBefore):
             // Its client asks again from elsewhere.
             return finishKey(of: exchange, exchange.published(stoodBefore: stoodBefore), now)
+        case .subscribed(let generation, _):
+            if let registration = exchange.registration, let client = exchange.client {
+                endUse(registration.identifier, of: client, generation)
+            }
+        case .refused:
+            if let registration = exchange.registration { _ = exchange.client?.endUse(of: registration.identifier) }
         default: break
         }
         finishKey(of: exchange, .serviceUnavailable, now)
