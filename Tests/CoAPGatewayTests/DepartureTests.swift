@@ -26,6 +26,25 @@ import Testing
         #expect(scene.broker.statistics.published == 1)
     }
 
+    @Test("a session that ends answers who waits for its messages, and nothing is waited for any more")
+    func endWhileWaiting() throws {
+        let scene = ServerScene { $0.separateResponseAfter = 500 }
+        let session = try connect(scene)
+        let waiting = scene.receive(.post, "/ps/up?\(session)&dl=1&wait=5", payload: "x")
+        scene.settle()
+        #expect(scene.layer.take().isEmpty)
+        #expect(scene.ask(.delete, "/mqtt/connection?\(session)", token: [8])?.code == .deleted)
+        guard case .acknowledgement(waiting, let response?) = scene.layer.take().first else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(response.code == .changed && response.text.isEmpty)
+        scene.now = scene.now + .seconds(10)
+        scene.settle()
+        #expect(scene.server.nextDeadline == nil)
+        #expect(scene.layer.held[scene.endpoint] == 0)
+    }
+
     @Test("a registration that nobody is there to hear the answer of leaves nothing behind")
     func registrationOfOneWhoLeft() throws {
         let scene = ServerScene()

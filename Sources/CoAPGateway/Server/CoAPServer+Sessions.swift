@@ -145,9 +145,7 @@ extension CoAPServer {
     /// The core ended the virtual connection of a session.
     func sessionClosed(_ client: CoAPClient, _ session: CoAPSession, _ reason: ReasonCode, _ now: NIODeadline) {
         let endpoint = client.endpoint
-        let waiter = session.waiter
-        session.waiter = nil
-        if let waiter { answer(waiter, with: nil) }
+        endWaiting(client)
         unbind(client)
         // The core sends again what was not acknowledged.
         session.parked = []
@@ -166,6 +164,7 @@ extension CoAPServer {
 
     /// Nobody can use the session's token any more.
     func forget(_ client: CoAPClient) {
+        endWaiting(client)
         unbind(client)
         if sessions[client.credentials.clientID] === client { sessions[client.credentials.clientID] = nil }
         for observation in client.observations {
@@ -210,6 +209,13 @@ extension CoAPServer {
         exchange.downlinkDeadline = now + wait
         waiters.append(exchange)
         return true
+    }
+
+    /// Answers a request that waits for a message without one.
+    private func endWaiting(_ client: CoAPClient) {
+        guard let session = client.session, let waiter = session.waiter else { return }
+        session.waiter = nil
+        answer(waiter, with: nil)
     }
 
     private func answer(_ exchange: Exchange, with ticket: DeliveryTicket?) {

@@ -165,7 +165,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         acknowledgeOverdue(now)
         endRests(now)
         if timersDueAt <= now { expireTimers(now) }
-        if !sessions.isEmpty { expireSessions(now) }
+        if !sessions.isEmpty || !waiters.isEmpty { expireSessions(now) }
         while !dirty.isEmpty {
             let leaving = dirty
             dirty.removeAll(keepingCapacity: true)
