@@ -45,6 +45,24 @@ import Testing
         #expect(scene.layer.held[scene.endpoint] == 0)
     }
 
+    @Test("a device that is heard of elsewhere waits no more where it was: the next message is not given away there")
+    func moveWhileWaiting() throws {
+        let scene = ServerScene()
+        let session = try connect(scene)
+        scene.ask(.get, "/ps/down?\(session)", observe: 0)
+        scene.ask(.get, "/ps/down?\(session)", observe: 1)
+        let waiting = scene.receive(.post, "/ps/up?\(session)&dl=1&wait=60", payload: "x")
+        scene.settle()
+        #expect(scene.ask(.get, "/ps/down?\(session)", token: [9], observe: 0, from: elsewhere)?.code == .content)
+        guard case .acknowledgement(waiting, let response?) = scene.layer.take().first else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(response.text.isEmpty)
+        _ = try scene.publish("down", "1", qos: .atLeastOnce)
+        #expect(scene.acknowledgeAll() == ["1"])
+    }
+
     @Test("a registration that nobody is there to hear the answer of leaves nothing behind")
     func registrationOfOneWhoLeft() throws {
         let scene = ServerScene()

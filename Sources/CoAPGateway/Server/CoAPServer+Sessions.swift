@@ -64,7 +64,9 @@ extension CoAPServer {
 
     /// The client of a session was heard of there: what waits for it can go.
     func wake(_ client: CoAPClient, at endpoint: Endpoint) {
-        guard client.session != nil else { return }
+        guard let session = client.session else { return }
+        // What came to where it waited before would be lost.
+        if let waiter = session.waiter, waiter.endpoint !== endpoint { endWaiting(client) }
         if client.endpoint !== endpoint {
             unbind(client)
             client.endpoint = endpoint
