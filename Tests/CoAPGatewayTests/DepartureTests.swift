@@ -63,6 +63,20 @@ import Testing
         #expect(scene.acknowledgeAll() == ["1"])
     }
 
+    @Test("an observation that moves to where its token is taken gives way, and leaves the one there alone")
+    func moveToTakenToken() throws {
+        let scene = ServerScene()
+        let session = try connect(scene)
+        scene.ask(.get, "/ps/own?\(session)", token: [1], observe: 0)
+        scene.ask(.get, "/ps/other", token: [1], observe: 0, from: elsewhere)
+        #expect(scene.ask(.put, "/mqtt/connection?\(session)", from: elsewhere)?.code == .changed)
+        _ = try scene.publish("other", "1", qos: .atLeastOnce)
+        #expect(scene.acknowledgeAll() == ["1"])
+        #expect(scene.ask(.get, "/ps/other", token: [1], observe: 1, from: elsewhere)?.code == .content)
+        _ = try scene.publish("other", "2", qos: .atLeastOnce)
+        #expect(scene.acknowledgeAll().isEmpty)
+    }
+
     @Test("a registration that nobody is there to hear the answer of leaves nothing behind")
     func registrationOfOneWhoLeft() throws {
         let scene = ServerScene()

@@ -46,7 +46,8 @@ extension CoAPServer {
     func remove(_ observation: Observation, from endpoint: Endpoint) {
         guard !observation.isEnded else { return }
         observation.isEnded = true
-        endpoint.observations[observation.token] = nil
+        // One that has moved here may have found its token taken.
+        if endpoint.observations[observation.token] === observation { endpoint.observations[observation.token] = nil }
         observationCount -= 1
         let client = observation.client
         client.subscriptions[observation.identifier]?.observations.removeAll { $0 === observation }
