@@ -88,4 +88,16 @@ import Testing
         scene.ask(.get, "/ps/a?\(session)", observe: 1, from: elsewhere)
         #expect(try scene.publish("a", "1", qos: .atLeastOnce) == .noMatchingSubscribers)
     }
+
+    @Test("unsub=1 ends the subscription of a session whose connection has ended meanwhile")
+    func unsubscribeAfterSilence() throws {
+        let scene = ServerScene()
+        let session = try connect(scene, "clean=0&ka=10")
+        scene.ask(.get, "/ps/a/+?\(session)", observe: 0)
+        #expect(try scene.publish("a/b", "1", qos: .atLeastOnce) == .success)
+        scene.now = scene.now + .seconds(60)
+        scene.settle()
+        #expect(scene.ask(.get, "/ps/a/+?\(session)&unsub=1", observe: 1)?.code == .content)
+        #expect(try scene.publish("a/b", "2", qos: .atLeastOnce) == .noMatchingSubscribers)
+    }
 }

@@ -41,7 +41,8 @@ package final class CoreGateway: @unchecked Sendable {
     private func perform(_ request: CoreRequest, _ broker: Broker) {
         switch request {
         case .connect(let exchange), .heartbeat(let exchange), .publish(let exchange, _),
-            .repeat(let exchange, _), .read(let exchange, _), .look(let exchange), .observe(let exchange, _, _, _):
+            .repeat(let exchange, _), .read(let exchange, _), .look(let exchange), .observe(let exchange, _, _, _),
+            .endObservation(let exchange, _, _):
             perform(request, of: exchange, broker)
         case .unsubscribe(let client, let generation, let filter):
             guard let connection = current(client, generation) else { return }
@@ -75,6 +76,7 @@ package final class CoreGateway: @unchecked Sendable {
         case .look: .found(broker.someRetained(WellKnownCore.examined, for: connection))
         case .observe(_, let operation, let identifier, let isRefresh):
             observe(operation, identifier, isRefresh, link.generation, connection, broker)
+        case .endObservation(_, let topic, let filter): endObservation(topic, filter, connection, broker)
         case .heartbeat, .unsubscribe, .settle, .disconnect: .alive(generation: link.generation)
         }
     }
@@ -197,6 +199,16 @@ package final class CoreGateway: @unchecked Sendable {
         case .failure(let refused): .refused(refused.reasonCode)
         case .success(let message): .retained(message)
         }
+    }
+
+    private func endObservation(
+        _ topic: TopicName?,
+        _ filter: String?,
+        _ connection: VirtualConnection,
+        _ broker: Broker
+    ) -> CoreAnswer {
+        if let filter { _ = broker.unsubscribe([filter], on: connection) }
+        return topic.map { read($0, connection, broker) } ?? .retained(nil)
     }
 
     /// A filter that is a topic has its retained message in the answer; of any other the core delivers all that match.

@@ -32,6 +32,8 @@ enum CoreRequest: Sendable {
     /// `/.well-known/core`.
     case look(Exchange)
     case observe(Exchange, ObserveOperation, identifier: UInt32, isRefresh: Bool)
+    /// Ends the subscription, if a filter says which, and reads the topic, if it is one.
+    case endObservation(Exchange, TopicName?, unsubscribing: String?)
     case unsubscribe(CoAPClient, generation: UInt32, filter: String)
     /// A delivery has left, or never will; with its Packet Identifier at QoS 1 and 2. `isHeard` when the client has
     /// acknowledged it.

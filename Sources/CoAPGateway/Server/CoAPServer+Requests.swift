@@ -150,13 +150,9 @@ extension CoAPServer {
             try register(observe, query, exchange)
         case .endObservation(let topic, let filter):
             deregister(exchange.request.token, at: exchange.endpoint)
-            if let filter {
-                let client = try resolve(query, at: exchange.endpoint)
-                coreRequests.append(.unsubscribe(client, generation: client.generation, filter: filter))
-            }
-            guard let topic else { return respond(to: exchange, with: CoAPResponse(.content)) }
+            guard topic != nil || filter != nil else { return respond(to: exchange, with: CoAPResponse(.content)) }
             try submit(exchange, query)
-            coreRequests.append(.read(exchange, topic))
+            coreRequests.append(.endObservation(exchange, topic, unsubscribing: filter))
         }
     }
 
