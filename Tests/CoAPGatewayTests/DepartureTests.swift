@@ -100,4 +100,25 @@ import Testing
         #expect(scene.ask(.get, "/ps/a/+?\(session)&unsub=1", observe: 1)?.code == .content)
         #expect(try scene.publish("a/b", "2", qos: .atLeastOnce) == .noMatchingSubscribers)
     }
+
+    @Test("whoever sends an upload block by block is heard of with each block")
+    func keepAliveOfBlocks() throws {
+        let scene = ServerScene()
+        scene.ask(.get, "/ps/gone?q=1", observe: 0, from: elsewhere)
+        let session = try connect(scene, "clean=0&ka=10&will-topic=gone&will-qos=1")
+        for number in 0..<10 as Range<UInt16> {
+            scene.now = scene.now + .seconds(6)
+            scene.broker.advance(to: scene.now)
+            let block = request(
+                .put,
+                "/ps/a?\(session)",
+                messageID: 1_000 + number,
+                options: [(27, number == 0 ? [8] : [UInt8(number << 4 | 8)])],
+                payload: text("sixteen letters.")
+            )
+            scene.server.received(block, from: scene.endpoint, now: scene.now)
+            scene.settle()
+        }
+        #expect(scene.acknowledgeAll().isEmpty)
+    }
 }

@@ -52,6 +52,8 @@ package final class CoreGateway: @unchecked Sendable {
             if isHeard { broker.heard(from: connection) }
             broker.consumed(1, on: connection)
             if let packetID { broker.acknowledge(packetID, on: connection) }
+        case .hear(let client):
+            if let connection = client.link.connection { broker.heard(from: connection) }
         case .disconnect(let client):
             guard let connection = client.link.connection ?? client.link.connecting else { return }
             client.link.connection = nil
@@ -77,7 +79,7 @@ package final class CoreGateway: @unchecked Sendable {
         case .observe(_, let operation, let identifier, let isRefresh):
             observe(operation, identifier, isRefresh, link.generation, connection, broker)
         case .endObservation(_, let topic, let filter): endObservation(topic, filter, connection, broker)
-        case .heartbeat, .unsubscribe, .settle, .disconnect: .alive(generation: link.generation)
+        case .heartbeat, .unsubscribe, .hear, .settle, .disconnect: .alive(generation: link.generation)
         }
     }
 

@@ -35,6 +35,8 @@ enum CoreRequest: Sendable {
     /// Ends the subscription, if a filter says which, and reads the topic, if it is one.
     case endObservation(Exchange, TopicName?, unsubscribing: String?)
     case unsubscribe(CoAPClient, generation: UInt32, filter: String)
+    /// A client was heard of that asks for nothing.
+    case hear(CoAPClient)
     /// A delivery has left, or never will; with its Packet Identifier at QoS 1 and 2. `isHeard` when the client has
     /// acknowledged it.
     case settle(CoAPClient, generation: UInt32, packetID: PacketID?, isHeard: Bool)

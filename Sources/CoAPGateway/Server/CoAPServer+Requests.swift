@@ -42,9 +42,12 @@ extension CoAPServer {
         guard !isShuttingDown else { throw CoAPFailure(.serverShuttingDown) }
         let query = try RequestQuery(request.query)
         if let response = try laterBlock(of: request, exchange.endpoint, now) {
+            hear(query, at: exchange.endpoint)
             return respond(to: exchange, with: response)
         }
-        guard let request = try assembled(request, query, exchange, now) else { return }
+        guard let request = try assembled(request, query, exchange, now) else {
+            return hear(query, at: exchange.endpoint)
+        }
         let operation = try RequestOperation(
             request,
             query: query,
@@ -52,6 +55,12 @@ extension CoAPServer {
             limits: limits
         )
         try start(operation, query, exchange, now)
+    }
+
+    /// What the core need not know of is a heartbeat all the same.
+    private func hear(_ query: RequestQuery, at endpoint: Endpoint) {
+        guard query.token != nil, let client = try? resolve(query, at: endpoint) else { return }
+        coreRequests.append(.hear(client))
     }
 
     // MARK: Blocks
