@@ -8,9 +8,10 @@
 //   coap_session_max_pdu_size  called with the session right before a datagram is parsed
 //   coap_pdu_parse             called with each datagram, decrypted where there is DTLS
 //
-// One more thing needs to be told: libcoap takes a non-confirmable message for the end of the confirmable one that it has
-// under way itself under the same Message ID, though each side numbers its own (RFC 7252 §4.4). Such a message is
-// forgotten, not acknowledged.
+// One more thing needs to be told: libcoap deletes confirmable messages that nobody has acknowledged. It takes a
+// non-confirmable message for the end of the one that it has under way itself under the same Message ID, though each side
+// numbers its own (RFC 7252 §4.4); it takes a response of the peer's for the end of all those with its token, and a Reset
+// of one for the end of the others with the same token. Such a message is forgotten, not acknowledged.
 //
 // Each one calls the original. `coap_shim_hooks_work` proves at start-up that this holds; where it does not, the gateway
 // grants observers QoS 0 only.
@@ -27,8 +28,8 @@ static __thread void *hook_app;
 static __thread coap_shim_received_fn hook_received;
 static __thread coap_shim_finished_fn hook_finished;
 static __thread const coap_session_t *current_session;
-/// The non-confirmable message that libcoap is at work on.
-static __thread const coap_pdu_t *current_non_confirmable;
+/// The acknowledgement that libcoap is at work on.
+static __thread const coap_pdu_t *current_acknowledgement;
 
 static void (*real_delete_pdu)(coap_pdu_t *);
 static size_t (*real_max_pdu_size)(const coap_session_t *);
@@ -41,10 +42,14 @@ __attribute__((constructor)) static void find_originals(void) {
         (int (*)(coap_proto_t, const uint8_t *, size_t, coap_pdu_t *))dlsym(RTLD_NEXT, "coap_pdu_parse");
 }
 
+static bool is_acknowledged(const coap_pdu_t *pdu) {
+    return current_acknowledgement && coap_pdu_get_mid(current_acknowledgement) == coap_pdu_get_mid(pdu);
+}
+
 __attribute__((visibility("default"))) void coap_delete_pdu(coap_pdu_t *pdu) {
     if (pdu && hook_finished && coap_pdu_get_type(pdu) == COAP_MESSAGE_CON && coap_pdu_get_code(pdu) >= 64)
-        hook_finished(hook_app, pdu, current_non_confirmable != NULL);
-    if (pdu == current_non_confirmable) current_non_confirmable = NULL;
+        hook_finished(hook_app, pdu, !is_acknowledged(pdu));
+    if (pdu == current_acknowledgement) current_acknowledgement = NULL;
     real_delete_pdu(pdu);
 }
 
@@ -60,7 +65,7 @@ __attribute__((visibility("default"))) int coap_pdu_parse(
         // Signalling (class 7) belongs to reliable transports (RFC 8323 §5); libcoap obeys it on any.
         if (data[1] >> 5 == 7) return 0;
         int type = data[0] >> 4 & 3;
-        current_non_confirmable = type == COAP_MESSAGE_NON ? pdu : NULL;
+        current_acknowledgement = type == COAP_MESSAGE_ACK ? pdu : NULL;
         if (hook_received && current_session) {
             bool reset = type == COAP_MESSAGE_RST;
             hook_received(hook_app, (coap_session_t *)current_session, reset, (uint16_t)(data[2] << 8 | data[3]));
@@ -75,8 +80,8 @@ void coap_shim_set_hooks(void *app, coap_shim_received_fn received, coap_shim_fi
     hook_finished = finished;
 }
 
-// MARK: The check: client sessions of ours send a confirmable message to a bare socket. One is answered with Reset and is
-// finished; the other with a request of the same Message ID and is forgotten, if that ends it.
+// MARK: The check: client sessions of ours send a confirmable message to a bare socket. One is acknowledged and finished;
+// the others are answered with Reset and with a request of the same Message ID, and are forgotten, if that ends them.
 
 typedef struct {
     const coap_session_t *session;
@@ -141,7 +146,8 @@ bool coap_shim_hooks_work(void) {
     if (bind(peer, &address.addr.sa, address.size) == 0 && getsockname(peer, &address.addr.sa, &address.size) == 0 &&
         (context = coap_new_context(NULL))) {
         check_t reset = exchange(context, peer, &address, 0x70, 0);
-        works = reset.reset && reset.finished && !exchange(context, peer, &address, 0x50, COAP_REQUEST_GET).finished;
+        works = reset.reset && !reset.finished && exchange(context, peer, &address, 0x60, 0).finished &&
+                !exchange(context, peer, &address, 0x50, COAP_REQUEST_GET).finished;
         coap_free_context(context);
     }
     close(peer);

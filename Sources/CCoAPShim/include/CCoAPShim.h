@@ -13,8 +13,8 @@
 
 /// A datagram has arrived, before libcoap looks into it. Only set `reset` when it is a Reset message.
 typedef void (*coap_shim_received_fn)(void *app, coap_session_t *session, bool reset, uint16_t message_id);
-/// libcoap has done with a confirmable response: it was acknowledged, or the NACK handler has been told why not; or
-/// libcoap has forgotten it, though neither is so.
+/// libcoap has done with a confirmable response: it was acknowledged, or else it is `forgotten`. If there is a reason, the
+/// NACK handler has been told of it before.
 typedef void (*coap_shim_finished_fn)(void *app, const coap_pdu_t *pdu, bool forgotten);
 
 /// Sets the calling thread's hooks; `app` is handed back to them. NULL functions take them out.
