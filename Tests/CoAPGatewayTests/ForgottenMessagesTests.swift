@@ -46,4 +46,14 @@ import Testing
             #expect(again.sorted() == notifications.map(\.text))
         }
     }
+
+    @Test("RFC 7252 §4.2: an acknowledgement that carries a request is none")
+    func requestInAcknowledgement() async throws {
+        try await withGateway { gateway in
+            let client = try gateway.client()
+            client.send(RawMessage(.acknowledgement, Method.post, 9, token: [1], payload: "x").to("/ps/a"))
+            #expect(try client.drain().isEmpty)
+            #expect(await gateway.received() == 0)
+        }
+    }
 }

@@ -16,6 +16,8 @@ extension CoAPContext {
         let handler: coap_method_handler_t = { _, session, pdu, _, response in
             guard let session, let pdu, let response else { return }
             coap_shim_defer(response)
+            // An acknowledgement carries a response or nothing (RFC 7252 §4.2); libcoap looks at the code only.
+            guard coap_pdu_get_type(pdu) != COAP_MESSAGE_ACK else { return }
             CoAPContext.of(session)?.requestCame(pdu, session)
         }
         // libcoap copies the path while it makes the resource; until then the text must live.
