@@ -172,6 +172,8 @@ int coap_shim_send(
     coap_session_t *session, uint8_t type, uint8_t code, uint16_t message_id, const uint8_t *token, size_t token_length,
     const coap_shim_option_t *options, int option_count, const uint8_t *payload, size_t payload_length,
     const void **sent) {
+    // libcoap would take itself for the client and begin a handshake, or a connection, with whoever has just left.
+    if (coap_session_get_state(session) == COAP_SESSION_STATE_NONE) return COAP_SHIM_UNREACHABLE;
     coap_pdu_t *pdu = coap_pdu_init(type, code, message_id, coap_session_max_pdu_size(session));
     if (!pdu) return COAP_SHIM_IMPOSSIBLE;
     bool fits = coap_add_token(pdu, token_length, token);

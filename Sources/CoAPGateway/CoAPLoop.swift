@@ -86,6 +86,7 @@ final class CoAPLoop: @unchecked Sendable {
             case .reset(let messageID, let endpoint): server.reset(messageID, from: endpoint)
             case .finished(let id): server.acknowledged(id, now: now)
             case .failed(let id, let failure): server.failed(id, failure)
+            case .identified: break
             case .lost(let endpoint): server.endpointLost(endpoint)
             case .gone(let endpoint): server.endpointGone(endpoint)
             }

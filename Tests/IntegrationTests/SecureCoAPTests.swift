@@ -109,6 +109,19 @@ struct SecureCoAPTests {
         }
     }
 
+    @Test func `a DTLS device may say goodbye at once: its request is its own, and nothing is sent after it`() async throws {
+        try await running { sluice, _ in
+            for path in ["ps/devices/lamp/last", "nowhere"] {
+                let arguments = ["\(sluice.coaps)", "\(sluice.process.identifier)", path]
+                let client = try Client.python("coap_last_words.py", arguments)
+                // A ClientHello of the broker's own would be the beginning of another session.
+                #expect(try await client.line("the number of ClientHellos") == "0")
+            }
+            let topic = "coaps://127.0.0.1:\(sluice.coaps)/ps/devices/lamp/last"
+            try await expect("gnutls", key + ["-m", "get", topic], prints: "words")
+        }
+    }
+
     @Test func `at SIGHUP another key is in force, and the session with the old one is over`() async throws {
         try await running { sluice, folder in
             let topic = "coaps://127.0.0.1:\(sluice.coaps)/ps/devices/lamp/state"

@@ -55,18 +55,13 @@ extension CoAPContext {
         case COAP_EVENT_SERVER_SESSION_DEL:
             door?.left(session)
             crowd?.left(PeerAddress(session))
-            forget(endpoint)
+            if isReliable { forgetConnection(endpoint) }
             events.append(.gone(endpoint))
         case COAP_EVENT_DTLS_CLOSED, COAP_EVENT_SESSION_CLOSED, COAP_EVENT_TCP_CLOSED:
-            forget(endpoint)
+            if isReliable { forgetConnection(endpoint) }
             events.append(.lost(endpoint))
         default: break
         }
-    }
-
-    private func forget(_ endpoint: EndpointID) {
-        identities[endpoint] = nil
-        if isReliable { forgetConnection(endpoint) }
     }
 
     private func requestCame(_ pdu: OpaquePointer, _ session: OpaquePointer) {

@@ -47,7 +47,7 @@ extension CoAPContext {
             case .subjectAlternativeName: names?.subjectAlternativeName
             }
         guard let name else { return false }
-        identities[endpoint] = TransportIdentity(name: name, key: nil)
+        events.append(.identified(endpoint, TransportIdentity(name: name, key: nil)))
         return true
     }
 
@@ -58,10 +58,10 @@ extension CoAPContext {
         let bytes = UnsafeBufferPointer(start: identity.s, count: identity.length)
         guard let name = String(validating: bytes, as: UTF8.self), let key = preSharedKeys?.key(of: Array(bytes))
         else {
-            identities[endpoint] = nil
+            events.append(.identified(endpoint, nil))
             return nil
         }
-        identities[endpoint] = TransportIdentity(name: name, key: key)
+        events.append(.identified(endpoint, TransportIdentity(name: name, key: key)))
         return keyAnswer.pointing(to: key)
     }
 

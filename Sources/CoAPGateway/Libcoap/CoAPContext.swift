@@ -15,6 +15,9 @@ final class CoAPContext {
         /// libcoap has done with a confirmable message; if it failed, `failed` came before.
         case finished(ConfirmableID)
         case failed(ConfirmableID, DeliveryFailure)
+        /// Whom a handshake is with; nil when that is not known any more. Between the others, as each names its endpoint by
+        /// what may be another one's name by the time it is dealt with.
+        case identified(EndpointID, TransportIdentity?)
         /// The secure session or the connection is over; the endpoint itself goes when it is no longer held.
         case lost(EndpointID)
         case gone(EndpointID)
@@ -86,7 +89,7 @@ final class CoAPContext {
 
     let preSharedKeys: PreSharedKeys?
     let identityName: CoAPSecurity.Certificate.Identity
-    /// Who has begun a handshake, by session.
+    /// Who has begun a handshake, by session, as of the events that have been dealt with.
     var identities: [EndpointID: TransportIdentity] = [:]
     let keyAnswer = KeyAnswer()
 
@@ -189,7 +192,12 @@ final class CoAPContext {
 
     /// The event has been dealt with.
     func done(_ event: Event) {
-        if case .received(_, let endpoint) = event { release(endpoint) }
+        switch event {
+        case .received(_, let endpoint): release(endpoint)
+        case .identified(let endpoint, let identity): identities[endpoint] = identity
+        case .lost(let endpoint), .gone(let endpoint): identities[endpoint] = nil
+        case .reset, .finished, .failed: break
+        }
     }
 
     private func takeEvents() -> [Event] {

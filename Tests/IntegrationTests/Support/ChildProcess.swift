@@ -10,7 +10,7 @@ import NIOConcurrencyHelpers
 final class ChildProcess: Sendable {
     /// What it writes.
     let output: FileHandle
-    private let identifier: pid_t
+    let identifier: pid_t
     /// Whether its identifier may be another process's by now.
     private let isOver = NIOLockedValueBox(false)
 

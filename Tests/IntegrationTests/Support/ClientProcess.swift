@@ -81,6 +81,9 @@ final class ClientProcess: Sendable {
         throw Missing(words: "its end", seen: seen.withLockedValue { $0 })
     }
 
+    /// Its process identifier.
+    var identifier: pid_t { child.identifier }
+
     /// Sends SIGHUP.
     func hangUp() { child.send(SIGHUP) }
 
