@@ -69,7 +69,7 @@ final class CoAPLoop: @unchecked Sendable {
         let fromCore = inbox.takeAll()
         if stopAt == nil, fromCore.askForShutdown { stopAt = now + Self.patience }
         if fromCore.tellOfKeys {
-            context.endOutdatedSessions()
+            take(context.endOutdatedSessions(), now)
             maintainAt = now
         }
         server.take(fromCore, now: now)

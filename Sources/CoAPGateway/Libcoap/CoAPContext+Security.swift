@@ -66,11 +66,15 @@ extension CoAPContext {
     }
 
     /// Ends the sessions of those whose key is another one now, or gone.
-    func endOutdatedSessions() {
+    ///
+    /// - Returns: what comes of it, to be dealt with before anything is sent: another message may be called as one that has
+    ///   just come to nothing.
+    func endOutdatedSessions() -> [Event] {
         let outdated = identities.filter { _, identity in
             identity.key.map { $0 != preSharedKeys?.key(of: Array(identity.name.utf8)) } ?? false
         }
         for endpoint in outdated.keys { disconnect(endpoint) }
+        return takeEvents()
     }
 }
 

@@ -200,7 +200,7 @@ final class CoAPContext {
         }
     }
 
-    private func takeEvents() -> [Event] {
+    func takeEvents() -> [Event] {
         guard !events.isEmpty else { return [] }
         let taken = events
         events = []
