@@ -108,12 +108,17 @@ let package = Package(
         // Debian's libcoap3-dev has one library for each TLS implementation; GnuTLS's needs 12 kB for an idle DTLS
         // session where OpenSSL's needs 47.
         .systemLibrary(name: "CLibcoap", pkgConfig: "libcoap-3-gnutls", providers: [.apt(["libcoap3-dev"])]),
-        // libcoap must find GnuTLS's function of this name in the executable; see hello.c.
+        // libcoap must find GnuTLS's functions of these names in the executable; see hello.c and connections.c.
         .target(
             name: "CCoAPShim",
             dependencies: ["CLibcoap"],
             cSettings: [.define("_GNU_SOURCE")],
-            linkerSettings: [.unsafeFlags(["-Xlinker", "--export-dynamic-symbol=gnutls_dtls_cookie_verify"])]
+            linkerSettings: [
+                .unsafeFlags(
+                    ["dtls_cookie_verify", "record_recv", "record_send", "deinit"]
+                        .flatMap { ["-Xlinker", "--export-dynamic-symbol=gnutls_\($0)"] }
+                )
+            ]
         ),
         .target(
             name: "CoAPGateway",

@@ -81,7 +81,10 @@ void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *co
         else
             timer = events[index];
     }
-    if (sockets > 0) coap_io_do_epoll(idle_context, events, (size_t)sockets);
+    for (int index = 0; index < sockets; index++) {
+        do coap_io_do_epoll(idle_context, &events[index], 1);
+        while (coap_shim_connections_have_more());
+    }
     // Its timer is one that only the context itself can take back.
     if (timer.events) coap_io_do_epoll(context, &timer, 1);
 }

@@ -1,8 +1,8 @@
 #pragma once
 // What the CoAP gateway needs of C beyond libcoap's own functions, a file for each subject: `hooks.c` sees what libcoap
 // keeps to itself, `batches.c` lets many datagrams cross in one system call, `echo.c` guards UDP and `hello.c` DTLS, with
-// the cookies of `cookies.c`, `certificate.c` looks at certificates, `pump.c` waits for sockets, `shim.c` opens them and
-// moves bytes in and out of PDUs.
+// the cookies of `cookies.c`, `connections.c` keeps messages whole on connections, `certificate.c` looks at certificates,
+// `pump.c` waits for sockets, `shim.c` opens them and moves bytes in and out of PDUs.
 #include <coap3/coap.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -106,6 +106,17 @@ int coap_shim_pump_batch(
     coap_context_t *idle_context, const coap_shim_socket_t *socket, const coap_shim_guard_t *guard);
 /// Sends what has gathered. False when the system does not take it all now: it waits for the next flush.
 bool coap_shim_flush(void);
+
+// MARK: Connections
+
+/// Whether libcoap's calls for connections can be set right.
+bool coap_shim_connections_hooks_work(void);
+/// From now on they are, on the calling thread, which must not have accepted any yet.
+void coap_shim_connections_begin(bool is_encrypted);
+/// Ends that; there are no connections left.
+void coap_shim_connections_end(void);
+/// Whether the connection that was read last is to be read again, though no event will say so.
+bool coap_shim_connections_have_more(void);
 
 /// `coap_shim_pump` for a context of connections: accepts, reads and writes whatever is ready, up to 64 of them.
 void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context);

@@ -68,6 +68,7 @@ final class CoAPContext {
     var isSending = false
     var writer = OptionWriter()
 
+    private let isSecure: Bool
     /// Messages are carried by connections: no Message IDs, no acknowledgements, no duplicates (RFC 8323 §3).
     let isReliable: Bool
     /// Connections beyond which a new one is closed.
@@ -116,6 +117,7 @@ final class CoAPContext {
         maximumRetransmissions = UInt16(clamping: max(configuration.maximumRetransmissions, 1))
         nstart = UInt16(clamping: max(configuration.nstart, 1))
         isReliable = configuration.transport == .tcp
+        isSecure = configuration.security != nil
         mostConnections = configuration.idleEndpoints
         identityName = configuration.security?.certificate?.identity ?? .commonName
         preSharedKeys = configuration.security?.preSharedKeys
@@ -150,6 +152,7 @@ final class CoAPContext {
         if batchesDatagrams {
             batchesDatagrams = coap_shim_batches_begin(shards.map(\.socket.descriptor), Int32(shards.count))
         }
+        if isReliable, coap_shim_connections_hooks_work() { coap_shim_connections_begin(isSecure) }
         guard tellsAcknowledgements else { return }
         coap_shim_set_hooks(
             Unmanaged.passUnretained(self).toOpaque(),
@@ -222,6 +225,7 @@ final class CoAPContext {
             }
             coap_free_context(idleContext)
         }
+        coap_shim_connections_end()
         coap_shim_close(epoll)
     }
 }

@@ -1,0 +1,88 @@
+import Glibc
+import Testing
+
+/// A TCP connection that says exactly what it is told (RFC 8323 §3), with a deadline for what comes.
+final class RawConnection {
+    private let descriptor: Int32
+    private var buffer: [UInt8] = []
+
+    /// A connection over the loopback interface; both sides have said what they can.
+    init(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+        let connected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(connected == 0)
+        var isOn: Int32 = 1
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
+        send(Self.frame(RawMessage(.confirmable, 0xe1, 0).with(2, integer: 8_388_608).with(4, [])))
+        try #require(try expect().code == 0xe1)
+    }
+
+    deinit { close(descriptor) }
+
+    /// A message's bytes on a connection.
+    static func frame(_ message: RawMessage) -> [UInt8] {
+        let body = message.bytes.dropFirst(4 + message.token.count)
+        let length: (UInt8, [UInt8]) =
+            switch body.count {
+            case 0..<13: (UInt8(body.count), [])
+            case 13..<269: (13, [UInt8(body.count - 13)])
+            default: (14, [UInt8((body.count - 269) >> 8), UInt8((body.count - 269) & 0xff)])
+            }
+        return [length.0 << 4 | UInt8(message.token.count)] + length.1 + [message.code] + message.token + body
+    }
+
+    func send(_ bytes: some Sequence<UInt8>) {
+        var left = Array(bytes)[...]
+        while !left.isEmpty {
+            let count = left.withUnsafeBytes {
+                Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            guard count > 0 else { return }
+            left = left.dropFirst(count)
+        }
+    }
+
+    /// The next message that is no Ping; Pings are answered.
+    func expect() throws -> RawMessage {
+        while true {
+            let message = try next()
+            guard message.code == 0xe2 else { return message }
+            send(Self.frame(RawMessage(.confirmable, 0xe3, 0, token: message.token)))
+        }
+    }
+
+    private func next() throws -> RawMessage {
+        try need(2)
+        let extended = [13: 1, 14: 2, 15: 4][Int(buffer[0] >> 4)] ?? 0
+        try need(2 + extended)
+        let base = [13: 13, 14: 269, 15: 65_805][Int(buffer[0] >> 4)] ?? Int(buffer[0] >> 4)
+        let length = buffer[1..<1 + extended].reduce(0) { $0 << 8 | Int($1) } + base
+        let tokenLength = buffer[0] & 15
+        let whole = 2 + extended + Int(tokenLength) + length
+        try need(whole)
+        defer { buffer.removeFirst(whole) }
+        // As a datagram would have it.
+        return try #require(
+            RawMessage([0x40 | tokenLength, buffer[1 + extended], 0, 0] + buffer[(2 + extended)..<whole])
+        )
+    }
+
+    private func need(_ count: Int) throws {
+        while buffer.count < count {
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&waiting, 1, 5_000) == 1)
+            var bytes = [UInt8](repeating: 0, count: 65_536)
+            let received = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+            try #require(received > 0)
+            buffer += bytes.prefix(received)
+        }
+    }
+}
