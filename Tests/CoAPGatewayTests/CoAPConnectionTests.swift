@@ -42,4 +42,26 @@ import Testing
             #expect(await gateway.received() == 200)
         }
     }
+
+    @Test("a client may ask for much before it reads the first answer, and answers a Ping after all that")
+    func manyAtOnce() async throws {
+        try await withConnection { connection, gateway in
+            let payload = String(repeating: "x", count: 300)
+            connection.send((0..<3_000).flatMap { post(UInt8($0 & 0xff), payload: payload) })
+            let answers = try (0..<3_000).map { _ in try connection.expect() }
+            #expect(answers.allSatisfy { $0.codeText == "2.04" })
+            #expect(await gateway.received() == 3_000)
+        }
+    }
+
+    @Test("a client that asks for large values and confirms none is given no more than 16 MiB of them")
+    func unread() async throws {
+        try await withConnection { connection, gateway in
+            try await gateway.publish("a/b", [String(repeating: "x", count: 1_000_000)], retain: true)
+            let get = RawConnection.frame(RawMessage(.confirmable, Method.get, 0, token: [1]).to("/ps/a/b"))
+            connection.send((0..<60).flatMap { _ in get })
+            let total = try connection.bytesToEnd()
+            #expect(total < 25_000_000)
+        }
+    }
 }

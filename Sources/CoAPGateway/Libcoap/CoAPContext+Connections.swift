@@ -11,30 +11,40 @@ struct ConnectionFlow {
     struct Ping {
         /// Who waits for it, if it is not for the flow's own sake.
         let id: ConfirmableID?
-        let messages: Int
+        let bytes: Int
         let sentAt: NIODeadline
     }
 
     var pings: Deque<Ping> = []
-    /// Messages since the last Ping.
-    var messages = 0
-    /// Messages before that whose Pong has not come.
+    /// Bytes since the last Ping.
+    var bytes = 0
+    /// Bytes before that whose Pong has not come.
     var unconfirmed = 0
+    /// Nothing more is sent: the connection is about to be closed.
+    var isGivenUp = false
 }
 
 extension CoAPContext {
-    /// Messages after which a Pong is asked for.
-    private static let messagesPerPing = 64
-    /// Messages a peer may leave unread: libcoap keeps them.
-    private static let mostUnconfirmed = 1_024
+    /// Bytes after which a Pong is asked for.
+    private static let bytesPerPing = 32_768
+    /// Bytes a peer may leave unread: libcoap keeps them.
+    ///
+    /// Its Pongs come after all that it sent before it read our Pings, so there must be room for the answers to many requests
+    /// at once.
+    private static let mostUnconfirmed = 16_777_216
+    /// What libcoap keeps of a message besides its payload, bytes.
+    private static let bytesPerMessage = 512
     /// MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2), as long as a datagram peer would have been given.
     private static let patience = TimeAmount.seconds(93)
 
     /// Counts a message; asks for a Pong now and then, and gives up on who does not read.
-    func hasSent(to endpoint: EndpointID) {
-        flows[endpoint, default: ConnectionFlow()].messages += 1
-        guard let flow = flows[endpoint], flow.messages >= Self.messagesPerPing else { return }
-        guard flow.unconfirmed < Self.mostUnconfirmed else { return unwanted.append(endpoint) }
+    func hasSent(_ response: CoAPResponse, to endpoint: EndpointID) {
+        flows[endpoint, default: ConnectionFlow()].bytes += Self.bytesPerMessage + response.payloadLength
+        guard let flow = flows[endpoint], flow.bytes >= Self.bytesPerPing else { return }
+        guard flow.unconfirmed < Self.mostUnconfirmed else {
+            flows[endpoint]?.isGivenUp = true
+            return unwanted.append(endpoint)
+        }
         _ = ping(endpoint, isAwaited: false)
     }
 
@@ -63,9 +73,9 @@ extension CoAPContext {
         lastPing += 1
         let id = ConfirmableID(rawValue: lastPing)
         var flow = flows.removeValue(forKey: endpoint) ?? ConnectionFlow()
-        flow.pings.append(.init(id: isAwaited ? id : nil, messages: flow.messages, sentAt: .now()))
-        flow.unconfirmed += flow.messages
-        flow.messages = 0
+        flow.pings.append(.init(id: isAwaited ? id : nil, bytes: flow.bytes, sentAt: .now()))
+        flow.unconfirmed += flow.bytes
+        flow.bytes = 0
         flows[endpoint] = flow
         return id
     }
@@ -73,7 +83,7 @@ extension CoAPContext {
     /// A Pong has come: for the oldest Ping, since connections keep the order.
     func pongCame(_ endpoint: EndpointID) {
         guard let ping = flows[endpoint]?.pings.popFirst() else { return }
-        flows[endpoint]?.unconfirmed -= ping.messages
+        flows[endpoint]?.unconfirmed -= ping.bytes
         if let id = ping.id { events.append(.finished(id)) }
     }
 

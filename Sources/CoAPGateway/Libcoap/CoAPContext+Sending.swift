@@ -19,14 +19,14 @@ extension CoAPContext: MessageLayer {
             _ = try? send(COAP_MESSAGE_ACK, nil, Token([]), messageID, endpoint)
             return
         }
-        _ = try? send(COAP_MESSAGE_ACK, response, token, messageID, endpoint)
-        if isReliable { hasSent(to: endpoint) }
+        let isSent = (try? send(COAP_MESSAGE_ACK, response, token, messageID, endpoint)) != nil
+        if isReliable, isSent { hasSent(response, to: endpoint) }
     }
 
     func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16? {
         guard !isReliable else {
             guard (try? send(COAP_MESSAGE_NON, response, token, 0, endpoint)) != nil else { return nil }
-            hasSent(to: endpoint)
+            hasSent(response, to: endpoint)
             return 0
         }
         let messageID = coap_new_message_id(session(endpoint))
@@ -67,6 +67,7 @@ extension CoAPContext: MessageLayer {
         _ messageID: UInt16,
         _ endpoint: EndpointID
     ) throws(SendFailure) -> ConfirmableID {
+        if isReliable, flows[endpoint]?.isGivenUp ?? false { throw .unreachable }
         writer.removeAll()
         response?.write(to: &writer)
         isSending = true

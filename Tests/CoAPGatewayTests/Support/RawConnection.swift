@@ -59,6 +59,21 @@ final class RawConnection {
         }
     }
 
+    /// Reads on without a word until the other side closes.
+    ///
+    /// - Returns: the number of bytes that have come.
+    func bytesToEnd() throws -> Int {
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        var total = 0
+        while true {
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&waiting, 1, 5_000) == 1)
+            let received = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+            guard received > 0 else { return total }
+            total += received
+        }
+    }
+
     private func next() throws -> RawMessage {
         try need(2)
         let extended = [13: 1, 14: 2, 15: 4][Int(buffer[0] >> 4)] ?? 0
