@@ -122,6 +122,28 @@ struct SecureCoAPTests {
         }
     }
 
+    @Test func `a DTLS device whose first handshake failed gets in from the same port with the next one`() async throws
+    {
+        let keysOnly = """
+            listeners: [{ protocol: coap, bind: "127.0.0.1:0", dtls: { psk_file: devices.psk } }]
+            access: { anonymous: true }
+            log: { format: json }
+            """
+        let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try write("lamp:736573616d65\n", folder)
+        try await SluiceProcess.running(keysOnly, in: folder) { sluice in
+            let port = "\(Int.random(in: 20_000...32_000))"
+            let hello =
+                "timeout 1 openssl s_client -dtls1_2 -bind 127.0.0.1:$0 -connect 127.0.0.1:$1 -cipher AES128-SHA"
+            try await run("sh", ["-c", hello + " < /dev/null > /dev/null 2>&1 || true", port, "\(sluice.coaps)"])
+            let topic = "coaps://127.0.0.1:\(sluice.coaps)/ps/devices/lamp/state"
+            try await expect("gnutls", ["-p", port] + key + ["-m", "put", "-e", "on", topic], prints: "")
+            try await expect("gnutls", key + ["-m", "get", topic], prints: "on")
+        }
+    }
+
     @Test func `over TLS messages of any size are whole, however they are cut`() async throws {
         try await running { sluice, folder in
             let client = try Client.python("coap_connections.py", ["\(sluice.coapsTCP)", folder.path()])

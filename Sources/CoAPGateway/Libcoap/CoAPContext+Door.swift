@@ -9,6 +9,11 @@ final class Door {
         let random: UInt64
         /// Its session was ended, since the device has begun anew.
         var isClosing = false
+
+        /// No handshake has begun.
+        var isWaitingForHello: Bool {
+            coap_session_get_type(OpaquePointer(bitPattern: endpoint.rawValue)) == COAP_SESSION_TYPE_HELLO
+        }
     }
 
     var door = coap_shim_door_t()
@@ -36,6 +41,11 @@ final class Door {
     /// A ClientHello has come from an address that was proven to be the sender's.
     private func proven(_ address: PeerAddress, _ random: UInt64) -> coap_shim_hello_t {
         if let peer = peers[address] {
+            if peer.isWaitingForHello {
+                // Its first one was nothing libcoap could agree to, and libcoap waits for a better one.
+                peers[address] = Peer(endpoint: peer.endpoint, random: random)
+                return COAP_SHIM_HELLO_PROVEN
+            }
             // Sent again: the handshake is under way.
             if peer.random == random, !peer.isClosing { return COAP_SHIM_HELLO_PASS }
             guard peer.isClosing else {
