@@ -1,4 +1,5 @@
 import BrokerCore
+import CoAPGateway
 import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
@@ -38,6 +39,28 @@ struct PendingCredentialsTests {
                 let answer = try client.ask(client.confirmable(Method.post, "/ps/a\(query)", payload: "x"))
                 #expect(answer.codeText == code, "\(query)")
             }
+        }
+    }
+
+    @Test("a client that leaves before the look is over takes nobody's place")
+    func leave() async throws {
+        let guardian = SlowGuardian()
+        let configuration = CoAPListener.Configuration.local {
+            $0.transport = .tcp
+            $0.pendingRequests = 1
+        }
+        try await withGateway(configuration: configuration, authenticator: Gate(guardian)) { gateway in
+            let post = RawMessage(.confirmable, Method.post, 0, token: [1], payload: "x").to("/ps/a?u=alice&p=rabbit")
+            do {
+                let first = try RawConnection(port: gateway.port)
+                first.send(RawConnection.frame(post))
+                await guardian.asked()
+            }
+            // By the time this one is let in, the first one's end has been read.
+            let second = try RawConnection(port: gateway.port)
+            guardian.answer(.accepted(userName: "alice"))
+            second.send(RawConnection.frame(post))
+            #expect(try second.expect().codeText == "2.04")
         }
     }
 }

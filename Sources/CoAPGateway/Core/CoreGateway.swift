@@ -56,10 +56,13 @@ package final class CoreGateway: @unchecked Sendable {
             if let connection = client.link.connection { broker.heard(from: connection) }
         case .disconnect(let client):
             guard let connection = client.link.connection ?? client.link.connecting else { return }
+            let waiting = client.link.waiting
             client.link.connection = nil
             client.link.connecting = nil
             client.link.waiting = []
             broker.disconnect(connection, reason: .normalDisconnection)
+            // Each request is answered, whoever is there to hear it.
+            for answer in waiting { answer(connection, .serverUnavailable) }
         }
     }
 
