@@ -45,7 +45,7 @@ final class RawClient: Sendable {
 
     /// All that has come, once it is as wanted.
     func bytes(
-        within time: TimeAmount = .seconds(10),
+        within time: TimeAmount = .seconds(30),
         until isEnough: @escaping @Sendable ([UInt8], _ isClosed: Bool) -> Bool
     ) async throws -> [UInt8] {
         let promise = channel.eventLoop.makePromise(of: [UInt8].self)

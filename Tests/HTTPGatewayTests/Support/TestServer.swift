@@ -198,7 +198,7 @@ final class AccessTable: Authenticator, Authorizer, Sendable {
 
 /// Waits until the broker is as wanted; each look goes through the core's mailbox, so nothing is slept away.
 func waitFor(_ server: TestServer, _ isSo: @escaping @Sendable (Broker) -> Bool) async throws {
-    let deadline = NIODeadline.now() + .seconds(10)
+    let deadline = NIODeadline.now() + .seconds(30)
     while await !server.onCore(isSo) {
         guard NIODeadline.now() < deadline else { throw Unexpected("the broker is not as it should be") }
     }
