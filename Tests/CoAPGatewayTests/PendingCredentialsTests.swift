@@ -56,11 +56,16 @@ struct PendingCredentialsTests {
                 first.send(RawConnection.frame(post))
                 await guardian.asked()
             }
-            // By the time this one is let in, the first one's end has been read.
             let second = try RawConnection(port: gateway.port)
             guardian.answer(.accepted(userName: "alice"))
-            second.send(RawConnection.frame(post))
-            #expect(try second.expect().codeText == "2.04")
+            // Until the first one's end has been read and dealt with, there is no place for this one.
+            let deadline = NIODeadline.now() + .seconds(20)
+            var code = "5.03"
+            while code == "5.03", NIODeadline.now() < deadline {
+                second.send(RawConnection.frame(post))
+                code = try second.expect().codeText
+            }
+            #expect(code == "2.04")
         }
     }
 }
