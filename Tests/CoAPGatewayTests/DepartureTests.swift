@@ -8,14 +8,6 @@ import Testing
 @Suite struct DepartureTests {
     private let elsewhere = EndpointID(rawValue: 2)
 
-    /// Begins a session.
-    ///
-    /// - Returns: what further requests have in their query.
-    private func connect(_ scene: ServerScene, _ query: String = "clean=0&ka=0") throws -> String {
-        let answer = try #require(scene.ask(.post, "/mqtt/connection?clientid=d&\(query)"))
-        return "c=d&t=\(try #require(answer.text.isEmpty ? nil : answer.text))"
-    }
-
     @Test("a publish with an id is carried out once, though its connection was lost before it was answered")
     func idempotencyOverConnections() throws {
         let scene = ServerScene()
@@ -29,7 +21,7 @@ import Testing
     @Test("a session that ends answers who waits for its messages, and nothing is waited for any more")
     func endWhileWaiting() throws {
         let scene = ServerScene { $0.separateResponseAfter = 500 }
-        let session = try connect(scene)
+        let session = try scene.beginSession()
         let waiting = scene.receive(.post, "/ps/up?\(session)&dl=1&wait=5", payload: "x")
         scene.settle()
         #expect(scene.layer.take().isEmpty)
@@ -48,7 +40,7 @@ import Testing
     @Test("a device that is heard of elsewhere waits no more where it was: the next message is not given away there")
     func moveWhileWaiting() throws {
         let scene = ServerScene()
-        let session = try connect(scene)
+        let session = try scene.beginSession()
         scene.ask(.get, "/ps/down?\(session)", observe: 0)
         scene.ask(.get, "/ps/down?\(session)", observe: 1)
         let waiting = scene.receive(.post, "/ps/up?\(session)&dl=1&wait=60", payload: "x")
@@ -66,7 +58,7 @@ import Testing
     @Test("an observation that moves to where its token is taken gives way, and leaves the one there alone")
     func moveToTakenToken() throws {
         let scene = ServerScene()
-        let session = try connect(scene)
+        let session = try scene.beginSession()
         scene.ask(.get, "/ps/own?\(session)", token: [1], observe: 0)
         scene.ask(.get, "/ps/other", token: [1], observe: 0, from: elsewhere)
         #expect(scene.ask(.put, "/mqtt/connection?\(session)", from: elsewhere)?.code == .changed)
@@ -80,7 +72,7 @@ import Testing
     @Test("a registration that nobody is there to hear the answer of leaves nothing behind")
     func registrationOfOneWhoLeft() throws {
         let scene = ServerScene()
-        let session = try connect(scene, "clean=1&ka=0")
+        let session = try scene.beginSession("clean=1&ka=0")
         scene.receive(.get, "/ps/a?\(session)", observe: 0)
         scene.server.endpointLost(scene.endpoint)
         scene.settle()
@@ -92,7 +84,7 @@ import Testing
     @Test("unsub=1 ends the subscription of a session whose connection has ended meanwhile")
     func unsubscribeAfterSilence() throws {
         let scene = ServerScene()
-        let session = try connect(scene, "clean=0&ka=10")
+        let session = try scene.beginSession("clean=0&ka=10")
         scene.ask(.get, "/ps/a/+?\(session)", observe: 0)
         #expect(try scene.publish("a/b", "1", qos: .atLeastOnce) == .success)
         scene.now = scene.now + .seconds(60)
@@ -105,7 +97,7 @@ import Testing
     func keepAliveOfBlocks() throws {
         let scene = ServerScene()
         scene.ask(.get, "/ps/gone?q=1", observe: 0, from: elsewhere)
-        let session = try connect(scene, "clean=0&ka=10&will-topic=gone&will-qos=1")
+        let session = try scene.beginSession("clean=0&ka=10&will-topic=gone&will-qos=1")
         for number in 0..<10 as Range<UInt16> {
             scene.now = scene.now + .seconds(6)
             scene.broker.advance(to: scene.now)

@@ -3,6 +3,7 @@ import BrokerTestSupport
 import CoAPGateway
 import MQTTCodec
 import NIOCore
+import Testing
 
 /// A message layer that sends into an array.
 final class RecordedLayer: MessageLayer {
@@ -137,6 +138,16 @@ final class ServerScene {
         }
         guard let place, case .acknowledgement(_, let response) = layer.sent.remove(at: place) else { return nil }
         return response
+    }
+
+    /// Begins a session.
+    ///
+    /// - Returns: what further requests have in their query.
+    func beginSession(_ query: String = "clean=0&ka=0") throws -> String {
+        let answer = try #require(ask(.post, "/mqtt/connection?clientid=d&\(query)"))
+        try #require(answer.code == .created || answer.code == .changed, "\(answer)")
+        try #require(!answer.text.isEmpty)
+        return "c=d&t=\(answer.text)"
     }
 
     /// Acknowledges confirmable messages until there are none; their payloads.
