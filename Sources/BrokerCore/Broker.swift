@@ -67,6 +67,7 @@ package final class Broker {
     /// Clients to be disconnected once the message that is being routed has reached everybody.
     @exclusivity(unchecked) var overflowed: [Session] = []
     var timers = TimerQueue()
+    var backlog = Backlog()
     var connectionRate: TokenBucket?
     /// Counts the times that the authenticator's answers became other ones.
     var credentialsGeneration: UInt64 = 0

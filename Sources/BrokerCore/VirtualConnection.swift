@@ -30,6 +30,8 @@ package final class VirtualConnection: @unchecked Sendable {
     package let remoteAddress: String
     /// Who the transport says the client is: a certificate's name, a DTLS PSK identity; nil if it says nothing.
     package let transportIdentity: String?
+    /// Whose share of what is for all it uses; nil when it counts for nobody's, as a trusted proxy's own connection.
+    let network: ClientNetwork?
     let outlet: Outlet
 
     /// The session it is attached to; nil before CONNECT and after the end.
@@ -54,14 +56,18 @@ package final class VirtualConnection: @unchecked Sendable {
     private var ownReference: ConnectionReference?
 
     /// Makes the core's end of a connection.
+    ///
+    /// - Parameter isProxy: whether the peer is a trusted proxy that has not said for whom it speaks: it has no share.
     package init(
         transportProtocol: TransportProtocol,
         remoteAddress: String,
+        isProxy: Bool = false,
         transportIdentity: String? = nil,
         outlet: Outlet
     ) {
         self.transportProtocol = transportProtocol
         self.remoteAddress = remoteAddress
+        network = isProxy ? nil : ClientNetwork(remoteAddress)
         self.transportIdentity = transportIdentity
         self.outlet = outlet
     }

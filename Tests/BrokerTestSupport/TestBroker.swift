@@ -95,9 +95,10 @@ package final class TestBroker {
     package func flush() {
         broker.noteChanges()
         var work = mailbox.take()
-        while isDirty || !work.isEmpty {
+        while isDirty || !work.isEmpty || broker.hasBacklog {
             for item in work { item(broker) }
             isDirty = false
+            broker.proceed()
             broker.flush()
             broker.noteChanges()
             work = mailbox.take()

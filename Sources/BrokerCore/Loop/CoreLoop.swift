@@ -11,6 +11,11 @@ package final class CoreLoop: @unchecked Sendable {
     private let mailbox = NIOLockedValueBox<[@Sendable (Broker) -> Void]>([])
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
+    private var isProceedScheduled = false
+
+    /// What goes on between two slices of long work is read from sockets: the event loop looks at them only when no task
+    /// is due.
+    private static let pause = TimeAmount.microseconds(50)
 
     /// Takes a broker over: from now on only this loop touches it.
     package init(eventLoop: any EventLoop, broker: sending Broker) {
@@ -76,6 +81,7 @@ package final class CoreLoop: @unchecked Sendable {
         let value = work(broker)
         broker.noteChanges()
         scheduleTimer()
+        if broker.hasBacklog { scheduleProceed() }
         return value
     }
 
@@ -93,6 +99,15 @@ package final class CoreLoop: @unchecked Sendable {
     /// Tasks run after all of a tick's reads, so that one task flushes what they all brought about.
     private func scheduleFlush() {
         eventLoop.execute { self.run { $0.flush() } }
+    }
+
+    private func scheduleProceed() {
+        guard !isProceedScheduled else { return }
+        isProceedScheduled = true
+        eventLoop.scheduleTask(in: Self.pause) {
+            self.isProceedScheduled = false
+            self.run { $0.proceed() }
+        }
     }
 
     private func scheduleTimer() {

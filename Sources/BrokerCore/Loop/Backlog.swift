@@ -1,0 +1,56 @@
+import DequeModule
+
+/// Work that may take longer than one turn of the core is to last: done a slice at a time, with other clients served
+/// between two slices.
+///
+/// Whoever has begun something that visits an unknown number of things (a walk over retained messages, the end of a
+/// session with many subscriptions) puts it here. Work takes turns, so that one client's does not keep another's waiting.
+struct Backlog {
+    /// Things that all work together may visit in one slice: topic nodes, subscriptions, queued messages.
+    ///
+    /// A visit takes some hundred nanoseconds, so a slice takes about a millisecond.
+    static let steps = 4_096
+    /// Things that one piece of work may visit before it is the next one's turn.
+    static let turn = 512
+
+    /// Does some of the work.
+    ///
+    /// - Parameter steps: things it may still visit, at least 1; it takes off what it has visited.
+    /// - Returns: whether all of the work is done.
+    typealias Work = (_ broker: Broker, _ steps: inout Int) -> Bool
+
+    private var waiting: Deque<Work> = []
+
+    var isEmpty: Bool { waiting.isEmpty }
+
+    mutating func append(_ work: @escaping Work) { waiting.append(work) }
+
+    mutating func next() -> Work? { waiting.popFirst() }
+}
+
+extension Broker {
+    /// Whether work is left that `proceed` goes on with.
+    package var hasBacklog: Bool { !backlog.isEmpty }
+
+    /// Does a slice of the work that takes long; the owner calls it again, after other events, as long as there is a
+    /// backlog.
+    package func proceed() {
+        var steps = Backlog.steps
+        while steps > 0, let work = backlog.next() {
+            let turn = min(steps, Backlog.turn)
+            var left = turn
+            let isDone = work(self, &left)
+            // Work that visits nothing, and is not done, must not go on for ever.
+            steps -= max(turn - left, 1)
+            if !isDone { backlog.append(work) }
+        }
+    }
+
+    /// Begins work that may take long, and goes on with it in later turns if it is not done at once.
+    ///
+    /// - Parameter steps: things it may visit before it is put off.
+    func begin(steps: Int = Backlog.turn, _ work: @escaping Backlog.Work) {
+        var left = steps
+        if !work(self, &left) { backlog.append(work) }
+    }
+}
