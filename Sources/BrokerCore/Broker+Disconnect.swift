@@ -117,6 +117,7 @@ extension Broker {
     /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2], those of
     /// shared subscriptions to other members.
     func endSession(_ session: Session) {
+        session.hasEnded = true
         let will = session.will
         session.will = nil
         for subscription in session.subscriptions.values { router.remove(subscription) }
@@ -124,12 +125,12 @@ extension Broker {
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
         let left = session.messagesOfShares
         let leftStored = session.storedMessagesOfShares
-        forgetStored(session, except: leftStored)
+        forgetStored(session, except: leftStored.messages)
         // Remembered routes may hold the session itself for a while.
         session.queue = OutboundQueue()
         session.window = InflightWindow()
-        passOn(left, of: session)
-        if !leftStored.isEmpty { loadAndPassOn(leftStored, of: session) }
+        passOn(left, of: session.shares)
+        loadAndPassOn(leftStored)
         if let will { publishWill(will, of: session) }
     }
 }

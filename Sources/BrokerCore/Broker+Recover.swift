@@ -119,6 +119,7 @@ extension Broker {
         let places = session.queue.nextPage()
         session.isLoading = true
         read(places) { broker, result in
+            guard !session.hasEnded else { return }
             guard case .success(let messages) = result else { return broker.retryLoading(session) }
             session.isLoading = false
             let missing = session.queue.fill(places, messages.map { $0.map(OutboundMessage.init) })
@@ -136,6 +137,7 @@ extension Broker {
         session.isLoading = true
         let places = session.storedInflight.filter { $0.state == .published }.map(\.place)
         read(places) { broker, result in
+            guard !session.hasEnded else { return }
             guard case .success(let messages) = result else { return broker.retryLoading(session) }
             session.isLoading = false
             broker.restoreInflight(session, Dictionary(zip(places, messages)) { first, _ in first })
@@ -166,43 +168,6 @@ extension Broker {
         sendQueued(session)
     }
 
-    /// Messages of shared subscriptions that a session has left in the store go to other members.
-    func loadAndPassOn(_ left: [StoredOfShare], of session: Session) {
-        read(left.map(\.place)) { broker, result in
-            // What can't be read can't be passed on; recovery removes what belongs to no session.
-            guard case .success(let messages) = result else { return }
-            var outbound: [OutboundMessage] = []
-            for (stored, loaded) in zip(left, messages) {
-                broker.journal?.finish(stored.place)
-                guard let loaded, loaded.destination.qos == .atLeastOnce || !stored.isInflight else { continue }
-                var message = OutboundMessage(loaded)
-                message.share = stored.share
-                outbound.append(message)
-            }
-            broker.passOn(outbound, of: session)
-        }
-    }
-
-    /// Messages of shared subscriptions that a client has left, and that its queue has in the store alone, go to other
-    /// members, unless they have been sent by then.
-    func loadAndPassOn(_ left: [StoredOutbound], waitingFor session: Session) {
-        read(left.map(\.place)) { broker, result in
-            defer { session.forgetUnusedShares() }
-            guard case .success(let messages) = result else { return }
-            let waiting = Set(session.queue.storedMessages.map(\.sequence))
-            let outbound = zip(left, messages).compactMap { stored, loaded -> OutboundMessage? in
-                guard let loaded, waiting.contains(stored.sequence) else { return nil }
-                var message = OutboundMessage(loaded)
-                message.share = stored.share
-                message.place = stored.place
-                return message
-            }
-            let taken = broker.passOn(outbound, of: session)
-            session.queue.remove(taken.map(\.sequence))
-            for message in taken { broker.finish(message) }
-        }
-    }
-
     /// Until then the session stays as it is while it loads: nothing may overtake what could not be read.
     private func retryLoading(_ session: Session) {
         timers.add(.loadRetry(clientID: session.clientID, session.number), at: now + .seconds(1))
@@ -222,7 +187,7 @@ extension Broker {
     /// Reads stored messages, wherever they are by now.
     ///
     /// - Parameter completion: called on the core loop, later.
-    private func read(
+    func read(
         _ places: [StoredPlace],
         _ completion: @escaping @Sendable (Broker, Result<[LoadedMessage?], StoreFailure>) -> Void
     ) {

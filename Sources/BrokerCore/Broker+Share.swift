@@ -9,7 +9,7 @@ extension Broker {
     /// take it, it stays and is delivered as it would be after any other UNSUBSCRIBE.
     func leave(_ shares: Set<ShareNumber>, _ session: Session) {
         let waiting = session.queue.messages.filter { shares.contains($0.share) }
-        let taken = passOn(waiting, of: session)
+        let taken = passOn(waiting, of: session.shares)
         session.queue.remove(taken.map(\.sequence))
         for outbound in taken { finish(outbound) }
         let stored = session.queue.storedMessages.filter { shares.contains($0.share) }
@@ -21,10 +21,10 @@ extension Broker {
     ///
     /// - Parameters:
     ///   - left: in the order of the session's own delivery.
-    ///   - session: no member of those shares any more.
+    ///   - numbers: the shared subscriptions, of which the session is no member any more, under its numbers.
     /// - Returns: the messages that the session need not keep: another one has them, or they have expired.
     @discardableResult
-    func passOn(_ left: [OutboundMessage], of session: Session) -> [OutboundMessage] {
+    func passOn(_ left: [OutboundMessage], of numbers: SessionShares) -> [OutboundMessage] {
         var shares: [ShareNumber: RemainingMembers] = [:]
         return left.filter { outbound in
             guard outbound.message.expiresAt > now else {
@@ -32,7 +32,7 @@ extension Broker {
                 return true
             }
             let name = authorizer == nil ? "" : outbound.message.topic.string
-            let member = shares[outbound.share, default: remainingMembers(of: outbound.share, in: session)].next {
+            let member = shares[outbound.share, default: remainingMembers(of: outbound.share, in: numbers)].next {
                 authorizer?.mayReceive(name, client: $0.session.identity) ?? true
             }
             guard let member else { return false }
@@ -50,8 +50,48 @@ extension Broker {
         }
     }
 
-    private func remainingMembers(of share: ShareNumber, in session: Session) -> RemainingMembers {
-        let list = session.shares[share].flatMap { router.index.members(of: $0) }
+    /// Messages of shared subscriptions that a session which is over has left in the store go to other members.
+    func loadAndPassOn(_ left: LeftInStore) {
+        guard !left.messages.isEmpty else { return }
+        read(left.messages.map(\.place)) { broker, result in
+            // What can't be read can't be passed on; recovery removes what belongs to no session.
+            guard case .success(let messages) = result else { return }
+            var outbound: [OutboundMessage] = []
+            for (stored, loaded) in zip(left.messages, messages) {
+                broker.journal?.finish(stored.place)
+                guard let loaded, loaded.destination.qos == .atLeastOnce || !stored.isInflight else { continue }
+                var message = OutboundMessage(loaded)
+                message.share = stored.share
+                outbound.append(message)
+            }
+            broker.passOn(outbound, of: left.shares)
+        }
+    }
+
+    /// Messages of shared subscriptions that a client has left, and that its queue has in the store alone, go to other
+    /// members, unless they have been sent by then, or the session is over and its end passes them on.
+    private func loadAndPassOn(_ left: [StoredOutbound], waitingFor session: Session) {
+        let shares = session.shares
+        read(left.map(\.place)) { broker, result in
+            guard !session.hasEnded else { return }
+            defer { session.forgetUnusedShares() }
+            guard case .success(let messages) = result else { return }
+            let waiting = Set(session.queue.storedMessages.map(\.sequence))
+            let outbound = zip(left, messages).compactMap { stored, loaded -> OutboundMessage? in
+                guard let loaded, waiting.contains(stored.sequence) else { return nil }
+                var message = OutboundMessage(loaded)
+                message.share = stored.share
+                message.place = stored.place
+                return message
+            }
+            let taken = broker.passOn(outbound, of: shares)
+            session.queue.remove(taken.map(\.sequence))
+            for message in taken { broker.finish(message) }
+        }
+    }
+
+    private func remainingMembers(of share: ShareNumber, in numbers: SessionShares) -> RemainingMembers {
+        let list = numbers[share].flatMap { router.index.members(of: $0) }
         // At shutdown, sessions that end with their connection are about to end, too.
         return RemainingMembers(list) { [isShuttingDown] in !isShuttingDown || $0.isPersistent }
     }
@@ -71,12 +111,15 @@ extension Session {
     }
 
     /// Those of them that are in the store alone.
-    var storedMessagesOfShares: [StoredOfShare] {
-        guard !shares.isEmpty else { return [] }
+    var storedMessagesOfShares: LeftInStore {
+        guard !shares.isEmpty else { return LeftInStore(messages: [], shares: shares) }
         let inflight = storedInflight.filter { $0.share != .none && $0.state == .published }
         let queued = queue.storedMessages.filter { $0.share != .none }
-        return inflight.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: true) }
-            + queued.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: false) }
+        return LeftInStore(
+            messages: inflight.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: true) }
+                + queued.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: false) },
+            shares: shares
+        )
     }
 
     func forgetUnusedShares() {
@@ -94,6 +137,15 @@ struct StoredOfShare {
     let place: StoredPlace
     let share: ShareNumber
     let isInflight: Bool
+}
+
+/// Messages of shared subscriptions that a session which is over has left in the store alone.
+///
+/// It has all that is needed to pass them on, and asks nothing of the session.
+struct LeftInStore {
+    let messages: [StoredOfShare]
+    /// The shared subscriptions, as they were numbered when the session ended.
+    let shares: SessionShares
 }
 
 /// The members of a shared subscription, in the order in which they take what another one has left: those that can be

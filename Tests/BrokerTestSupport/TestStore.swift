@@ -14,6 +14,8 @@ package final class TestStore: Store {
         var held: [Pending]?
         var time = TestBroker.start
         var readFailure: StoreFailure?
+        /// Answers to reads that have not been given yet.
+        var heldAnswers: [@Sendable () -> Void]?
     }
 
     fileprivate struct Pending {
@@ -102,6 +104,18 @@ package final class TestStore: Store {
     /// From now on no message can be read back; nil ends that.
     package func failReading(_ failure: StoreFailure?) { state.withLockedValue { $0.readFailure = failure } }
 
+    /// From now on what is read is not answered before `answerReading()`.
+    package func holdReading() { state.withLockedValue { $0.heldAnswers = $0.heldAnswers ?? [] } }
+
+    /// Answers what was read, in order, and holds no more.
+    package func answerReading() {
+        let answers = state.withLockedValue { state in
+            defer { state.heldAnswers = nil }
+            return state.heldAnswers ?? []
+        }
+        for answer in answers { answer() }
+    }
+
     // MARK: Store
 
     package func recover(now: NIODeadline, _ restore: (RecoveredRecord) -> Void) throws {
@@ -122,7 +136,13 @@ package final class TestStore: Store {
         completion: @escaping @Sendable (Result<[LoadedMessage?], StoreFailure>) -> Void
     ) {
         if let failure = state.withLockedValue(\.readFailure) { return completion(.failure(failure)) }
-        records.load(places, completion: completion)
+        records.load(places) { [state] result in
+            let isHeld = state.withLockedValue { state in
+                state.heldAnswers?.append { completion(result) }
+                return state.heldAnswers != nil
+            }
+            if !isHeld { completion(result) }
+        }
     }
 }
 

@@ -12,6 +12,8 @@ final class Session: @unchecked Sendable {
     /// Authenticated as; nil when anonymous.
     var userName: String?
 
+    /// Whether it is over: nothing is delivered to it, and an answer that it has waited for is for nobody.
+    var hasEnded = false
     /// The client, while it is connected.
     @exclusivity(unchecked) var connection: VirtualConnection?
     /// The connection's outlet when it takes MQTT bytes; kept here to spare the hot path two loads.

@@ -12,6 +12,8 @@ package struct ShareNumber: Hashable, Sendable {
 
 /// The shared subscriptions by which messages of one session come or have come: also those that the client has left, as
 /// long as it holds messages of theirs.
+///
+/// A value: who reads messages back keeps a copy, whose numbers mean the same whatever becomes of the session.
 struct SessionShares {
     private var filters: [TopicFilter?] = []
 
@@ -25,9 +27,10 @@ struct SessionShares {
         return ShareNumber(rawValue: UInt32(place + 1))
     }
 
-    /// The shared subscription of that number; nil for `.none`.
+    /// The shared subscription of that number; nil for `.none`, and for a number that is not in use.
     subscript(number: ShareNumber) -> TopicFilter? {
-        number == .none ? nil : filters[Int(number.rawValue) - 1]
+        let place = Int(number.rawValue) - 1
+        return filters.indices.contains(place) ? filters[place] : nil
     }
 
     /// Gives back the numbers that are not in use.
