@@ -162,8 +162,8 @@ extension Broker {
 
     /// Puts a message into a session's queue; when that is full, its policy decides.
     private func enqueue(_ outbound: OutboundMessage, for session: Session) {
-        if !session.queue.hasRoom(for: outbound.message.size, limits: queueLimits) { dropExpired(session) }
-        guard session.queue.hasRoom(for: outbound.message.size, limits: queueLimits) else {
+        if !session.queue.hasRoom(for: outbound.cost, limits: queueLimits) { dropExpired(session) }
+        guard session.queue.hasRoom(for: outbound.cost, limits: queueLimits) else {
             statistics.dropped &+= 1
             switch queueLimits.whenFull {
             case .dropNewest: return finish(outbound)

@@ -88,7 +88,7 @@ extension Broker {
                     StoredOutbound(
                         place: place,
                         sequence: destination.sequence,
-                        size: message.size,
+                        cost: message.cost + OutboundMessage.overhead + MemoryCost.identifiers(destination.identifiers),
                         share: share,
                         expiresAt: message.expiresAt
                     )

@@ -10,8 +10,8 @@ extension Broker {
             return .success
         }
         guard topic.levelCount <= limits.topicLevels else { return .topicNameInvalid }
-        guard makeRoomForRetained(topic, payload) else { return .quotaExceeded }
         let message = publication.stored(topic, payload)
+        guard makeRoomForRetained(message, topic) else { return .quotaExceeded }
         retained.set(message, topic: topic)
         journal?.append(.retained(message))
         return .success
@@ -20,18 +20,17 @@ extension Broker {
     /// Whether a message may be retained; expired ones make room.
     ///
     /// Looking for those takes a while, so it is done once a second at most.
-    private func makeRoomForRetained(_ topic: RawSpan, _ payload: RawSpan) -> Bool {
-        if hasRoomForRetained(topic, payload) { return true }
+    private func makeRoomForRetained(_ message: Message, _ topic: RawSpan) -> Bool {
+        if hasRoomForRetained(message, topic) { return true }
         guard now >= nextRetainedSweep else { return false }
         nextRetainedSweep = now + .seconds(1)
         for message in retained.expired(at: now) { removeRetained(message) }
-        return hasRoomForRetained(topic, payload)
+        return hasRoomForRetained(message, topic)
     }
 
-    private func hasRoomForRetained(_ topic: RawSpan, _ payload: RawSpan) -> Bool {
-        let former = retained.message(of: topic)
-        let bytes = retained.bytes - (former?.size ?? 0) + topic.byteCount + payload.byteCount
-        return (former != nil || retained.count < limits.retainedMessages) && bytes <= limits.retainedBytes
+    private func hasRoomForRetained(_ message: Message, _ topic: RawSpan) -> Bool {
+        (retained.count < limits.retainedMessages || retained.message(of: topic) != nil)
+            && retained.bytes(with: message.cost, at: topic) <= limits.retainedBytes
     }
 
     private func removeRetained(_ message: Message) {

@@ -129,6 +129,8 @@ package final class Broker {
 
     /// Retained messages, without those under `$SYS`.
     package var retainedCount: Int { retained.count }
+    /// Bytes in memory of retained messages and of the tree of their topics, without those under `$SYS`.
+    package var retainedBytes: Int { retained.bytes }
 
     deinit {
         // Sessions hold their subscriptions and connections, and the other way round.

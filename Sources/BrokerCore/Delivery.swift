@@ -34,4 +34,7 @@ package struct Delivery: Sendable {
         self.subscriptionIdentifiers = subscriptionIdentifiers
         self.sequence = sequence
     }
+
+    /// Bytes in memory, the message included; others may share it.
+    package var cost: Int { message.cost + OutboundMessage.overhead + MemoryCost.identifiers(subscriptionIdentifiers) }
 }

@@ -17,6 +17,7 @@ package struct Message: @unchecked Sendable {
         var publisher: PublisherID
         var expiresAt: NIODeadline
         var properties: MessageProperties?
+        var cost: Int
     }
 
     /// Copies topic and payload into a message of its own.
@@ -48,7 +49,8 @@ package struct Message: @unchecked Sendable {
                 retain: retain,
                 publisher: publisher,
                 expiresAt: expiresAt,
-                properties: properties
+                properties: properties,
+                cost: Message.cost(topic: topicLength, payload: payloadLength, properties: properties?.values)
             )
         }
         storage.withUnsafeMutablePointerToElements { start in
@@ -99,8 +101,8 @@ package struct Message: @unchecked Sendable {
     package var properties: MessageProperties? { storage.header.properties }
     /// Bytes of payload.
     package var payloadLength: Int { Int(storage.header.payloadLength) }
-    /// Bytes it counts for against queue and store limits: topic and payload.
-    package var size: Int { Int(storage.header.topicLength) + Int(storage.header.payloadLength) }
+    /// Bytes in memory, which is what it counts for against limits: topic, payload, properties, and what keeps them.
+    package var cost: Int { storage.header.cost }
 
     /// The Topic Name.
     package var topic: TopicName { withBytes { topic, _ in TopicName(validated: topic) } }

@@ -49,8 +49,8 @@ package final class MessageSink {
 
     func append(_ delivery: Delivery) {
         pending.append(delivery)
-        outstanding.append(delivery.message.size)
-        outstandingBytes += delivery.message.size
+        outstanding.append(delivery.cost)
+        outstandingBytes += delivery.cost
     }
 
     func consumed(_ count: Int) {

@@ -83,6 +83,10 @@ struct PacketReader {
 }
 
 extension ByteBuffer {
+    /// The same bytes in memory of their own: what is kept for long must not keep a whole packet, or all that came with
+    /// it, in memory.
+    var ofItsOwn: ByteBuffer { ByteBuffer(bytes: readableBytesView) }
+
     mutating func writeVariableByteInteger(_ value: Int) {
         var left = value
         repeat {

@@ -119,12 +119,12 @@ package struct StoreInspection: Sendable {
         case .received: received += 1
         case .retained(let message):
             retained += 1
-            retainedBytes += message.size
+            retainedBytes += message.cost
         case .message(let message):
             finishMessage()
             assembly.begin(message)
             messages += 1
-            messageBytes += message.size
+            messageBytes += message.cost
         case .delivery(let place, let state): try assembly.take(state, of: place)
         }
     }
@@ -134,7 +134,7 @@ package struct StoreInspection: Sendable {
         for destination in message.destinations where destination.state != .done {
             deliveries += 1
             queues[destination.session]?.messages += 1
-            queues[destination.session]?.bytes += message.size
+            queues[destination.session]?.bytes += message.cost
         }
     }
 

@@ -101,14 +101,14 @@ import Testing
 
     @Test("bounds the queue in bytes, and takes any one message when it is empty")
     func bytes() throws {
-        let test = TestBroker(queue: { $0.bytes = 50 })
+        let test = TestBroker(queue: { $0.bytes = 1_000 })
         try offline(test)
-        try publish([String(repeating: "x", count: 100)], test)
+        try publish([String(repeating: "x", count: 2_000)], test)
         try publish(["a", "b"], test)
         #expect(try test.connectPersistent("s").texts() == ["a", "b"])
         try test.connectPersistent("s").drop()
-        try publish([String(repeating: "x", count: 100)], test)
-        #expect(try test.connectPersistent("s").texts().map(\.count) == [100])
+        try publish([String(repeating: "x", count: 2_000)], test)
+        #expect(try test.connectPersistent("s").texts().map(\.count) == [2_000])
     }
 
     @Test("a client too slow for its messages gets what its queue holds, in order", arguments: ProtocolVersion.allCases)

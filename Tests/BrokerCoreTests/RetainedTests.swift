@@ -194,9 +194,14 @@ import Testing
         #expect(try subscriber.texts() == ["kept"])
     }
 
-    @Test("refuses a retained message beyond the limit of bytes, and counts topics and payloads as they change")
+    @Test("refuses a retained message beyond the limit of bytes, and counts messages as they change")
     func bytes() throws {
-        let test = TestBroker { $0.retainedBytes = 100 }
+        let empty = TestBroker()
+        try empty.connect("p").publish("a", "", qos: .atLeastOnce, retain: true)
+        try empty.connect("p").publish("a", "x", qos: .atLeastOnce, retain: true)
+        let one = empty.broker.retainedBytes - 1
+        // Two messages of 49 bytes; three of 33 bytes in all would need room for one more.
+        let test = TestBroker { $0.retainedBytes = 2 * one + 98 }
         let publisher = try test.connect("p")
         let retain = { (topic: String, count: Int) throws -> ReasonCode? in
             let payload = String(repeating: "x", count: count)
@@ -209,14 +214,18 @@ import Testing
         // A message that replaces another counts in its place.
         #expect(try retain("b", 50) == .quotaExceeded)
         #expect(try retain("b", 40) == .noMatchingSubscribers)
-        #expect(try retain("c", 8) == .noMatchingSubscribers)
+        #expect(try retain("a", 58) == .noMatchingSubscribers)
+        #expect(try retain("a", 59) == .quotaExceeded)
         #expect(try retain("a", 0) == .noMatchingSubscribers)
-        #expect(try retain("d", 49) == .noMatchingSubscribers)
-        #expect(try retain("d", 50) == .quotaExceeded)
+        #expect(test.broker.retainedBytes == one + 40)
+        #expect(try retain("d", 58) == .noMatchingSubscribers)
+        #expect(try retain("d", 59) == .quotaExceeded)
         // What was refused has not touched what was there.
         let subscriber = try test.connect("s")
         try subscriber.subscribe("#")
-        #expect(try Set(subscriber.texts().map(\.count)) == [40, 8, 49])
+        #expect(try Set(subscriber.texts().map(\.count)) == [40, 58])
+        for topic in ["b", "d"] { _ = try retain(topic, 0) }
+        #expect(test.broker.retainedBytes == 0)
     }
 
     @Test("expired retained messages make room for new ones")

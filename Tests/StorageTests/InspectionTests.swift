@@ -27,17 +27,20 @@ import Testing
         return keyValues
     }
 
+    /// Of a message with a topic of one byte and a payload of so many.
+    private func cost(_ payload: Int) -> Int { Message.cost(topic: 1, payload: payload, properties: nil) }
+
     @Test("counts what is there", arguments: [false, true])
     func counts(_ everything: Bool) throws {
         let found = try StoreInspection(of: try filled(), everything: everything, clock: testClock)
         #expect((found.sessions, found.subscriptions, found.received) == (2, 1, 1))
-        #expect((found.retained, found.retainedBytes) == (1, 5))
-        #expect((found.messages, found.messageBytes, found.deliveries) == (3, 9, 4))
+        #expect((found.retained, found.retainedBytes) == (1, cost(4)))
+        #expect((found.messages, found.messageBytes, found.deliveries) == (3, cost(1) + cost(2) + cost(3), 4))
         #expect(found.problems.isEmpty)
         let queues = found.longestQueues(10)
         #expect(queues.map(\.clientID) == ["c5", "c6"])
         #expect(queues.map(\.messages) == [3, 1])
-        #expect(queues.map(\.bytes) == [9, 2])
+        #expect(queues.map(\.bytes) == [cost(1) + cost(2) + cost(3), cost(1)])
         #expect(found.longestQueues(0).isEmpty)
         #expect(found.longestQueues(1).map(\.clientID) == ["c5"])
     }

@@ -83,7 +83,7 @@ final class Journal {
                 remaining: 0
             )
         )
-        openBytes += message.size
+        openBytes += message.cost
         writes &+= 1
         isUrgent = true
         return number

@@ -91,16 +91,16 @@ package enum RecoveredRecord: Sendable {
 /// What is known of a stored message before its contents are wanted.
 package struct RecoveredMessage: Sendable {
     package let number: MessageNumber
-    /// Bytes of topic and payload.
-    package let size: Int
+    /// Bytes in memory of the message when it is read back.
+    package let cost: Int
     /// `.distantFuture` if never.
     package let expiresAt: NIODeadline
     /// In the order of their places, with the state each has come to.
     package let destinations: [StoredDestination]
 
-    package init(number: MessageNumber, size: Int, expiresAt: NIODeadline, destinations: [StoredDestination]) {
+    package init(number: MessageNumber, cost: Int, expiresAt: NIODeadline, destinations: [StoredDestination]) {
         self.number = number
-        self.size = size
+        self.cost = cost
         self.expiresAt = expiresAt
         self.destinations = destinations
     }

@@ -9,6 +9,9 @@ struct HashIndex {
         var row: Int32
     }
 
+    /// Bytes of a row in a table that is never quite full.
+    static var slotCost: Int { MemoryLayout<Slot>.stride * 4 / 3 }
+
     private var slots: ContiguousArray<Slot>
     private var mask: Int
     private(set) var count = 0

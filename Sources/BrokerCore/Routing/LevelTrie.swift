@@ -26,6 +26,8 @@ struct LevelTrie<Value> {
     private var free: [Node] = []
     private var edges = HashIndex()
     private let hash: TopicHash
+    /// Bytes in memory of the nodes in use, without their values.
+    private(set) var bytes = 0
 
     init(hash: TopicHash) {
         self.hash = hash
@@ -34,6 +36,31 @@ struct LevelTrie<Value> {
 
     /// Nodes in use, the root included.
     var count: Int { rows.count - free.count }
+
+    /// Bytes in memory of a node: its row, its edge in the index, and its label.
+    static func cost(label: Int) -> Int {
+        MemoryCost.slack * (MemoryLayout<Row>.stride + HashIndex.slotCost) + (label > 0 ? MemoryCost.block + label : 0)
+    }
+
+    /// Bytes in memory that a path would take which is not there yet, at most.
+    static func cost(path: RawSpan) -> Int {
+        var levels = TopicLevels()
+        var cost = 0
+        while let range = levels.next(in: path) { cost += Self.cost(label: range.count) }
+        return cost
+    }
+
+    /// Bytes in memory of the nodes that a path lacks.
+    func missingCost(at path: RawSpan) -> Int {
+        var node: Node? = Self.root
+        var levels = TopicLevels()
+        var cost = 0
+        while let range = levels.next(in: path) {
+            node = node.flatMap { child(of: $0, label: path.extracting(range)) }
+            if node == nil { cost += Self.cost(label: range.count) }
+        }
+        return cost
+    }
 
     /// The child of a node with that label.
     @inline(__always)
@@ -78,6 +105,7 @@ struct LevelTrie<Value> {
         while node != Self.root, rows[Int(node)].value == nil, rows[Int(node)].firstChild == Self.none {
             let parent = rows[Int(node)].parent
             unlink(node)
+            bytes -= Self.cost(label: rows[Int(node)].label.count)
             edges.remove(edgeHash(parent, rows[Int(node)].hash), row: node)
             rows[Int(node)] = Row(label: [], hash: 0, parent: -1)
             free.append(node)
@@ -102,6 +130,7 @@ struct LevelTrie<Value> {
         if row.label == [UInt8(ascii: "+")] { rows[Int(parent)].singleLevelWildcard = node }
         if row.label == [UInt8(ascii: "#")] { rows[Int(parent)].multiLevelWildcard = node }
         edges.insert(edgeHash(parent, labelHash), row: node)
+        bytes += Self.cost(label: label.byteCount)
         return node
     }
 

@@ -6,8 +6,9 @@ struct RetainedMessages {
     private var names: LevelTrie<Message>
     /// Topics that have one.
     private(set) var count = 0
-    /// Bytes of their topics and payloads.
-    private(set) var bytes = 0
+    private var messageBytes = 0
+    /// Bytes in memory, those of the tree of topics included.
+    var bytes: Int { messageBytes + names.bytes }
 
     init(hash: TopicHash) { names = LevelTrie(hash: hash) }
 
@@ -16,11 +17,18 @@ struct RetainedMessages {
         names.node(at: topic).flatMap { names[$0] }
     }
 
+    /// Bytes in memory once a message of that cost is stored under a topic.
+    func bytes(with cost: Int, at topic: RawSpan) -> Int {
+        let node = names.node(at: topic)
+        let former = node.flatMap { names[$0] }?.cost ?? 0
+        return bytes - former + cost + (node == nil ? names.missingCost(at: topic) : 0)
+    }
+
     /// Stores a message in place of what stood there.
     mutating func set(_ message: Message, topic: RawSpan) {
         let node = names.makeNode(at: topic)
-        if let former = names[node] { bytes -= former.size } else { count += 1 }
-        bytes += message.size
+        if let former = names[node] { messageBytes -= former.cost } else { count += 1 }
+        messageBytes += message.cost
         names[node] = message
     }
 
@@ -32,7 +40,7 @@ struct RetainedMessages {
         guard let node = names.node(at: topic), let former = names[node] else { return false }
         names[node] = nil
         count -= 1
-        bytes -= former.size
+        messageBytes -= former.cost
         names.removeIfUnused(node)
         return true
     }

@@ -13,7 +13,7 @@ package struct OutboundQueue {
 
     private var front: Deque<OutboundMessage> = []
     private var stored: Deque<StoredOutbound> = []
-    /// Bytes of topics and payloads.
+    /// Bytes of what waits, wherever it is.
     package private(set) var bytes = 0
     /// No message expires before that.
     private(set) var earliestExpiry = NIODeadline.distantFuture
@@ -25,16 +25,16 @@ package struct OutboundQueue {
     /// Whether messages have to be read back before any more can be sent.
     package var wantsPage: Bool { front.isEmpty && !stored.isEmpty }
 
-    /// Whether one more message of that size stays within the limits.
+    /// Whether one more message of that cost stays within the limits.
     ///
     /// An empty queue takes any one message.
-    package func hasRoom(for size: Int, limits: QueueLimits) -> Bool {
-        isEmpty || (count < limits.messages && bytes + size <= limits.bytes)
+    package func hasRoom(for cost: Int, limits: QueueLimits) -> Bool {
+        isEmpty || (count < limits.messages && bytes + cost <= limits.bytes)
     }
 
     /// - Parameter isAway: the client is, so that a stored message need not be in memory.
     package mutating func append(_ outbound: OutboundMessage, isAway: Bool) {
-        bytes += outbound.message.size
+        bytes += outbound.cost
         earliestExpiry = min(earliestExpiry, outbound.message.expiresAt)
         guard outbound.place != .none, isAway || !stored.isEmpty || front.count >= Self.pageCount else {
             return front.append(outbound)
@@ -44,7 +44,7 @@ package struct OutboundQueue {
 
     /// Takes in a message that is in the store alone.
     mutating func append(_ outbound: StoredOutbound) {
-        bytes += Int(outbound.size)
+        bytes += Int(outbound.cost)
         earliestExpiry = min(earliestExpiry, outbound.expiresAt)
         stored.append(outbound)
     }
@@ -52,7 +52,7 @@ package struct OutboundQueue {
     /// The oldest message, if it is in memory.
     package mutating func popFirst() -> OutboundMessage? {
         guard let first = front.popFirst() else { return nil }
-        bytes -= first.message.size
+        bytes -= first.cost
         return first
     }
 
@@ -62,7 +62,7 @@ package struct OutboundQueue {
     mutating func dropFirst() -> StoredPlace? {
         if let first = popFirst() { return first.place }
         guard let first = stored.popFirst() else { return nil }
-        bytes -= Int(first.size)
+        bytes -= Int(first.cost)
         return first.place
     }
 
@@ -111,7 +111,7 @@ package struct OutboundQueue {
     }
 
     private mutating func countBytes() {
-        bytes = front.reduce(0) { $0 + $1.message.size } + stored.reduce(0) { $0 + Int($1.size) }
+        bytes = front.reduce(0) { $0 + $1.cost } + stored.reduce(0) { $0 + Int($1.cost) }
     }
 
     // MARK: Pages
@@ -130,7 +130,7 @@ package struct OutboundQueue {
         var bytes = 0
         for outbound in stored.prefix(Self.pageCount) where bytes < Self.pageBytes {
             places.append(outbound.place)
-            bytes += Int(outbound.size)
+            bytes += Int(outbound.cost)
         }
         return places
     }
@@ -148,9 +148,10 @@ package struct OutboundQueue {
             if var message {
                 message.share = first.share
                 message.place = place
+                bytes += message.cost - Int(first.cost)
                 front.append(message)
             } else {
-                bytes -= Int(first.size)
+                bytes -= Int(first.cost)
                 missing += 1
             }
         }
@@ -173,15 +174,15 @@ package struct OutboundQueue {
 struct StoredOutbound {
     let place: StoredPlace
     let sequence: UInt64
-    /// Bytes of topic and payload.
-    let size: UInt32
+    /// Bytes in memory when it is read back.
+    let cost: UInt32
     let share: ShareNumber
     let expiresAt: NIODeadline
 
-    init(place: StoredPlace, sequence: UInt64, size: Int, share: ShareNumber, expiresAt: NIODeadline) {
+    init(place: StoredPlace, sequence: UInt64, cost: Int, share: ShareNumber, expiresAt: NIODeadline) {
         self.place = place
         self.sequence = sequence
-        self.size = UInt32(clamping: size)
+        self.cost = UInt32(clamping: cost)
         self.share = share
         self.expiresAt = expiresAt
     }
@@ -190,7 +191,7 @@ struct StoredOutbound {
         self.init(
             place: outbound.place,
             sequence: outbound.sequence,
-            size: outbound.message.size,
+            cost: outbound.cost,
             share: outbound.share,
             expiresAt: outbound.message.expiresAt
         )

@@ -121,7 +121,7 @@ extension Connect {
             will = try Will(&reader, version: version, qos: try flags.willQoS(), retain: flags.willRetain)
         }
         userName = flags.hasUserName ? try reader.string() : nil
-        password = flags.hasPassword ? try reader.binary() : nil
+        password = flags.hasPassword ? try reader.binary().ofItsOwn : nil
         try reader.expectEnd()
     }
 
@@ -176,7 +176,7 @@ extension ConnectProperties {
             case .byte(.requestResponseInformation, let value): values.requestResponseInformation = value == 1
             case .byte(.requestProblemInformation, let value): values.requestProblemInformation = value == 1
             case .string(.authenticationMethod, let value): values.authenticationMethod = value
-            case .binary(.authenticationData, let value): values.authenticationData = value
+            case .binary(.authenticationData, let value): values.authenticationData = value.ofItsOwn
             case .pair(let name, let value): values.userProperties.append(UserProperty(name, value))
             default: break
             }
@@ -229,7 +229,7 @@ extension Will {
         }
         self.init(
             topic: topic,
-            payload: try reader.binary(),
+            payload: try reader.binary().ofItsOwn,
             qos: qos,
             retain: retain,
             delayInterval: delay,

@@ -64,7 +64,7 @@ extension PublishProperties {
             // [MQTT-3.3.2-14]
             guard (try? TopicName(value)) != nil else { throw .protocolError("the Response Topic is no Topic Name") }
             responseTopic = value
-        case .binary(.correlationData, let value): correlationData = value
+        case .binary(.correlationData, let value): correlationData = value.ofItsOwn
         case .pair(let name, let value): userProperties.append(UserProperty(name, value))
         default: break
         }

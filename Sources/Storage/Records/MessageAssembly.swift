@@ -44,7 +44,7 @@ struct MessageAssembly {
         }
         return RecoveredMessage(
             number: message.number,
-            size: message.size,
+            cost: message.cost,
             expiresAt: message.expiresAt,
             destinations: destinations
         )

@@ -57,8 +57,16 @@ struct MessageContents {
         payload = value.rest()
     }
 
-    /// Bytes that count against limits.
-    var size: Int { topic.count + payload.count }
+    /// Bytes in memory of the message, which is what counts against limits.
+    var cost: Int {
+        get throws(RecordProblem) {
+            Message.cost(
+                topic: topic.count,
+                payload: payload.count,
+                properties: try properties.map { (bytes) throws(RecordProblem) in try PublishProperties(record: bytes) }
+            )
+        }
+    }
 
     /// Copies the parts into a message.
     func message(_ header: MessageHeader) throws(RecordProblem) -> Message {

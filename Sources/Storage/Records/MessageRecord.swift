@@ -151,7 +151,7 @@ extension RecoveredMessage {
         let contents = try MessageContents(&value, header)
         self.init(
             number: number,
-            size: contents.size,
+            cost: try contents.cost,
             expiresAt: header.expiresAt,
             destinations: destinations
         )

@@ -69,7 +69,7 @@ struct StoreModel {
         for (number, stored) in messages {
             let recovered = RecoveredMessage(
                 number: MessageNumber(number),
-                size: stored.message.size,
+                cost: stored.message.cost,
                 expiresAt: stored.message.expiresAt,
                 destinations: stored.destinations
             )
