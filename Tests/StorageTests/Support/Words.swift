@@ -35,7 +35,7 @@ func words(_ message: Message) -> String {
 }
 
 func words(_ message: RecoveredMessage) -> String {
-    "message \(message.number.rawValue) \(message.size) bytes expires \(words(message.expiresAt)) for "
+    "message \(message.number.rawValue) \(message.cost) bytes expires \(words(message.expiresAt)) for "
         + message.destinations.map(words).joined(separator: ", ")
 }
 

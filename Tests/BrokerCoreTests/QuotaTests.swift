@@ -1,0 +1,116 @@
+import BrokerCore
+import BrokerTestSupport
+import Testing
+
+@Suite struct QuotaTests {
+    private func holder(_ address: String, user: String? = nil, knowsUsers: Bool = false) -> Holder {
+        Holder(network: ClientNetwork(address), userName: user, knowsUsers: knowsUsers)
+    }
+
+    private func fill(_ quota: inout Quota, _ holder: Holder) -> Int {
+        var taken = 0
+        while quota.take(for: holder) == nil { taken += 1 }
+        return taken
+    }
+
+    @Test("one address has half of all, one user too, unless something else is said")
+    func shares() {
+        var quota = Quota(.init(total: 100))
+        #expect(fill(&quota, holder("192.0.2.1")) == 50)
+        #expect(quota.take(for: holder("192.0.2.1", user: "u")) == .address)
+        #expect(quota.take(for: holder("192.0.2.2", user: "u")) == nil)
+        quota = Quota(.init(total: 100, perAddress: 20, perUser: 30))
+        #expect(fill(&quota, holder("192.0.2.1", user: "u")) == 20)
+        #expect(fill(&quota, holder("192.0.2.2", user: "u")) == 10)
+        #expect(quota.take(for: holder("192.0.2.3", user: "u")) == .user)
+        #expect(quota.take(for: holder("192.0.2.3")) == nil)
+    }
+
+    @Test("half of an odd number, and of 1, is rounded up")
+    func small() {
+        var one = Quota(.init(total: 1))
+        #expect(fill(&one, holder("192.0.2.1")) == 1)
+        #expect(one.take(for: holder("192.0.2.2")) == .exhausted)
+        var three = Quota(.init(total: 3))
+        #expect(fill(&three, holder("192.0.2.1")) == 2)
+        #expect(fill(&three, holder("192.0.2.2")) == 1)
+    }
+
+    @Test("a share above the limit is the limit; a limit of 0 has nothing for anybody")
+    func bounds() {
+        var quota = Quota(.init(total: 10, perAddress: 1_000))
+        #expect(fill(&quota, holder("192.0.2.1", user: "u")) == 5)
+        #expect(fill(&quota, holder("192.0.2.1", user: "v")) == 5)
+        var none = Quota(.init(total: 0))
+        #expect(none.take(for: holder("192.0.2.1")) == .exhausted)
+    }
+
+    @Test("all addresses of an IPv6 /64 are one")
+    func network() {
+        var quota = Quota(.init(total: 10))
+        #expect(fill(&quota, holder("[2001:db8::1]:1")) == 5)
+        #expect(quota.take(for: holder("[2001:db8::ffff]:2")) == .address)
+        #expect(quota.take(for: holder("[2001:db8:0:1::1]:2")) == nil)
+    }
+
+    @Test("who has no share of its own is bounded by the total alone")
+    func exempt() {
+        var quota = Quota(.init(total: 100))
+        #expect(fill(&quota, .nobody) == 100)
+        var withUser = Quota(.init(total: 100))
+        #expect(fill(&withUser, Holder(network: nil, userName: "u")) == 50)
+    }
+
+    @Test("strangers can't take the last tenth where users are known, from however many addresses")
+    func strangers() {
+        var quota = Quota(.init(total: 100))
+        var taken = 0
+        for address in 0..<200 where quota.take(for: holder("10.0.0.\(address)", knowsUsers: true)) == nil {
+            taken += 1
+        }
+        #expect(taken == 90)
+        #expect(fill(&quota, holder("192.0.2.1", user: "alice", knowsUsers: true)) == 10)
+    }
+
+    @Test("where no users are known, the last tenth is for addresses that have little")
+    func crowd() {
+        var quota = Quota(.init(total: 100))
+        #expect(fill(&quota, holder("192.0.2.1")) == 50)
+        #expect(fill(&quota, holder("192.0.2.2")) == 40)
+        #expect(quota.take(for: holder("192.0.2.2")) == .reserved)
+        #expect(fill(&quota, holder("192.0.2.3")) == 10)
+    }
+
+    @Test("whoever has nothing any more is forgotten, and the total is as before")
+    func forgets() {
+        var quota = Quota(.init(total: 100_000))
+        for number in 0..<10_000 {
+            let one = holder("10.1.\(number / 256).\(number % 256)", user: "u\(number)")
+            #expect(quota.take(3, for: one) == nil)
+        }
+        #expect((quota.used, quota.holders) == (30_000, 20_000))
+        for number in 0..<10_000 {
+            quota.giveBack(3, for: holder("10.1.\(number / 256).\(number % 256)", user: "u\(number)"))
+        }
+        #expect((quota.used, quota.holders) == (0, 0))
+    }
+
+    @Test("users are told apart byte by byte")
+    func canonical() throws {
+        var quota = Quota(.init(total: 4))
+        #expect(fill(&quota, Holder(network: nil, userName: "\u{e9}")) == 2)
+        #expect(fill(&quota, Holder(network: nil, userName: "e\u{301}")) == 2)
+    }
+
+    @Test("what is taken although it may not be counts all the same")
+    func beyond() throws {
+        let network = try #require(ClientNetwork("192.0.2.1"))
+        var quota = Quota(.init(total: 10))
+        quota.add(20, for: Holder(network: network))
+        #expect(quota.used(by: network) == 20)
+        #expect(quota.take(for: holder("192.0.2.2")) == .exhausted)
+        quota.add(-15, for: Holder(network: network))
+        #expect(quota.take(for: holder("192.0.2.1")) == .address)
+        #expect(quota.take(for: holder("192.0.2.2")) == nil)
+    }
+}
