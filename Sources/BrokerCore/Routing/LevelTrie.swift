@@ -64,9 +64,12 @@ struct LevelTrie<Value> {
 
     /// The child of a node with that label.
     @inline(__always)
-    func child(of parent: Node, label: RawSpan) -> Node? {
-        let edge = edgeHash(parent, hash(label))
-        return edges.find(edge) { row in
+    func child(of parent: Node, label: RawSpan) -> Node? { child(of: parent, label: label, hash: hash(label)) }
+
+    /// The child of a node with that label, whose hash is known already.
+    @inline(__always)
+    func child(of parent: Node, label: RawSpan, hash labelHash: UInt64) -> Node? {
+        edges.find(edgeHash(parent, labelHash)) { row in
             rows[Int(row)].parent == parent && label.isEqual(to: rows[Int(row)].label)
         }
     }
@@ -158,6 +161,11 @@ struct LevelTrie<Value> {
 /// Keeps only its place, so that the path itself can be borrowed bytes.
 struct TopicLevels {
     private var start = 0
+
+    init() {}
+
+    /// Begins behind levels that have so many bytes, slashes and all.
+    init(after bytes: Int) { start = bytes }
 
     /// The next level's range in `path`; nil after the last.
     @inline(__always)

@@ -40,6 +40,11 @@ final class Route {
             self.identifiers = identifiers
             self.own = own
         }
+
+        /// Bytes it takes.
+        fileprivate var size: Int {
+            128 + (identifiers.count + (own?.identifiers.count ?? 0)) * MemoryLayout<UInt32>.stride
+        }
     }
 
     @exclusivity(unchecked) fileprivate(set) var topic: [UInt8] = []
@@ -47,33 +52,57 @@ final class Route {
     @exclusivity(unchecked) fileprivate(set) var generation: UInt64 = 0
     @exclusivity(unchecked) fileprivate(set) var destinations: ContiguousArray<Destination> = []
     @exclusivity(unchecked) fileprivate(set) var sharedGroups: ContiguousArray<SubscriberList> = []
+    /// Bytes it takes where it is remembered.
+    private(set) var bytes = 0
+
+    init() {}
+
+    /// A copy that takes no more than it needs.
+    init(_ route: Route, topic: RawSpan, topicHash: UInt64, generation: UInt64, size: Int) {
+        self.topic = topic.withUnsafeBytes { [UInt8]($0) }
+        self.topicHash = topicHash
+        self.generation = generation
+        bytes = size
+        destinations.reserveCapacity(route.destinations.count)
+        destinations.append(contentsOf: route.destinations)
+        sharedGroups.reserveCapacity(route.sharedGroups.count)
+        sharedGroups.append(contentsOf: route.sharedGroups)
+    }
 
     var isEmpty: Bool { destinations.isEmpty && sharedGroups.isEmpty }
+
+    /// Bytes that a copy takes, without its topic.
+    var size: Int {
+        let lists =
+            destinations.count * MemoryLayout<Destination>.stride
+            + sharedGroups.count * MemoryLayout<SubscriberList>.stride
+        return destinations.reduce(lists + 256) { $0 + ($1.details?.size ?? 0) }
+    }
 }
 
 /// The subscription index with a cache of routes in front.
 ///
 /// A route has only sessions that may receive its topic, so what the authorizer says is remembered as long as the route.
 /// A topic is admitted to the cache the second time it is seen, so that a stream of topics used once does not push the
-/// hot ones out. A change to a filter without wildcards drops one entry; a change to one with wildcards outdates all.
+/// hot ones out. A change to a filter without wildcards drops one entry; a change to one with wildcards outdates all,
+/// which are dropped bit by bit.
 struct Router {
-    private static let cacheSize = 8_192
-
     private(set) var index: SubscriptionIndex
     private let hash: TopicHash
     private let authorizer: (any Authorizer)?
-    private var cache: ContiguousArray<Route?>
+    private(set) var cache = RouteCache()
     private var seenOnce: ContiguousArray<UInt64>
     private var scratch = Route()
     /// Numbers the matchings, to notice that a session is already in the route being made.
     private var matching: UInt64 = 0
+    /// What matchings have cost, in visits; the owner sets it back.
+    var effort = 0
 
     init(hash: TopicHash = TopicHash(), authorizer: (any Authorizer)? = nil) {
         self.hash = hash
         self.authorizer = authorizer
         index = SubscriptionIndex(hash: hash)
-        cache = ContiguousArray(repeating: nil, count: Self.cacheSize)
-        seenOnce = ContiguousArray(repeating: 0, count: Self.cacheSize)
+        seenOnce = ContiguousArray(repeating: 0, count: RouteCache.places)
     }
 
     mutating func insert(_ subscription: Subscription) {
@@ -99,7 +128,7 @@ struct Router {
     @inline(__always)
     mutating func route(of topic: RawSpan) -> Route {
         let topicHash = hash(topic)
-        let place = Int(truncatingIfNeeded: topicHash) & (Self.cacheSize - 1)
+        let place = RouteCache.place(topicHash)
         if let cached = cache[place], cached.topicHash == topicHash, cached.generation == index.generation,
             topic.isEqual(to: cached.topic)
         {
@@ -110,18 +139,14 @@ struct Router {
 
     @inline(never)
     private mutating func findRoute(_ topic: RawSpan, _ topicHash: UInt64, _ place: Int) -> Route {
-        let admitted = seenOnce[place] == topicHash
-        let route = admitted ? Route() : scratch
-        match(topic, topicHash, into: route)
-        guard admitted else {
+        cache.forgetSome(before: index.generation)
+        match(topic, topicHash, into: scratch)
+        effort &+= index.effort &+ scratch.destinations.count
+        guard seenOnce[place] == topicHash else {
             seenOnce[place] = topicHash
-            return route
+            return scratch
         }
-        route.topic = topic.withUnsafeBytes { [UInt8]($0) }
-        route.topicHash = topicHash
-        route.generation = index.generation
-        cache[place] = route
-        return route
+        return cache.insert(scratch, topic: topic, topicHash: topicHash, generation: index.generation) ?? scratch
     }
 
     private mutating func match(_ topic: RawSpan, _ topicHash: UInt64, into route: Route) {
@@ -132,7 +157,7 @@ struct Router {
         guard let authorizer else {
             index.match(topic, hash: topicHash) { node in
                 for subscription in node.plain.subscriptions { route.merge(subscription, matching: current) }
-                for group in node.shared { route.sharedGroups.append(group.members) }
+                node.forEachShare { route.sharedGroups.append($0) }
             }
             return
         }
@@ -142,14 +167,13 @@ struct Router {
             where authorizer.mayReceive(name, client: subscription.session.identity) {
                 route.merge(subscription, matching: current)
             }
-            for group in node.shared { route.sharedGroups.append(group.members) }
+            node.forEachShare { route.sharedGroups.append($0) }
         }
     }
 
     private mutating func forgetRoute(of subscription: Subscription) {
-        guard !subscription.filter.hasWildcards else { return }
-        let place = Int(truncatingIfNeeded: hash(subscription.filter.filter.utf8Span.span.bytes)) & (Self.cacheSize - 1)
-        cache[place] = nil
+        guard !subscription.filter.hasWildcards else { return cache.forgetSome(before: index.generation) }
+        cache.remove(RouteCache.place(hash(subscription.filter.filter.utf8Span.span.bytes)))
     }
 }
 
@@ -157,6 +181,8 @@ extension Route {
     /// Adds a matching subscription, merged with what the session already has in this route.
     fileprivate func merge(_ subscription: Subscription, matching: UInt64) {
         let session = subscription.session
+        // Its subscriptions are being taken out.
+        if session.hasEnded { return }
         if session.routeMatching == matching {
             destinations[session.routePosition].merge(subscription)
         } else {

@@ -57,27 +57,40 @@ final class SubscriberList {
 final class FilterNode {
     let key: [UInt8]
     let plain = SubscriberList()
-    private(set) var shared: [(name: String, members: SubscriberList)] = []
+    /// nil for the great majority.
+    private var shares: ByteKeyed<SubscriberList>?
 
     init(key: [UInt8]) { self.key = key }
 
-    var isEmpty: Bool { plain.isEmpty && shared.isEmpty }
+    var isEmpty: Bool { plain.isEmpty && shares == nil }
 
     func add(_ subscription: Subscription) {
         guard let name = subscription.filter.shareName else { return plain.add(subscription) }
-        if let members = members(ofShare: name) { return members.add(subscription) }
-        let members = SubscriberList()
-        members.add(subscription)
-        shared.append((name, members))
+        var shares = self.shares.take() ?? ByteKeyed()
+        if let members = shares[name] {
+            members.add(subscription)
+        } else {
+            let members = SubscriberList()
+            members.add(subscription)
+            shares[name] = members
+        }
+        self.shares = shares
     }
 
     /// The members of the shared subscription with that ShareName.
-    func members(ofShare name: String) -> SubscriberList? {
-        shared.first { $0.name.utf8.elementsEqual(name.utf8) }?.members
+    func members(ofShare name: String) -> SubscriberList? { shares?[name] }
+
+    /// Calls `body` with the members of each shared subscription, in no order.
+    @inline(__always)
+    func forEachShare(_ body: (SubscriberList) -> Void) {
+        guard let shares else { return }
+        for members in shares.values { body(members) }
     }
 
     func remove(_ subscription: Subscription) {
         subscription.list?.remove(subscription)
-        if subscription.filter.shareName != nil { shared.removeAll { $0.members.isEmpty } }
+        guard let name = subscription.filter.shareName, shares?[name]?.isEmpty == true else { return }
+        _ = shares?.removeValue(forKey: name)
+        if shares?.count == 0 { shares = nil }
     }
 }

@@ -3,12 +3,19 @@ import MQTTCodec
 /// Finds the subscriptions that match a Topic Name.
 ///
 /// Filters without wildcards, the great majority, are in a hash table and cost one look-up; those with wildcards are in
-/// a `LevelTrie`.
+/// a `LevelTrie`, and those of them that have very many levels in `DeepFilters`. So a match visits `nodesPerMatch` nodes
+/// at most, whatever others subscribe to, and a word for each level of 64 deep filters that begin as the topic does.
 struct SubscriptionIndex {
+    /// Levels of the longest filter in the trie.
+    static let walkedLevels = 8
+    /// Nodes of the trie that a match may visit: two at each level for each one at the level above.
+    static let nodesPerMatch = 1 << (walkedLevels + 1) - 1
+
     private var exact = HashIndex()
     private var exactNodes: ContiguousArray<FilterNode?> = []
     private var freeNodes: [Int32] = []
     private var wildcards: LevelTrie<FilterNode>
+    private var deep: DeepFilters
     private let hash: TopicHash
     /// Subscriptions of all sessions.
     private(set) var count = 0
@@ -20,6 +27,7 @@ struct SubscriptionIndex {
     init(hash: TopicHash) {
         self.hash = hash
         wildcards = LevelTrie(hash: hash)
+        deep = DeepFilters(hash: hash)
     }
 
     /// Adds a subscription.
@@ -30,6 +38,7 @@ struct SubscriptionIndex {
         let path = filter.filter.utf8Span.span.bytes
         guard filter.hasWildcards else { return makeExactNode(path).add(subscription) }
         generation &+= 1
+        guard path.levelCount <= Self.walkedLevels else { return deep.makeNode(at: path).add(subscription) }
         let node = wildcards.makeNode(at: path)
         if let there = wildcards[node] {
             there.add(subscription)
@@ -47,6 +56,7 @@ struct SubscriptionIndex {
         let path = subscription.filter.filter.utf8Span.span.bytes
         guard subscription.filter.hasWildcards else { return removeExact(subscription, path) }
         generation &+= 1
+        guard path.levelCount <= Self.walkedLevels else { return removeDeep(subscription, path) }
         guard let node = wildcards.node(at: path), let there = wildcards[node] else { return }
         there.remove(subscription)
         if there.isEmpty {
@@ -59,12 +69,17 @@ struct SubscriptionIndex {
     func members(of share: TopicFilter) -> SubscriberList? {
         guard let name = share.shareName else { return nil }
         let path = share.filter.utf8Span.span.bytes
-        let node =
-            share.hasWildcards
-            ? wildcards.node(at: path).flatMap { wildcards[$0] }
-            : findExact(path, hash(path)).flatMap { exactNodes[Int($0)] }
-        return node?.members(ofShare: name)
+        return node(at: path, hasWildcards: share.hasWildcards)?.members(ofShare: name)
     }
+
+    private func node(at path: RawSpan, hasWildcards: Bool) -> FilterNode? {
+        guard hasWildcards else { return findExact(path, hash(path)).flatMap { exactNodes[Int($0)] } }
+        guard path.levelCount <= Self.walkedLevels else { return deep.node(at: path) }
+        return wildcards.node(at: path).flatMap { wildcards[$0] }
+    }
+
+    /// What a match costs at most that finds nothing, in visits, give or take a few.
+    var effort: Int { 16 + deep.effort }
 
     /// Any topic's route may be different now, for a reason that is not in the index.
     mutating func outdate() { generation &+= 1 }
@@ -73,33 +88,41 @@ struct SubscriptionIndex {
     @inline(__always)
     func match(_ topic: RawSpan, hash topicHash: UInt64, _ visit: (FilterNode) -> Void) {
         if let row = findExact(topic, topicHash), let node = exactNodes[Int(row)] { visit(node) }
-        guard wildcards.count > 1 else { return }
+        guard wildcards.count > 1 || !deep.isEmpty else { return }
         let isReserved =
             !topic.isEmpty && topic.unsafeLoad(fromByteOffset: 0, as: UInt8.self) == UInt8(ascii: "$")
-        matchWildcards(topic, TopicLevels(), LevelTrie<FilterNode>.root, skipWildcards: isReserved, visit)
+        if wildcards.count > 1 {
+            var levels = WalkedLevels()
+            walk(LevelTrie<FilterNode>.root, 0, topic, &levels, skipWildcards: isReserved, visit)
+        }
+        // A `#` behind the last level matches, too.
+        if !deep.isEmpty, topic.levelCount >= Self.walkedLevels { deep.match(topic, isReserved: isReserved, visit) }
     }
 
     /// - Parameter skipWildcards: at the first level of a topic that begins with `$` [MQTT-4.7.2-1].
-    private func matchWildcards(
-        _ topic: RawSpan,
-        _ levels: TopicLevels,
+    private func walk(
         _ node: LevelTrie<FilterNode>.Node,
+        _ depth: Int,
+        _ topic: RawSpan,
+        _ levels: inout WalkedLevels,
         skipWildcards: Bool,
         _ visit: (FilterNode) -> Void
     ) {
-        var levels = levels
-        let row = wildcards.rows[Int(node)]
-        if row.multiLevelWildcard >= 0, !skipWildcards, let found = wildcards[row.multiLevelWildcard] { visit(found) }
-        guard let range = levels.next(in: topic) else {
-            if let found = row.value { visit(found) }
+        if !skipWildcards {
+            let rest = wildcards.rows[Int(node)].multiLevelWildcard
+            if rest >= 0, let found = wildcards[rest] { visit(found) }
+        }
+        guard let level = levels.level(depth, of: topic, hash) else {
+            if let found = wildcards[node] { visit(found) }
             return
         }
-        if row.singleLevelWildcard >= 0, !skipWildcards {
-            matchWildcards(topic, levels, row.singleLevelWildcard, skipWildcards: false, visit)
+        if !skipWildcards {
+            let next = wildcards.rows[Int(node)].singleLevelWildcard
+            if next >= 0 { walk(next, depth + 1, topic, &levels, skipWildcards: false, visit) }
         }
         // Without other children than wildcards there is nothing to look up.
-        if let next = wildcards.child(of: node, label: topic.extracting(range)) {
-            matchWildcards(topic, levels, next, skipWildcards: false, visit)
+        if let next = wildcards.child(of: node, label: topic.extracting(level.range), hash: level.hash) {
+            walk(next, depth + 1, topic, &levels, skipWildcards: false, visit)
         }
     }
 
@@ -132,5 +155,33 @@ struct SubscriptionIndex {
         exact.remove(pathHash, row: row)
         exactNodes[Int(row)] = nil
         freeNodes.append(row)
+    }
+
+    private mutating func removeDeep(_ subscription: Subscription, _ path: RawSpan) {
+        guard let node = deep.node(at: path) else { return }
+        node.remove(subscription)
+        if node.isEmpty { deep.remove(at: path) }
+    }
+}
+
+/// The levels of a topic that a walk has come to, each found and hashed once, however many nodes are visited there.
+private struct WalkedLevels {
+    /// One more than filters have levels: to see that the topic has more.
+    private static let count = SubscriptionIndex.walkedLevels + 1
+
+    private var ranges = InlineArray<9, Range<Int>>(repeating: 0..<0)
+    private var hashes = InlineArray<9, UInt64>(repeating: 0)
+    private var known = 0
+    private var rest = TopicLevels()
+
+    /// The level at that depth, the one behind those known at most; nil behind the last.
+    @inline(__always)
+    mutating func level(_ depth: Int, of topic: RawSpan, _ hash: TopicHash) -> (range: Range<Int>, hash: UInt64)? {
+        if depth < known { return (ranges[depth], hashes[depth]) }
+        guard depth < Self.count, let range = rest.next(in: topic) else { return nil }
+        ranges[depth] = range
+        hashes[depth] = hash(topic.extracting(range))
+        known = depth + 1
+        return (range, hashes[depth])
     }
 }

@@ -15,29 +15,36 @@ package struct ShareNumber: Hashable, Sendable {
 ///
 /// A value: who reads messages back keeps a copy, whose numbers mean the same whatever becomes of the session.
 struct SessionShares {
-    private var filters: [TopicFilter?] = []
+    private var filters: [ShareNumber: TopicFilter] = [:]
+    private var numbers: [TopicFilter: ShareNumber] = [:]
+    /// No number is given twice in a row: one that is known from before means nothing rather than another share.
+    private var last: UInt32 = 0
 
     var isEmpty: Bool { filters.isEmpty }
 
     /// The number of a shared subscription, `.none` for a filter that is none.
     mutating func number(of filter: TopicFilter) -> ShareNumber {
         guard filter.shareName != nil else { return .none }
-        let place = filters.firstIndex(of: filter) ?? filters.firstIndex(of: nil) ?? filters.count
-        if place == filters.count { filters.append(filter) } else { filters[place] = filter }
-        return ShareNumber(rawValue: UInt32(place + 1))
+        if let known = numbers[filter] { return known }
+        repeat { last &+= 1 } while last == 0 || filters[ShareNumber(rawValue: last)] != nil
+        let number = ShareNumber(rawValue: last)
+        filters[number] = filter
+        numbers[filter] = number
+        return number
     }
 
-    /// The shared subscription of that number; nil for `.none`, and for a number that is not in use.
-    subscript(number: ShareNumber) -> TopicFilter? {
-        let place = Int(number.rawValue) - 1
-        return filters.indices.contains(place) ? filters[place] : nil
-    }
+    /// The shared subscription of that number; nil for `.none`, and for one that is not in use any more.
+    subscript(number: ShareNumber) -> TopicFilter? { filters[number] }
 
     /// Gives back the numbers that are not in use.
     mutating func keep(_ used: Set<ShareNumber>) {
-        for place in filters.indices where !used.contains(ShareNumber(rawValue: UInt32(place + 1))) {
-            filters[place] = nil
+        for (number, filter) in filters where !used.contains(number) {
+            filters[number] = nil
+            numbers[filter] = nil
         }
-        while let last = filters.last, last == nil { filters.removeLast() }
+        guard filters.isEmpty else { return }
+        // Room for as many as there were once is not needed.
+        filters = [:]
+        numbers = [:]
     }
 }
