@@ -1,6 +1,6 @@
 # The one entry point. `make run` and `make test` install what they need and say so.
 
-.PHONY: help run build test test-asan test-tsan fuzz lint format conformance deps test-deps clean
+.PHONY: help run build test test-asan test-tsan fuzz bench-hostile lint format conformance deps test-deps clean
 .DEFAULT_GOAL := help
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -20,6 +20,7 @@ help:
 	@echo "make build   build the release executable, .build/release/sluice"
 	@echo "make test-asan, make test-tsan   run the tests that start no other program under a sanitizer"
 	@echo "make fuzz SECONDS=60             fuzz the codec, the broker and the CoAP gateway for so long each"
+	@echo "make bench-hostile               send the worst packets known, and see how long others wait"
 	@echo "make conformance                 write docs/CONFORMANCE.md anew from the tests"
 	@echo "make lint    check format and layout"
 	@echo "make format  format the sources"
@@ -56,6 +57,11 @@ test-tsan: deps
 
 fuzz: deps
 	Tests/Fuzz/run $(SECONDS)
+
+# On a quiet machine: what is measured is how long another client waits.
+bench-hostile: build
+	$(call install,python3)
+	python3 -B Tests/Benchmarks/hostile/run.py $(ARGUMENTS)
 
 conformance:
 	$(call install,python3)
