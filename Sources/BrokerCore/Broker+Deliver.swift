@@ -162,26 +162,57 @@ extension Broker {
 
     /// Puts a message into a session's queue; when that is full, its policy decides.
     private func enqueue(_ outbound: OutboundMessage, for session: Session) {
+        guard !session.hasEnded else { return finish(outbound) }
         if !session.queue.hasRoom(for: outbound.cost, limits: queueLimits) { dropExpired(session) }
-        guard session.queue.hasRoom(for: outbound.cost, limits: queueLimits) else {
+        guard session.queue.hasRoom(for: outbound.cost, limits: queueLimits) || makeRoom(for: outbound, session) else {
             statistics.dropped &+= 1
-            switch queueLimits.whenFull {
-            case .dropNewest: return finish(outbound)
-            case .disconnect:
-                finish(outbound)
-                if let connection = session.connection {
-                    overflowed.append(session)
-                    // So that the tick has an end, at which it is disconnected.
-                    markDirty(connection)
-                }
-                return
-            case .dropOldest:
-                if let oldest = session.queue.dropFirst() { journal?.finish(oldest) }
-                return enqueue(outbound, for: session)
-            }
+            return finish(outbound)
         }
         session.queue.append(outbound, isAway: session.connection == nil)
         scheduleMessageExpiry(session)
+    }
+
+    /// Whether a message gets into a full queue in place of others.
+    ///
+    /// A large message may take the place of very many small ones. Where that takes longer than a turn, the queue is above
+    /// its limits by one message until the rest has been dropped, in slices; what comes meanwhile is dropped.
+    private func makeRoom(for outbound: OutboundMessage, _ session: Session) -> Bool {
+        switch queueLimits.whenFull {
+        case .dropNewest: return false
+        case .disconnect:
+            if let connection = session.connection {
+                overflowed.append(session)
+                // So that the tick has an end, at which it is disconnected.
+                markDirty(connection)
+            }
+            return false
+        case .dropOldest:
+            guard !session.isMakingRoom else { return false }
+            var steps = Backlog.turn
+            if dropOldest(of: session, for: outbound.cost, &steps) { return true }
+            session.isMakingRoom = true
+            backlog.append { broker, steps in
+                // By then the message is in the queue.
+                guard broker.dropOldest(of: session, for: 0, &steps) else { return false }
+                session.isMakingRoom = false
+                return true
+            }
+            return true
+        }
+    }
+
+    /// Drops the oldest messages until there is room.
+    ///
+    /// - Parameter steps: messages that may be dropped.
+    /// - Returns: whether there is room.
+    private func dropOldest(of session: Session, for cost: Int, _ steps: inout Int) -> Bool {
+        while !session.queue.hasRoom(for: cost, limits: queueLimits) {
+            guard steps > 0 else { return false }
+            steps -= 1
+            if let oldest = session.queue.dropFirst() { journal?.finish(oldest) }
+            statistics.dropped &+= 1
+        }
+        return true
     }
 
     func dropExpired(_ session: Session) {

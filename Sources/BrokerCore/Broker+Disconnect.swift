@@ -49,12 +49,17 @@ extension Broker {
     /// Ends the connections of clients that would not be let in any more.
     package func endConnections(
         reason: ReasonCode,
-        where isUnwanted: (_ connection: VirtualConnection, _ userName: String?) -> Bool
+        where isUnwanted: @escaping (_ connection: VirtualConnection, _ userName: String?) -> Bool
     ) {
-        for session in sessions.values {
-            if let connection = session.connection, isUnwanted(connection, session.userName) {
-                end(connection, reason: reason)
+        var rest = Array(sessions.values)
+        begin(steps: Backlog.steps) { broker, steps in
+            while steps > 0, let session = rest.popLast() {
+                steps -= 1
+                guard let connection = session.connection, isUnwanted(connection, session.userName) else { continue }
+                broker.end(connection, reason: reason)
+                steps -= 8
             }
+            return rest.isEmpty
         }
     }
 
@@ -112,25 +117,5 @@ extension Broker {
         }
         // Should the session end before, `endSession` publishes it.
         scheduleWill(session, at: now + .seconds(Int64(will.delayInterval)))
-    }
-
-    /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2], those of
-    /// shared subscriptions to other members.
-    func endSession(_ session: Session) {
-        session.hasEnded = true
-        let will = session.will
-        session.will = nil
-        for subscription in session.subscriptions.values { router.remove(subscription) }
-        session.subscriptions = ByteKeyed()
-        if sessions[session.clientID] === session { sessions[session.clientID] = nil }
-        let left = session.messagesOfShares
-        let leftStored = session.storedMessagesOfShares
-        forgetStored(session, except: leftStored.messages)
-        // Remembered routes may hold the session itself for a while.
-        session.queue = OutboundQueue()
-        session.window = InflightWindow()
-        passOn(left, of: session.shares)
-        loadAndPassOn(leftStored)
-        if let will { publishWill(will, of: session) }
     }
 }

@@ -123,6 +123,7 @@ extension Broker {
             )
         }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
+        effort &+= route.destinations.count &+ route.sharedGroups.count
         return true
     }
 
@@ -224,7 +225,7 @@ extension SubscriberList {
         var away: Subscription?
         for step in 0..<subscriptions.count {
             let candidate = subscriptions[(turn + step) % subscriptions.count]
-            guard mayReceive(candidate) else { continue }
+            guard !candidate.session.hasEnded, mayReceive(candidate) else { continue }
             guard candidate.session.connection != nil else {
                 if away == nil, min(qos, candidate.options.qos) != .atMostOnce { away = candidate }
                 continue

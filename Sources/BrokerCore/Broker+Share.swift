@@ -93,7 +93,7 @@ extension Broker {
     private func remainingMembers(of share: ShareNumber, in numbers: SessionShares) -> RemainingMembers {
         let list = numbers[share].flatMap { router.index.members(of: $0) }
         // At shutdown, sessions that end with their connection are about to end, too.
-        return RemainingMembers(list) { [isShuttingDown] in !isShuttingDown || $0.isPersistent }
+        return RemainingMembers(list) { [isShuttingDown] in !$0.hasEnded && (!isShuttingDown || $0.isPersistent) }
     }
 }
 

@@ -34,19 +34,6 @@ extension Broker {
         )
     }
 
-    /// The session is over, and so is every delivery to it but those that go to somebody else.
-    func forgetStored(_ session: Session, except kept: [StoredOfShare]) {
-        guard session.isStored, let journal else { return }
-        let kept = Set(kept.map(\.place))
-        let finish = { (place: StoredPlace) in if !kept.contains(place) { journal.finish(place) } }
-        for delivery in session.storedInflight { finish(delivery.place) }
-        session.window.forEach { _, entry in finish(entry.outbound.place) }
-        session.queue.forEachPlace(finish)
-        session.storedInflight = []
-        session.isStored = false
-        journal.append(.removeSession(clientID: session.clientID, session.number))
-    }
-
     // MARK: Waiting
 
     /// Does something for a client, who waits until what it changes in the store is written.

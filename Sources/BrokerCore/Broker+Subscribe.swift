@@ -16,26 +16,32 @@ extension Broker {
         guard let session = connection.session else {
             return acknowledge(subscriptions.map { _ in .notAuthorized })
         }
-        // As they are asked for: a later filter of the same packet may change the subscription again [MQTT-3.8.4-5].
         var withRetained: [(subscription: Subscription, options: SubscriptionOptions)] = []
-        acknowledge(
-            subscriptions.map { wanted in
-                switch add(wanted, identifier ?? 0, to: session) {
-                case .failure(let refused): return refused.reasonCode
-                case .success(let added):
-                    if added.wantsRetained { withRetained.append((added.subscription, added.subscription.options)) }
-                    return ReasonCode(rawValue: added.subscription.options.qos.rawValue)
-                }
+        var refused = ByteKeyed<ReasonCode>()
+        for wanted in subscriptions.eachFilterOnce {
+            switch add(wanted, identifier ?? 0, to: session) {
+            case .failure(let failure): refused[wanted.subscription.filter] = failure.reasonCode
+            case .success(let added):
+                if added.wantsRetained { withRetained.append((added.subscription, added.subscription.options)) }
             }
+        }
+        count(effort: 4 * subscriptions.count)
+        acknowledge(
+            subscriptions.map { refused[$0.filter] ?? ReasonCode(rawValue: granted($0.options.qos).rawValue) }
         )
         for (subscription, options) in withRetained { deliverRetained(for: subscription, options) }
     }
 
+    private func granted(_ qos: QoS) -> QoS {
+        min(qos, QoS(rawValue: UInt8(clamping: limits.maximumQoS)) ?? .exactlyOnce)
+    }
+
     private func add(
-        _ wanted: Subscribe.Subscription,
+        _ named: WantedFilter,
         _ identifier: UInt32,
         to session: Session
     ) -> Result<(subscription: Subscription, wantsRetained: Bool), RequestRefused> {
+        let wanted = named.subscription
         guard let filter = try? TopicFilter(wanted.filter),
             filter.filter.utf8Span.span.bytes.levelCount <= limits.topicLevels
         else { return .failure(RequestRefused(reasonCode: .topicFilterInvalid)) }
@@ -43,7 +49,7 @@ extension Broker {
             return .failure(RequestRefused(reasonCode: .notAuthorized))
         }
         var options = wanted.options
-        options.qos = min(options.qos, QoS(rawValue: UInt8(clamping: limits.maximumQoS)) ?? .exactlyOnce)
+        options.qos = granted(options.qos)
 
         let existing = session.subscriptions[wanted.filter]
         // Clients that return tend to ask for what they have: that is no change, and writes nothing.
@@ -71,7 +77,7 @@ extension Broker {
         }
         let wantsRetained =
             filter.shareName == nil
-            && (options.retainHandling == .sendAtSubscribe || (options.retainHandling == .sendIfNew && existing == nil))
+            && (named.handling == .sendAtSubscribe || (named.handling == .sendIfNew && existing == nil))
         return .success((subscription, wantsRetained))
     }
 
@@ -96,7 +102,39 @@ extension Broker {
             return .success
         }
         if !shares.isEmpty { leave(shares, session) }
+        count(effort: 4 * filters.count)
         return reasonCodes
+    }
+}
+
+/// What one packet wants of one filter.
+private struct WantedFilter {
+    /// As it is named last [MQTT-3.8.4-3].
+    var subscription: Subscribe.Subscription
+    /// When retained messages are sent: each time that it is named may ask for them.
+    var handling: SubscriptionOptions.RetainHandling
+}
+
+extension [Subscribe.Subscription] {
+    /// A filter that a packet names several times is subscribed to once, and its retained messages are sent once.
+    ///
+    /// In the order in which the filters are named first.
+    fileprivate var eachFilterOnce: [WantedFilter] {
+        guard count > 1 else { return map { WantedFilter(subscription: $0, handling: $0.options.retainHandling) } }
+        var places = ByteKeyed<Int>()
+        var once: [WantedFilter] = []
+        for wanted in self {
+            let handling = wanted.options.retainHandling
+            if let place = places[wanted.filter] {
+                once[place].subscription = wanted
+                // It is new only where it is named first.
+                if handling == .sendAtSubscribe { once[place].handling = handling }
+            } else {
+                places[wanted.filter] = once.count
+                once.append(WantedFilter(subscription: wanted, handling: handling))
+            }
+        }
+        return once
     }
 }
 

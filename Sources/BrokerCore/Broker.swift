@@ -68,6 +68,10 @@ package final class Broker {
     @exclusivity(unchecked) var overflowed: [Session] = []
     var timers = TimerQueue()
     var backlog = Backlog()
+    /// What has been done in this turn of the core, without what the router has done; see `isTurnOver`.
+    @exclusivity(unchecked) var effort = 0
+    /// The effort at which the turn is over.
+    @exclusivity(unchecked) var turnEnd = Backlog.effort
     var connectionRate: TokenBucket?
     /// Counts the times that the authenticator's answers became other ones.
     var credentialsGeneration: UInt64 = 0
@@ -127,6 +131,9 @@ package final class Broker {
         return session.queue.count + session.window.count + session.storedInflight.count
     }
 
+    /// Bytes of the routes that are remembered.
+    package var rememberedRouteBytes: Int { router.cache.bytes }
+
     /// Retained messages, without those under `$SYS`.
     package var retainedCount: Int { retained.count }
     /// Bytes in memory of retained messages and of the tree of their topics, without those under `$SYS`.
@@ -161,6 +168,7 @@ package final class Broker {
     /// Ends the tick: everything gathered for each connection leaves in one write or one batch.
     package func flush() {
         isFlushRequested = false
+        beginTurn()
         disconnectOverflowed()
         let leaving = dirty
         dirty = []

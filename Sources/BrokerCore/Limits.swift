@@ -28,6 +28,8 @@ package struct Limits: Equatable, Sendable {
     package var retainedBytes = 1_073_741_824
     /// Subscriptions of one session.
     package var subscriptionsPerSession = 1_000
+    /// Topic Filters in one SUBSCRIBE or UNSUBSCRIBE, or what is the same in another protocol.
+    package var filtersPerPacket = 1_000
     /// Levels of a Topic Filter, and of the Topic Name of a retained message.
     package var topicLevels = 200
     /// CONNECT packets a second that are let in, all MQTT clients together; 0 is any number.

@@ -11,9 +11,18 @@ package enum JSON {
         return ByteBuffer(bytes: bytes)
     }
 
+    /// - Parameters:
+    ///   - key: of `information`, which the value is read by.
     /// - Throws: `DecodingError`.
-    package static func decode<Value: Decodable>(_ type: Value.Type, from bytes: ByteBuffer) throws -> Value {
-        try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
+    package static func decode<Value: Decodable>(
+        _ type: Value.Type,
+        from bytes: ByteBuffer,
+        _ key: CodingUserInfoKey? = nil,
+        _ information: (any Sendable)? = nil
+    ) throws -> Value {
+        let decoder = JSONDecoder()
+        if let key { decoder.userInfo[key] = information }
+        return try decoder.decode(type, from: Data(bytes.readableBytesView))
     }
 }
 

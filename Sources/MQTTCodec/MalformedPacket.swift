@@ -14,5 +14,9 @@ package struct MalformedPacket: Error, Sendable, Equatable, CustomStringConverti
 
     static func protocolError(_ detail: String) -> MalformedPacket { MalformedPacket(.protocolError, detail) }
 
+    static func tooManyFilters(_ maximum: Int) -> MalformedPacket {
+        MalformedPacket(.quotaExceeded, "more than \(maximum) Topic Filters in one packet")
+    }
+
     package var description: String { "\(reason.name): \(detail)" }
 }

@@ -15,13 +15,21 @@ package struct PacketDecoder: Sendable {
     package let role: Role
     /// Bytes; a larger packet is refused as soon as its length is known [MQTT-3.2.2-15].
     package let maximumPacketSize: Int
+    /// Topic Filters that one SUBSCRIBE or UNSUBSCRIBE may have.
+    package let maximumFilters: Int
     /// What the packets after CONNECT are read as.
     package var version: ProtocolVersion
 
-    package init(role: Role, version: ProtocolVersion = .v3_1_1, maximumPacketSize: Int = .max) {
+    package init(
+        role: Role,
+        version: ProtocolVersion = .v3_1_1,
+        maximumPacketSize: Int = .max,
+        maximumFilters: Int = .max
+    ) {
         self.role = role
         self.version = version
         self.maximumPacketSize = maximumPacketSize
+        self.maximumFilters = maximumFilters
     }
 
     /// Reads the next packet off the front of `buffer`.
@@ -52,9 +60,10 @@ package struct PacketDecoder: Sendable {
         case .publish:
             return .publish(try Publish(&reader, header, version: version, fromClient: role == .server))
         case .puback, .pubrec, .pubrel, .pubcomp: return try acknowledgement(header.type, &reader)
-        case .subscribe: return .subscribe(try Subscribe(&reader, version: version))
+        case .subscribe: return .subscribe(try Subscribe(&reader, version: version, maximumFilters: maximumFilters))
         case .suback: return .suback(try Suback(&reader, version: version))
-        case .unsubscribe: return .unsubscribe(try Unsubscribe(&reader, version: version))
+        case .unsubscribe:
+            return .unsubscribe(try Unsubscribe(&reader, version: version, maximumFilters: maximumFilters))
         case .unsuback: return .unsuback(try Unsuback(&reader, version: version))
         case .pingreq:
             try reader.expectEnd()

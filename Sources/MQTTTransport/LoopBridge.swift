@@ -12,7 +12,7 @@ package final class LoopBridge: @unchecked Sendable {
         case writability(MQTTDialogue, Bool)
         case ended(MQTTDialogue)
         /// To be sent back when everything before it has been read.
-        case marker(MQTTChannelHandler)
+        case marker(MQTTDialogue, MQTTChannelHandler)
     }
 
     /// What the core tells an I/O loop.
@@ -67,7 +67,7 @@ package final class LoopBridge: @unchecked Sendable {
         case .bytes(let dialogue, let bytes): dialogue.receive(bytes, broker)
         case .writability(let dialogue, let isWritable): dialogue.writabilityChanged(isWritable, broker)
         case .ended(let dialogue): dialogue.ended(broker)
-        case .marker(let handler): toLoop(.marker(handler))
+        case .marker(let dialogue, let handler): dialogue.whenRead { self.toLoop(.marker(handler)) }
         }
     }
 

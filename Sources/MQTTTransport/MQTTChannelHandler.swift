@@ -76,13 +76,21 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard let dialogue, !isClosing else { return }
         let bytes = unwrapInboundIn(data)
-        guard let bridge else { return core.run { dialogue.receive(bytes, $0) } }
+        guard let bridge else { return receive(bytes, dialogue) }
         bytesSinceMarker += bytes.readableBytes
         bridge.toCore(.bytes(dialogue, bytes))
         if bytesSinceMarker > Self.pauseMark, !isPaused {
             isPaused = true
-            bridge.toCore(.marker(self))
+            bridge.toCore(.marker(dialogue, self))
         }
+    }
+
+    /// The same, on the core loop.
+    private func receive(_ bytes: ByteBuffer, _ dialogue: MQTTDialogue) {
+        core.run { dialogue.receive(bytes, $0) }
+        guard dialogue.isBehind, !isPaused else { return }
+        isPaused = true
+        dialogue.whenRead { self.resumeReading() }
     }
 
     package func read(context: ChannelHandlerContext) {

@@ -31,8 +31,16 @@ package final class MQTTDialogue: @unchecked Sendable {
     @exclusivity(unchecked) var topicAliases = TopicAliases(maximum: 0)
     /// nil without an Authentication Method in CONNECT.
     var authentication: EnhancedAuthentication?
-    /// Bytes of a packet that has not wholly arrived.
+    /// Bytes of a packet that has not wholly arrived, and what waits for the answer to CONNECT or for its turn.
     private var partial: ByteBuffer?
+    /// Whether packets wait because the core has to see to others first.
+    private(set) var isBehind = false
+    /// Whether the broker goes on with them by itself.
+    private var isCatchingUp = false
+    /// To be called when none wait any more.
+    private var whenRead: [() -> Void] = []
+    /// Whether the network connection has ended meanwhile.
+    private var isEnding = false
 
     /// Begins a dialogue.
     ///
@@ -54,7 +62,11 @@ package final class MQTTDialogue: @unchecked Sendable {
             transportIdentity: transportIdentity,
             outlet: .packets(stream)
         )
-        decoder = PacketDecoder(role: .server, maximumPacketSize: limits.maximumPacketSize)
+        decoder = PacketDecoder(
+            role: .server,
+            maximumPacketSize: limits.maximumPacketSize,
+            maximumFilters: limits.filtersPerPacket
+        )
     }
 
     /// Bytes encoded for the client that have not left yet.
@@ -70,7 +82,27 @@ package final class MQTTDialogue: @unchecked Sendable {
         broker.heard(from: connection, bytes: bytes.readableBytes)
         guard var joined = partial.take() else { return read(bytes, broker) }
         joined.writeImmutableBuffer(bytes)
-        read(joined, broker)
+        if isBehind { partial = joined } else { read(joined, broker) }
+    }
+
+    /// Calls back when everything that has arrived so far has been read; at once, unless that takes several turns.
+    func whenRead(_ done: @escaping () -> Void) {
+        if isBehind { whenRead.append(done) } else { done() }
+    }
+
+    /// Goes on with packets that others were served before.
+    ///
+    /// - Returns: whether none wait any more.
+    private func catchUp(_ broker: Broker) -> Bool {
+        isBehind = false
+        isCatchingUp = true
+        readOn(broker)
+        isCatchingUp = isBehind
+        guard !isBehind else { return false }
+        for done in whenRead { done() }
+        whenRead = []
+        if isEnding { ended(broker) }
+        return true
     }
 
     /// The answer to CONNECT has come at last: reads what has waited for it.
@@ -91,6 +123,7 @@ package final class MQTTDialogue: @unchecked Sendable {
                 throw MalformedPacket(.quotaExceeded, "answers pile up that the client does not read")
             }
             guard state != .closed, buffer.readableBytes > 0 else { return }
+            waitForTurn(broker)
             // Only the tail is copied; the bytes read are given back to whoever lent them.
             buffer.discardReadBytes()
             partial = buffer
@@ -99,8 +132,22 @@ package final class MQTTDialogue: @unchecked Sendable {
         }
     }
 
+    /// What is left of the bytes is a packet that is not whole, or packets whose turn it is later.
+    private func waitForTurn(_ broker: Broker) {
+        guard broker.isTurnOver, state != .awaitingAnswer else { return }
+        isBehind = true
+        guard !isCatchingUp else { return }
+        isCatchingUp = true
+        broker.goOn { self.catchUp($0) }
+    }
+
     /// The network connection has ended, without or after a DISCONNECT.
     package func ended(_ broker: Broker) {
+        // What came before that counts.
+        guard !isBehind else {
+            isEnding = true
+            return
+        }
         state = .closed
         partial = nil
         authentication = nil
@@ -119,7 +166,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         if state == .awaitingConnect, buffer.readableBytesView.starts(with: Self.clientHello) {
             throw MalformedPacket(.malformedPacket, "the client speaks TLS, which this listener does not")
         }
-        while state != .closed, state != .awaitingAnswer {
+        while state != .closed, state != .awaitingAnswer, !broker.isTurnOver {
             guard
                 let header = try FixedHeader.parse(
                     buffer.readableBytesSpan,
@@ -132,6 +179,7 @@ package final class MQTTDialogue: @unchecked Sendable {
             }
             guard header.packetLength <= buffer.readableBytes else { return }
             packets &+= 1
+            broker.count(effort: 1)
             if header.type == .publish, state == .connected {
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
                 buffer.moveReaderIndex(forwardBy: header.packetLength)

@@ -12,6 +12,8 @@ struct Backlog {
     static let steps = 4_096
     /// Things that one piece of work may visit before it is the next one's turn.
     static let turn = 512
+    /// Things that may be visited for all clients together before other events have their turn: packets, deliveries.
+    static let effort = 8_192
 
     /// Does some of the work.
     ///
@@ -35,6 +37,7 @@ extension Broker {
     /// Does a slice of the work that takes long; the owner calls it again, after other events, as long as there is a
     /// backlog.
     package func proceed() {
+        beginTurn()
         var steps = Backlog.steps
         while steps > 0, let work = backlog.next() {
             let turn = min(steps, Backlog.turn)
@@ -44,13 +47,45 @@ extension Broker {
             steps -= max(turn - left, 1)
             if !isDone { backlog.append(work) }
         }
+        beginTurn()
     }
 
     /// Begins work that may take long, and goes on with it in later turns if it is not done at once.
     ///
     /// - Parameter steps: things it may visit before it is put off.
     func begin(steps: Int = Backlog.turn, _ work: @escaping Backlog.Work) {
+        guard !isTurnOver else { return backlog.append(work) }
         var left = steps
         if !work(self, &left) { backlog.append(work) }
+        effort &+= steps - left
+    }
+
+    /// Whether as much has been done for clients as may be before other events have their turn: who has more to do puts it
+    /// off (`goOn`).
+    @inline(__always)
+    package var isTurnOver: Bool { effort &+ router.effort >= turnEnd }
+
+    /// Something has been done: a packet, say.
+    @inline(__always)
+    package func count(effort steps: Int) { effort &+= steps }
+
+    /// Other events have had their turn.
+    func beginTurn() {
+        effort = 0
+        router.effort = 0
+    }
+
+    /// Goes on later, a slice at a time, with what could not be done because the turn was over.
+    ///
+    /// - Parameter work: does some, until the turn is over again, and says whether it is done.
+    package func goOn(_ work: @escaping (_ broker: Broker) -> Bool) {
+        backlog.append { broker, steps in
+            let before = broker.effort &+ broker.router.effort
+            broker.turnEnd = before &+ steps
+            let isDone = work(broker)
+            broker.turnEnd = Backlog.effort
+            steps -= broker.effort &+ broker.router.effort &- before
+            return isDone
+        }
     }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import NIOConcurrencyHelpers
 package import NIOCore
 
@@ -8,6 +9,9 @@ package final class CoreLoop: @unchecked Sendable {
     /// The loop that owns all broker state.
     package let eventLoop: any EventLoop
     private let broker: Broker
+    /// What was submitted and could not be done yet, because the turn was over.
+    private var submitted: Deque<@Sendable (Broker) -> Void> = []
+    private var isCatchingUp = false
     private let mailbox = NIOLockedValueBox<[@Sendable (Broker) -> Void]>([])
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
@@ -91,9 +95,26 @@ package final class CoreLoop: @unchecked Sendable {
             mailbox = []
             return taken
         }
-        run { broker in
-            for work in waiting { work(broker) }
+        let isBehind = !submitted.isEmpty
+        submitted.append(contentsOf: waiting)
+        if !isBehind { run { _ = self.doSubmitted($0) } }
+    }
+
+    /// Does what was submitted, in order, and puts the rest off when the turn is over.
+    ///
+    /// - Returns: whether all is done.
+    private func doSubmitted(_ broker: Broker) -> Bool {
+        while let work = submitted.popFirst() {
+            work(broker)
+            broker.count(effort: 1)
+            if broker.isTurnOver, !submitted.isEmpty {
+                if !isCatchingUp { broker.goOn(doSubmitted) }
+                isCatchingUp = true
+                return false
+            }
         }
+        isCatchingUp = false
+        return true
     }
 
     /// Tasks run after all of a tick's reads, so that one task flushes what they all brought about.

@@ -10,12 +10,14 @@ package struct OutboundQueue {
     package static let pageCount = 128
     /// Bytes read back at a time, give or take one message.
     static let pageBytes = 256 * 1_024
+    /// The least time between two looks for expired messages that have found some.
+    private static let expiryLook = TimeAmount.seconds(1)
 
     private var front: Deque<OutboundMessage> = []
     private var stored: Deque<StoredOutbound> = []
     /// Bytes of what waits, wherever it is.
     package private(set) var bytes = 0
-    /// No message expires before that.
+    /// No message expires before that, or is looked for before.
     private(set) var earliestExpiry = NIODeadline.distantFuture
 
     package init() {}
@@ -79,19 +81,23 @@ package struct OutboundQueue {
     mutating func dropExpired(at now: NIODeadline) -> [StoredPlace] {
         guard earliestExpiry <= now else { return [] }
         var dropped: [StoredPlace] = []
+        var freed = 0
         var next = NIODeadline.distantFuture
-        func isOver(_ expiresAt: NIODeadline, _ place: StoredPlace) -> Bool {
+        func isOver(_ expiresAt: NIODeadline, _ place: StoredPlace, _ cost: Int) -> Bool {
             guard expiresAt <= now else {
                 next = min(next, expiresAt)
                 return false
             }
             dropped.append(place)
+            freed += cost
             return true
         }
-        front.removeAll { isOver($0.message.expiresAt, $0.place) }
-        stored.removeAll { isOver($0.expiresAt, $0.place) }
-        earliestExpiry = next
-        countBytes()
+        front.removeAll { isOver($0.message.expiresAt, $0.place, $0.cost) }
+        stored.removeAll { isOver($0.expiresAt, $0.place, Int($0.cost)) }
+        // To look at all of them takes long where there are many: not for each that expires.
+        earliestExpiry = max(next, now + Self.expiryLook)
+        if isEmpty { earliestExpiry = .distantFuture }
+        bytes -= freed
         return dropped
     }
 
@@ -99,19 +105,18 @@ package struct OutboundQueue {
     ///
     /// - Parameter sequences: some of the queue's, in its order.
     mutating func remove(_ sequences: [UInt64]) {
+        guard !sequences.isEmpty else { return }
         var next = sequences.startIndex
-        func isWanted(_ sequence: UInt64) -> Bool {
+        var freed = 0
+        func isWanted(_ sequence: UInt64, _ cost: Int) -> Bool {
             guard next < sequences.endIndex, sequences[next] == sequence else { return false }
             next += 1
+            freed += cost
             return true
         }
-        front.removeAll { isWanted($0.sequence) }
-        stored.removeAll { isWanted($0.sequence) }
-        countBytes()
-    }
-
-    private mutating func countBytes() {
-        bytes = front.reduce(0) { $0 + $1.cost } + stored.reduce(0) { $0 + Int($1.cost) }
+        front.removeAll { isWanted($0.sequence, $0.cost) }
+        stored.removeAll { isWanted($0.sequence, Int($0.cost)) }
+        bytes -= freed
     }
 
     // MARK: Pages

@@ -13,7 +13,9 @@ final class Session: @unchecked Sendable {
     var userName: String?
 
     /// Whether it is over: nothing is delivered to it, and an answer that it has waited for is for nobody.
-    var hasEnded = false
+    @exclusivity(unchecked) var hasEnded = false
+    /// Whether its queue is being brought back within its limits; see `Broker.makeRoom`.
+    @exclusivity(unchecked) var isMakingRoom = false
     /// The client, while it is connected.
     @exclusivity(unchecked) var connection: VirtualConnection?
     /// The connection's outlet when it takes MQTT bytes; kept here to spare the hot path two loads.

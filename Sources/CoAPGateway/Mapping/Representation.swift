@@ -6,6 +6,7 @@ package import NIOCore
 package struct Representation: Sendable {
     /// Seconds a retained message without an expiry counts as fresh; RFC 7252's own default (§5.10.5).
     static let defaultMaxAge: UInt32 = 60
+    private static let key = UInt64.random(in: .min ... .max)
 
     package let message: Message
 
@@ -17,7 +18,8 @@ package struct Representation: Sendable {
     /// with one ETag; a restart only costs one more transfer.
     package var eTag: UInt64 {
         var hasher = Hasher()
-        message.withBytes { _, payload in payload.withUnsafeBytes { hasher.combine(bytes: $0) } }
+        // Values of a megabyte are hashed on the core's loop.
+        hasher.combine(message.withBytes { _, payload in payload.digest(seed: Self.key) })
         hasher.combine(message.payloadLength)
         hasher.combine(message.properties?.values.contentType)
         return UInt64(truncatingIfNeeded: hasher.finalize())

@@ -9,7 +9,7 @@ extension JSONHandler {
         guard text.readableBytes > 0 else { return heard() }
         let label = JSONOperation.label(of: text)
         do throws(Problem) {
-            let operation = try JSONOperation.read(text)
+            let operation = try JSONOperation.read(text, maximumFilters: gateway.limits.filtersPerPacket)
             guard let connection else {
                 guard case .connect(let connect) = operation else {
                     throw .unprocessable("the first op is connect [MQTT-3.1.0-1]", .protocolError)

@@ -44,6 +44,25 @@ package enum JSONOperation: Sendable {
 
     private struct Topics: Decodable {
         let topics: [Topic]
+
+        enum CodingKeys: CodingKey {
+            case topics
+        }
+
+        init(from decoder: any Decoder) throws {
+            var list = try decoder.container(keyedBy: CodingKeys.self).nestedUnkeyedContainer(forKey: .topics)
+            var topics: [Topic] = []
+            while !list.isAtEnd {
+                topics.append(try list.decode(Topic.self))
+                // One too many says that there are too many, and the rest need not be read.
+                if let maximum = CodingUserInfoKey.maximumFilters.flatMap({ decoder.userInfo[$0] }) as? Int,
+                    topics.count > maximum
+                {
+                    break
+                }
+            }
+            self.topics = topics
+        }
     }
 
     private struct Filters: Decodable {
@@ -70,15 +89,17 @@ package enum JSONOperation: Sendable {
 
     /// Reads one message.
     ///
+    /// - Parameter maximumFilters: topics that one of them may subscribe to, or unsubscribe from.
     /// - Throws: what is wrong with it.
-    package static func read(_ text: ByteBuffer) throws(Problem) -> JSONOperation {
+    package static func read(_ text: ByteBuffer, maximumFilters: Int = .max) throws(Problem) -> JSONOperation {
         switch try decode(Envelope.self, text).op {
         case .connect: return .connect(try decode(JSONConnect.self, text))
-        case .subscribe: return .subscribe(try subscriptions(text))
+        case .subscribe: return .subscribe(try subscriptions(text, maximumFilters))
         case .unsubscribe:
             let filters = try decode(Filters.self, text)
             let all = (filters.topics ?? []) + [filters.topic].compactMap(\.self)
             guard !all.isEmpty else { throw .unprocessable("topic is missing", .protocolError) }
+            guard all.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
             return .unsubscribe(all)
         case .publish: return .publish(try decode(PublishEnvelope.self, text).request())
         case .ack:
@@ -100,13 +121,17 @@ package enum JSONOperation: Sendable {
         }
     }
 
-    private static func subscriptions(_ text: ByteBuffer) throws(Problem) -> [Subscribe.Subscription] {
+    private static func subscriptions(
+        _ text: ByteBuffer,
+        _ maximumFilters: Int
+    ) throws(Problem) -> [Subscribe.Subscription] {
         var topics: [Topic]
-        if let many = try? JSON.decode(Topics.self, from: text) {
+        if let many = try? JSON.decode(Topics.self, from: text, .maximumFilters, maximumFilters) {
             topics = many.topics
         } else {
             topics = [try decode(Topic.self, text)]
         }
+        guard topics.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
         guard !topics.isEmpty else { throw .unprocessable("topics is empty", .protocolError) }
         var subscriptions: [Subscribe.Subscription] = []
         for topic in topics {
@@ -128,6 +153,11 @@ package enum JSONOperation: Sendable {
         }
         return subscriptions
     }
+}
+
+extension CodingUserInfoKey {
+    /// Topics of one operation, at most.
+    fileprivate static var maximumFilters: CodingUserInfoKey? { CodingUserInfoKey(rawValue: "maximumFilters") }
 }
 
 /// What a client calls an operation: a number or a string of its own choice.

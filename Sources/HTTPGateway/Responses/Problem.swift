@@ -86,6 +86,10 @@ extension Problem {
         Problem(.contentTooLarge, .packetTooLarge, "a body has at most \(maximum) bytes")
     }
 
+    static func tooManyFilters(_ maximum: Int) -> Problem {
+        Problem(.contentTooLarge, .quotaExceeded, "a request has at most \(maximum) topics")
+    }
+
     static func unauthorized(_ detail: String) -> Problem {
         Problem(
             .unauthorized,

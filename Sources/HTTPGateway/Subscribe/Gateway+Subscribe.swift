@@ -10,7 +10,8 @@ extension Gateway {
         let request = try SubscribeRequest(
             exchange.query,
             exchange.fields,
-            maximumWait: Int(configuration.maximumWait.components.seconds)
+            maximumWait: Int(configuration.maximumWait.components.seconds),
+            maximumFilters: limits.filtersPerPacket
         )
         let identity = try exchange.identity(tokens)
         switch request.form {

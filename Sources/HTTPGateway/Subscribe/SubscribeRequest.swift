@@ -36,8 +36,13 @@ package struct SubscribeRequest: Sendable {
     package let lastEventID: EventID?
     package let form: Form
 
-    /// - Throws: 400 when the query can't be understood, 406 when the client takes no format we have.
-    package init(_ query: Query, _ fields: HTTPFields, maximumWait: Int) throws(Problem) {
+    /// - Throws: 400 when the query can't be understood, 413 when it asks for too many topics, 406 when the client takes no format we have.
+    package init(
+        _ query: Query,
+        _ fields: HTTPFields,
+        maximumWait: Int,
+        maximumFilters: Int = .max
+    ) throws(Problem) {
         isPersistent = try query.flag("clean") == false
         let clientID = try query.string("clientid") ?? ""
         guard !isPersistent || !clientID.isEmpty else {
@@ -59,7 +64,7 @@ package struct SubscribeRequest: Sendable {
         } else {
             lastEventID = nil
         }
-        subscriptions = try Self.subscriptions(query, isPersistent: isPersistent)
+        subscriptions = try Self.subscriptions(query, isPersistent: isPersistent, maximumFilters)
         guard !subscriptions.isEmpty || isPersistent || lastEventID != nil else {
             throw .badRequest("no topic= to subscribe to", .topicFilterInvalid)
         }
@@ -93,7 +98,8 @@ package struct SubscribeRequest: Sendable {
 
     private static func subscriptions(
         _ query: Query,
-        isPersistent: Bool
+        isPersistent: Bool,
+        _ maximumFilters: Int
     ) throws(Problem) -> [Subscribe.Subscription] {
         // A session that goes on would else get its retained messages again each time its client comes back.
         let handling = try query.integer("rh", in: 0...2) ?? (isPersistent ? 1 : 0)
@@ -103,7 +109,9 @@ package struct SubscribeRequest: Sendable {
             retainHandling: SubscriptionOptions.RetainHandling(rawValue: UInt8(handling)) ?? .sendAtSubscribe
         )
         var subscriptions: [Subscribe.Subscription] = []
-        for filter in try query.strings("topic") {
+        let filters = try query.strings("topic")
+        guard filters.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
+        for filter in filters {
             let checked: TopicFilter
             do {
                 checked = try TopicFilter(filter)

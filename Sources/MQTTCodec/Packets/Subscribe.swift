@@ -89,7 +89,11 @@ package struct SubscriptionOptions: Sendable, Equatable {
 }
 
 extension Subscribe {
-    init(_ reader: inout PacketReader, version: ProtocolVersion) throws(MalformedPacket) {
+    init(
+        _ reader: inout PacketReader,
+        version: ProtocolVersion,
+        maximumFilters: Int
+    ) throws(MalformedPacket) {
         self.init(packetID: try reader.packetID(), subscriptions: [])
         if version == .v5 {
             var identifier: UInt32?
@@ -111,6 +115,7 @@ extension Subscribe {
                 throw .protocolError("No Local on a Shared Subscription [MQTT-3.8.3-4]")
             }
             subscriptions.append(Subscription(filter: filter, options: options))
+            guard subscriptions.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
         }
         guard !subscriptions.isEmpty else { throw .protocolError("SUBSCRIBE without Topic Filter [MQTT-3.8.3-2]") }
     }

@@ -15,10 +15,17 @@ package struct Unsubscribe: Sendable, Equatable {
 }
 
 extension Unsubscribe {
-    init(_ reader: inout PacketReader, version: ProtocolVersion) throws(MalformedPacket) {
+    init(
+        _ reader: inout PacketReader,
+        version: ProtocolVersion,
+        maximumFilters: Int
+    ) throws(MalformedPacket) {
         self.init(packetID: try reader.packetID(), filters: [])
         if version == .v5 { userProperties = try reader.userProperties() }
-        while !reader.isAtEnd { filters.append(try reader.string()) }
+        while !reader.isAtEnd {
+            filters.append(try reader.string())
+            guard filters.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
+        }
         guard !filters.isEmpty else { throw .protocolError("UNSUBSCRIBE without Topic Filter [MQTT-3.10.3-2]") }
     }
 

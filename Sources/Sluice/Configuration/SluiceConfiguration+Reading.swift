@@ -287,6 +287,8 @@ extension Limits {
         reader.integer("retained_messages", in: 0...1_000_000_000, &retainedMessages)
         reader.integer("retained_bytes", in: 0...1_000_000_000_000, &retainedBytes)
         reader.integer("subscriptions_per_session", in: 1...10_000_000, &subscriptionsPerSession)
+        filtersPerPacket = subscriptionsPerSession
+        reader.integer("filters_per_packet", in: 1...10_000_000, &filtersPerPacket)
         reader.integer("topic_levels", in: 1...32_768, &topicLevels)
         reader.integer("connection_rate", in: 0...1_000_000, &connectionRate)
         reader.integer("publish_rate", in: 0...10_000_000, &publishRate)

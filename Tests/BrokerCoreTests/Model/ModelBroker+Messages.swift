@@ -64,19 +64,25 @@ extension ModelBroker {
     // MARK: Subscribing
 
     func subscribe(_ session: ModelSession, _ wanted: [Subscribe.Subscription], identifier: UInt32?) throws {
-        for subscription in wanted {
-            let filter = try TopicFilter(subscription.filter)
-            let options = subscription.options
-            let isNew = session.subscriptions[subscription.filter] == nil
+        var named: Set<String> = []
+        for first in wanted where named.insert(first.filter).inserted {
+            // A filter that is named several times counts once, as it is named last; its retained messages are sent once.
+            let all = wanted.filter { $0.filter == first.filter }
+            let filter = try TopicFilter(first.filter)
+            let options = all.last?.options ?? first.options
+            let handling =
+                all.contains { $0.options.retainHandling == .sendAtSubscribe }
+                ? .sendAtSubscribe : first.options.retainHandling
+            let isNew = session.subscriptions[first.filter] == nil
             // [MQTT-3.8.4-3]
-            session.subscriptions[subscription.filter] = .init(
+            session.subscriptions[first.filter] = .init(
                 filter: filter,
                 options: options,
                 identifier: identifier
             )
             // MQTT 5.0 §4.8.2: no retained messages for shared subscriptions. [MQTT-3.3.1-9] to [MQTT-3.3.1-11]
             guard filter.shareName == nil,
-                options.retainHandling == .sendAtSubscribe || (options.retainHandling == .sendIfNew && isNew)
+                handling == .sendAtSubscribe || (handling == .sendIfNew && isNew)
             else { continue }
             for message in retained.values where filter.matches(message.topic) && !isExpired(message) {
                 if options.noLocal, message.publisher == session.client { continue }

@@ -1,0 +1,73 @@
+import MQTTCodec
+
+// The end of a session, done in slices where it has left much.
+extension Broker {
+    /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2], those of
+    /// shared subscriptions to other members.
+    ///
+    /// From now on nothing is delivered to it, though its subscriptions may be in the index for a while.
+    func endSession(_ session: Session) {
+        session.hasEnded = true
+        let will = session.will
+        session.will = nil
+        if sessions[session.clientID] === session { sessions[session.clientID] = nil }
+        removeSubscriptions(of: session)
+        let left = session.messagesOfShares
+        let leftStored = session.storedMessagesOfShares
+        forgetStored(session, except: leftStored.messages)
+        // Remembered routes may hold the session itself for a while.
+        session.queue = OutboundQueue()
+        session.window = InflightWindow()
+        passOnInSlices(left, of: session.shares)
+        loadAndPassOn(leftStored)
+        if let will { publishWill(will, of: session) }
+    }
+
+    private func removeSubscriptions(of session: Session) {
+        guard session.subscriptions.count > 0 else { return }
+        var subscriptions = Array(session.subscriptions.values)
+        session.subscriptions = ByteKeyed()
+        begin { broker, steps in
+            while steps > 0, let subscription = subscriptions.popLast() {
+                broker.router.remove(subscription)
+                steps -= 1
+            }
+            return subscriptions.isEmpty
+        }
+    }
+
+    /// Passes on what a session has left, so much at a time.
+    private func passOnInSlices(_ left: [OutboundMessage], of numbers: SessionShares) {
+        guard !left.isEmpty else { return }
+        var rest = left[...]
+        begin { broker, steps in
+            let slice = rest.prefix(max(steps, 1))
+            broker.passOn(Array(slice), of: numbers)
+            rest = rest.dropFirst(slice.count)
+            steps -= slice.count
+            return rest.isEmpty
+        }
+    }
+
+    /// The session is over, and so is every delivery to it but those that go to somebody else.
+    private func forgetStored(_ session: Session, except kept: [StoredOfShare]) {
+        guard session.isStored, let journal else { return }
+        let kept = Set(kept.map(\.place))
+        for delivery in session.storedInflight where !kept.contains(delivery.place) { journal.finish(delivery.place) }
+        session.window.forEach { _, entry in
+            if !kept.contains(entry.outbound.place) { journal.finish(entry.outbound.place) }
+        }
+        session.storedInflight = []
+        session.isStored = false
+        journal.append(.removeSession(clientID: session.clientID, session.number))
+        // What is not finished when the broker stops is so at its next start: it belongs to no session.
+        var queue = session.queue
+        begin { broker, steps in
+            while steps > 0, let place = queue.dropFirst() {
+                if !kept.contains(place) { broker.journal?.finish(place) }
+                steps -= 1
+            }
+            return queue.isEmpty
+        }
+    }
+}
