@@ -1,5 +1,6 @@
 import BrokerCore
 package import HTTPTypes
+import MQTTCodec
 
 /// Entity tags (RFC 9110 §8.8.3).
 enum EntityTag {
