@@ -62,7 +62,7 @@ let package = Package(
         .target(
             name: "TransportSecurity",
             dependencies: [
-                nioCore, nioConcurrencyHelpers, nioSSL,
+                "BrokerCore", nioCore, nioConcurrencyHelpers, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
@@ -94,6 +94,7 @@ let package = Package(
                 lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ],
@@ -135,6 +136,7 @@ let package = Package(
                 "MQTTCodec",
                 "BrokerCore",
                 nioCore, nioConcurrencyHelpers,
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "JWTKit", package: "jwt-kit"),
@@ -248,7 +250,7 @@ let package = Package(
         .testTarget(
             name: "AuthTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "Auth", "BrokerTestSupport", nioCore,
+                "MQTTCodec", "BrokerCore", "Auth", "BrokerTestSupport", nioCore, nioConcurrencyHelpers,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "JWTKit", package: "jwt-kit"),

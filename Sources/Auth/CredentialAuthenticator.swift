@@ -61,7 +61,8 @@ package final class CredentialAuthenticator: Authenticator, @unchecked Sendable 
                 TokenVerifier.Question(
                     token: Array(password),
                     userName: credentials.userName,
-                    clientID: credentials.clientID
+                    clientID: credentials.clientID,
+                    network: credentials.network
                 )
             )
         }

@@ -44,7 +44,8 @@ extension Broker {
             password: request.password,
             isToken: request.isToken,
             transportIdentity: connection.transportIdentity,
-            remoteAddress: connection.remoteAddress
+            remoteAddress: connection.remoteAddress,
+            network: connection.network
         )
     }
 

@@ -2,6 +2,7 @@ import Auth
 import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
+import NIOConcurrencyHelpers
 import NIOCore
 import Testing
 
@@ -107,6 +108,67 @@ import Testing
         let nobody = test.open(version)
         #expect(try nobody.connect("c")?.reasonCode == .notAuthorized)
         #expect(nobody.isClosed)
+    }
+
+    /// Who has been answered, in the order of the answers.
+    private final class Order: Sendable {
+        private let order = NIOLockedValueBox<[String]>([])
+
+        var all: [String] { order.withLockedValue { $0 } }
+
+        func note(_ name: String, _ answer: Authentication) {
+            guard case .pending(let pending) = answer else { return }
+            pending.whenAnswered { [order] answer in order.withLockedValue { $0.append("\(name) \(answer)") } }
+        }
+    }
+
+    private func wrong(_ number: Int, from address: String) -> Credentials {
+        Credentials(
+            clientID: "c",
+            userName: "alice",
+            password: ByteBuffer(string: "\(address) \(number)"),
+            remoteAddress: address,
+            network: ClientNetwork(address)
+        )
+    }
+
+    @Test func `who comes from another address waits for a few of those that one address sends`() async throws {
+        let authenticator = PasswordAuthenticator(try Self.file("rabbit", iterations: 5_000), allowsAnonymous: false)
+        let order = Order()
+        var last: Authentication?
+        for number in 0..<200 {
+            let answer = authenticator.authenticate(wrong(number, from: "192.0.2.1:\(number)"))
+            order.note("crowd", answer)
+            last = answer
+        }
+        let before = order.all.count
+        let other = authenticator.authenticate(wrong(0, from: "192.0.2.2:1"))
+        order.note("other", other)
+        #expect(await settled(other) == "badCredentials")
+        _ = await settled(try #require(last))
+        let place = try #require(order.all.firstIndex(of: "other badCredentials"))
+        // The one in hand, the one whose turn it was, and those that were done between two lines of this test.
+        #expect(place - before < 100)
+        #expect(order.all.count == 201)
+    }
+
+    @Test func `one address has half of the places, and gives some when others have none`() async throws {
+        let file = try Self.file("rabbit", iterations: 100_000)
+        let authenticator = PasswordAuthenticator(file, allowsAnonymous: false, waiting: 8)
+        let crowd = (0..<8).map { authenticator.authenticate(wrong($0, from: "192.0.2.1:\($0)")) }
+        // One may have been taken from the queue meanwhile.
+        #expect((4...5).contains(crowd.count(where: isPending)))
+        #expect("\(crowd[7])" == "busy")
+        let second = (0..<4).map { authenticator.authenticate(wrong($0, from: "[2001:db8::\($0)]:1")) }
+        #expect(second.count(where: isPending) >= 3)
+        // A third one comes when all places are taken: the youngest of the longest queue is told that we are busy.
+        let third = authenticator.authenticate(wrong(0, from: "192.0.2.3:1"))
+        #expect(isPending(third))
+        #expect(await settled(third) == "badCredentials")
+        var answers: [String] = []
+        for answer in crowd + second where isPending(answer) { answers.append(await settled(answer)) }
+        #expect(answers.allSatisfy { $0 == "badCredentials" || $0 == "busy" })
+        #expect(answers.count { $0 == "busy" } <= 1)
     }
 
     private func isPending(_ answer: Authentication) -> Bool {

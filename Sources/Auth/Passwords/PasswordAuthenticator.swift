@@ -43,7 +43,8 @@ package final class PasswordAuthenticator: Authenticator, @unchecked Sendable {
                 password: [UInt8](password.readableBytesView),
                 hash: hash,
                 isKnown: known != nil,
-                generation: generation
+                generation: generation,
+                network: credentials.network
             )
         )
     }

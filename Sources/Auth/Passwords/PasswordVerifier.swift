@@ -5,6 +5,8 @@ import NIOConcurrencyHelpers
 
 /// Checks passwords, which is slow on purpose, one after another on a thread of its own, and remembers the good ones for
 /// clients that show theirs with every request.
+///
+/// Addresses have turns: who comes from elsewhere does not wait for those that one address sends.
 final class PasswordVerifier: Sendable {
     /// Whether a password is the user's.
     struct Question: Sendable {
@@ -15,6 +17,14 @@ final class PasswordVerifier: Sendable {
         let isKnown: Bool
         /// Of the password file.
         let generation: UInt64
+        /// Who waits for whom; nil are all those of whom that is not known.
+        let network: ClientNetwork?
+    }
+
+    /// A question that waits for its turn.
+    private struct Waiting {
+        let question: Question
+        let digest: HMAC<SHA256>.MAC
     }
 
     /// Good passwords that are remembered, as digests under a key that this process alone has.
@@ -22,38 +32,64 @@ final class PasswordVerifier: Sendable {
 
     private struct State {
         var good = BoundedSet<HMAC<SHA256>.MAC>(capacity: PasswordVerifier.rememberedPasswords)
-        /// Questions that are being looked at: who asks the same gets the same answer.
-        var waiting: [HMAC<SHA256>.MAC: PendingAuthentication] = [:]
+        /// Questions that are not answered: who asks the same gets the same answer.
+        var pending: [HMAC<SHA256>.MAC: PendingAuthentication] = [:]
+        /// Those that are not looked at yet.
+        var waiting: FairQueue<Waiting>
     }
 
-    private let state = NIOLockedValueBox(State())
+    private let state: NIOLockedValueBox<State>
     private let queue = DispatchQueue(label: "sluice.passwords")
     private let key = SymmetricKey(size: .bits256)
-    private let limit: Int
 
-    /// - Parameter waiting: questions that may wait.
-    init(waiting: Int) { limit = waiting }
+    /// - Parameter waiting: questions that may wait; half of them from one address.
+    init(waiting: Int) {
+        state = NIOLockedValueBox(State(waiting: FairQueue(maximum: waiting)))
+    }
 
     /// The answer, at once if it is remembered; does not block.
     func verify(_ question: Question) -> Authentication {
         let digest = digest(of: question)
-        let (answer, isNew) = state.withLockedValue { state -> (Authentication, Bool) in
-            if state.good.contains(digest) { return (.accepted(userName: question.userName), false) }
-            if let pending = state.waiting[digest] { return (.pending(pending), false) }
-            guard state.waiting.count < limit else { return (.busy, false) }
+        let answer = state.withLockedValue { state -> Answer in
+            if state.good.contains(digest) { return Answer(.accepted(userName: question.userName)) }
+            if let pending = state.pending[digest] { return Answer(.pending(pending)) }
             let pending = PendingAuthentication()
-            state.waiting[digest] = pending
-            return (.pending(pending), true)
+            switch state.waiting.append(Waiting(question: question, digest: digest), for: question.network) {
+            case .refused: return Answer(.busy)
+            case .waits:
+                state.pending[digest] = pending
+                return Answer(.pending(pending), isNew: true)
+            case .displaced(let other):
+                state.pending[digest] = pending
+                return Answer(.pending(pending), displaced: state.pending.removeValue(forKey: other.digest))
+            }
         }
-        if isNew { queue.async { [self] in check(question, digest) } }
-        return answer
+        answer.displaced?.answer(.busy)
+        if answer.isNew { queue.async { [self] in checkNext() } }
+        return answer.authentication
     }
 
-    private func check(_ question: Question, _ digest: HMAC<SHA256>.MAC) {
+    private struct Answer {
+        let authentication: Authentication
+        let isNew: Bool
+        /// Whose turn does not come, since another one took its place.
+        let displaced: PendingAuthentication?
+
+        init(_ authentication: Authentication, isNew: Bool = false, displaced: PendingAuthentication? = nil) {
+            self.authentication = authentication
+            self.isNew = isNew
+            self.displaced = displaced
+        }
+    }
+
+    private func checkNext() {
+        guard let next = state.withLockedValue({ $0.waiting.popFirst() }) else { return }
+        let (question, digest) = (next.question, next.digest)
         let isGood = question.hash.matches(question.password) && question.isKnown
         let pending = state.withLockedValue { state in
+            state.waiting.done()
             if isGood { state.good.insert(digest) }
-            return state.waiting.removeValue(forKey: digest)
+            return state.pending.removeValue(forKey: digest)
         }
         pending?.answer(isGood ? .accepted(userName: question.userName) : .badCredentials)
     }

@@ -46,6 +46,10 @@ final class ScramExchange: AuthenticationExchange {
         let serverFirst: String
     }
 
+    /// Bytes of the longest message that is looked at: names and nonces are short, and they are kept, and compared in
+    /// ways that take their time.
+    private static let longest = 4_096
+
     private let authenticator: ScramAuthenticator
     private let serverNonce: String
     private var challenge: Challenge?
@@ -60,7 +64,9 @@ final class ScramExchange: AuthenticationExchange {
         guard let message, message.readableBytes > 0 else {
             return challenge == nil ? .continue(nil) : refuse(.malformed)
         }
-        guard let text = String(validating: message.readableBytesView, as: UTF8.self) else { return refuse(.malformed) }
+        guard message.readableBytes <= Self.longest,
+            let text = String(validating: message.readableBytesView, as: UTF8.self)
+        else { return refuse(.malformed) }
         do throws(ScramProblem) {
             guard let challenge else { return .continue(ByteBuffer(string: try begin(text))) }
             return try finish(text, challenge)

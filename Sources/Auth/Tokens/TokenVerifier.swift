@@ -13,6 +13,14 @@ final class TokenVerifier: Sendable {
         /// Must be the token's, if there is one.
         let userName: String?
         let clientID: String
+        /// Who waits for whom; nil are all those of whom that is not known.
+        let network: ClientNetwork?
+    }
+
+    private struct Waiting {
+        let question: Question
+        let digest: HMAC<SHA256>.MAC
+        let pending: PendingAuthentication
     }
 
     /// Bytes of the longest token that is looked at.
@@ -22,19 +30,22 @@ final class TokenVerifier: Sendable {
     private struct State {
         var verdicts = BoundedDictionary<HMAC<SHA256>.MAC, TokenRules.Verdict>(capacity: TokenVerifier.rememberedTokens)
         /// Who waits for a token to be verified.
-        var waiting: [HMAC<SHA256>.MAC: [(Question, PendingAuthentication)]] = [:]
-        var waitingCount = 0
+        var waiting: FairQueue<Waiting>
+        /// Tasks that verify.
+        var tasks = 0
     }
 
-    private let state = NIOLockedValueBox(State())
+    /// Tokens that are verified at a time.
+    private static let maximumTasks = 2
+
+    private let state: NIOLockedValueBox<State>
     private let key = SymmetricKey(size: .bits256)
     private let keys: TokenKeys
     private let rules: TokenRules
-    private let limit: Int
     private let wallClock: @Sendable () -> Double
 
     /// - Parameters:
-    ///   - waiting: questions that may wait.
+    ///   - waiting: questions that may wait; half of them from one address.
     ///   - wallClock: seconds since 1970.
     init(
         _ keys: TokenKeys,
@@ -44,7 +55,7 @@ final class TokenVerifier: Sendable {
     ) {
         self.keys = keys
         self.rules = rules
-        limit = waiting
+        state = NIOLockedValueBox(State(waiting: FairQueue(maximum: waiting)))
         self.wallClock = wallClock
     }
 
@@ -57,28 +68,45 @@ final class TokenVerifier: Sendable {
     func verify(_ question: Question) -> Authentication {
         guard question.token.count <= Self.longest else { return .badCredentials }
         let digest = HMAC<SHA256>.authenticationCode(for: question.token, using: key)
-        let pending = PendingAuthentication()
-        let (answer, isNew) = state.withLockedValue { state -> (Authentication, Bool) in
+        let waiting = Waiting(question: question, digest: digest, pending: PendingAuthentication())
+        var displaced: PendingAuthentication?
+        let (answer, isBegun) = state.withLockedValue { state -> (Authentication, Bool) in
             if let verdict = state.verdicts[digest] { return (judge(verdict, question), false) }
-            guard state.waitingCount < limit else { return (.busy, false) }
-            state.waitingCount += 1
-            state.waiting[digest, default: []].append((question, pending))
-            return (.pending(pending), state.waiting[digest]?.count == 1)
+            switch state.waiting.append(waiting, for: question.network) {
+            case .refused: return (.busy, false)
+            case .displaced(let other): displaced = other.pending
+            case .waits: break
+            }
+            guard state.tasks < Self.maximumTasks else { return (.pending(waiting.pending), false) }
+            state.tasks += 1
+            return (.pending(waiting.pending), true)
         }
-        if isNew { Task { await check(question.token, digest) } }
+        displaced?.answer(.busy)
+        if isBegun { Task { await checkAll() } }
         return answer
     }
 
-    private func check(_ token: [UInt8], _ digest: HMAC<SHA256>.MAC) async {
-        let verdict = (try? await keys.verify(token)).flatMap(rules.verdict)
-        let waiting = state.withLockedValue { state in
-            if let verdict { state.verdicts.insert(verdict, for: digest) }
-            let waiting = state.waiting.removeValue(forKey: digest) ?? []
-            state.waitingCount -= waiting.count
-            return waiting
+    /// Verifies until nothing waits.
+    private func checkAll() async {
+        while let next = next() {
+            let verdict: TokenRules.Verdict?
+            // The one before may have been the same.
+            if let known = state.withLockedValue({ $0.verdicts[next.digest] }) {
+                verdict = known
+            } else {
+                verdict = (try? await keys.verify(next.question.token)).flatMap(rules.verdict)
+                if let verdict { state.withLockedValue { $0.verdicts.insert(verdict, for: next.digest) } }
+            }
+            state.withLockedValue { $0.waiting.done() }
+            next.pending.answer(verdict.map { judge($0, next.question) } ?? .badCredentials)
         }
-        for (question, pending) in waiting {
-            pending.answer(verdict.map { judge($0, question) } ?? .badCredentials)
+    }
+
+    private func next() -> Waiting? {
+        state.withLockedValue { state in
+            if let next = state.waiting.popFirst() { return next }
+            state.tasks -= 1
+            return nil
         }
     }
 

@@ -34,6 +34,8 @@ package struct Credentials: Sendable {
     /// Who the transport says it is: a certificate's name, a DTLS PSK identity.
     package let transportIdentity: String?
     package let remoteAddress: String
+    /// Whose share of what is for all it uses; nil is nobody's.
+    package let network: ClientNetwork?
 
     /// Whether something secret was shown without a user name: a token or an API key, or what was meant for one.
     ///
@@ -46,7 +48,8 @@ package struct Credentials: Sendable {
         password: ByteBuffer? = nil,
         isToken: Bool = false,
         transportIdentity: String? = nil,
-        remoteAddress: String = ""
+        remoteAddress: String = "",
+        network: ClientNetwork? = nil
     ) {
         self.clientID = clientID
         self.userName = userName
@@ -54,6 +57,7 @@ package struct Credentials: Sendable {
         self.isToken = isToken
         self.transportIdentity = transportIdentity
         self.remoteAddress = remoteAddress
+        self.network = network
     }
 }
 
