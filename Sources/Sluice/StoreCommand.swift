@@ -5,8 +5,10 @@ import Storage
 struct StoreCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "store",
-        abstract: "Look at what is stored, while no broker runs on it.",
-        subcommands: [StoreInspectCommand.self, StoreCheckCommand.self]
+        abstract: "Look at what is stored, and remove sessions, while no broker runs on it.",
+        subcommands: [
+            StoreInspectCommand.self, StoreCheckCommand.self, StoreSessionsCommand.self, StoreDeleteSessionCommand.self,
+        ]
     )
 }
 
@@ -101,7 +103,7 @@ struct StoreCheckCommand: ParsableCommand {
             print("\(path): good: \(found.sessions) sessions, \(found.messages) messages, \(found.retained) retained")
             return
         }
-        for problem in found.problems.prefix(Self.namedProblems) { print("\(path): \(problem.words.printable)") }
+        for problem in found.problems.prefix(Self.namedProblems) { print("\(path): \(problem.words.forTerminal)") }
         if found.problems.count > Self.namedProblems {
             print("\(path): and \(found.problems.count - Self.namedProblems) more")
         }
@@ -127,14 +129,14 @@ extension StoreInspection {
 
 extension String {
     /// With spaces behind, for columns.
-    fileprivate func filled(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+    func filled(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
 
     /// Fit for a terminal: a Client Identifier may contain anything.
-    fileprivate var printable: String {
+    var forTerminal: String {
         String(
             String.UnicodeScalarView(unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : $0 })
         )
     }
 
-    fileprivate var quoted: String { "'\(printable)'" }
+    var quoted: String { "'\(forTerminal)'" }
 }

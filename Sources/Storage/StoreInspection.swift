@@ -4,12 +4,29 @@ import NIOCore
 
 /// What is in a store: counted for people, and read to the last byte if they want to know what is damaged.
 package struct StoreInspection: Sendable {
-    /// What waits for one session.
-    package struct Queue: Sendable {
+    /// One session, and what waits for it.
+    package struct Session: Sendable {
         package let clientID: String
+        /// nil is anonymous.
+        package let userName: String?
+        /// When it ends, milliseconds since 1970; nil is never, or not before its client has left.
+        package let endsAt: Int64?
+        /// Whether its client was connected when it was written last.
+        package let wasConnected: Bool
+        package let hasWill: Bool
+        package fileprivate(set) var subscriptions = 0
         package fileprivate(set) var messages = 0
-        /// Bytes of their topics and payloads.
+        /// Bytes they take in memory.
         package fileprivate(set) var bytes = 0
+
+        fileprivate init(_ record: SessionRecord, _ clock: ClockReading) {
+            clientID = record.clientID
+            userName = record.userName
+            hasWill = record.will != nil
+            // A client that has left leaves an end behind, unless there is none.
+            wasConnected = record.expiresAt == .distantFuture && record.expiryInterval != .max
+            endsAt = record.expiresAt == .distantFuture ? nil : Int64(clamping: clock.stored(record.expiresAt))
+        }
     }
 
     /// One record that can't be used.
@@ -37,7 +54,8 @@ package struct StoreInspection: Sendable {
     /// nil when the store is not on a disk.
     package let bytesOnDisk: Int?
 
-    private var queues: [SessionNumber: Queue] = [:]
+    private var found: [SessionNumber: Session] = [:]
+    private let clock: ClockReading
     private var assembly = MessageAssembly()
 
     /// Reads a store.
@@ -50,6 +68,7 @@ package struct StoreInspection: Sendable {
         clock: ClockReading = .current()
     ) throws(StoreRefused) {
         bytesOnDisk = store.bytesOnDisk
+        self.clock = clock
         do throws(StoreFailure) {
             guard try StoreFormat.check(store) != nil else { return }
         } catch {
@@ -66,9 +85,14 @@ package struct StoreInspection: Sendable {
         if everything { findUnknown(in: store) }
     }
 
-    /// The longest queues, the longest first.
-    package func longestQueues(_ count: Int) -> [Queue] {
-        let waiting = queues.values.filter { $0.messages > 0 }
+    /// All sessions, in the order of their Client Identifiers.
+    package var allSessions: [Session] {
+        found.values.sorted { $0.clientID.utf8.lexicographicallyPrecedes($1.clientID.utf8) }
+    }
+
+    /// Those with the longest queues, the longest first.
+    package func longestQueues(_ count: Int) -> [Session] {
+        let waiting = found.values.filter { $0.messages > 0 }
         return Array(waiting.sorted { ($1.messages, $0.clientID) < ($0.messages, $1.clientID) }.prefix(count))
     }
 
@@ -114,8 +138,10 @@ package struct StoreInspection: Sendable {
         switch record {
         case .session(let session):
             sessions += 1
-            queues[session.number] = Queue(clientID: session.clientID)
-        case .subscription: subscriptions += 1
+            found[session.number] = Session(session, clock)
+        case .subscription(_, let session):
+            subscriptions += 1
+            found[session]?.subscriptions += 1
         case .received: received += 1
         case .retained(let message):
             retained += 1
@@ -130,11 +156,11 @@ package struct StoreInspection: Sendable {
     }
 
     private mutating func finishMessage() {
-        guard let message = assembly.whole({ queues[$0] != nil }) else { return }
+        guard let message = assembly.whole({ found[$0] != nil }) else { return }
         for destination in message.destinations where destination.state != .done {
             deliveries += 1
-            queues[destination.session]?.messages += 1
-            queues[destination.session]?.bytes += message.cost
+            found[destination.session]?.messages += 1
+            found[destination.session]?.bytes += message.cost
         }
     }
 

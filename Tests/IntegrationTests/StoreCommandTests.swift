@@ -45,8 +45,8 @@ struct StoreCommandTests {
         #expect(status == 0)
         #expect(lines.first == path)
         #expect(lines.contains("  sessions                    1"))
-        #expect(lines.contains("  messages that wait          1, 6 bytes"))
-        #expect(lines.last == "  1          6            'lamp\u{FFFD}'")
+        #expect(lines.contains("  messages that wait          1, 102 bytes"))
+        #expect(lines.last == "  1          102          'lamp\u{FFFD}'")
     }
 
     @Test func `check names what is damaged, ends with 1, and removes it when told to`() async throws {
@@ -64,11 +64,68 @@ struct StoreCommandTests {
         #expect(status == 0)
     }
 
-    @Test func `both refuse while somebody has the store, and where there is none`() async throws {
+    /// Two sessions, one of them a persistent one with what waits for it, as docs/STORAGE.md says.
+    private func filledWithTwo() throws {
+        try filled { batch in
+            let number = [UInt8](repeating: 0, count: 7)
+            // A session of a user, which ends in 2030, with a subscription, a received Packet Identifier and a message.
+            let end: [UInt8] = withUnsafeBytes(of: UInt64(1_893_456_000_000).bigEndian) { Array($0) }
+            batch.put(Array("smeter".utf8), [1, 1] + number + [2, 0, 0, 14, 16] + end + [3] + Array("ann".utf8))
+            batch.put(Array("f".utf8) + number + [2] + Array("a/#".utf8), [1, 1, 0])
+            batch.put(Array("r".utf8) + number + [2, 0, 7], [1])
+            // For both, and for the second alone.
+            batch.put(Array("m".utf8) + number + [1], [1, 1, 2, 1, 1, 1, 1, 2, 1] + [1] + Array("thello".utf8))
+            batch.put(Array("m".utf8) + number + [2], [1, 1, 1, 1, 2, 2] + [1] + Array("tworld!".utf8))
+        }
+    }
+
+    @Test func `sessions lists them with what waits, for people and as JSON`() async throws {
+        try filledWithTwo()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var (lines, status) = try await sluice(["store", "sessions", "--path", path])
+        #expect(status == 0)
+        #expect(
+            lines.dropFirst() == [
+                "1          102          0             never                '' 'lamp\u{FFFD}'",
+                "2          205          1             2030-01-01T00:00:00Z 'ann' 'meter'",
+            ]
+        )
+        (lines, status) = try await sluice(["store", "sessions", "--path", path, "--json"])
+        #expect(
+            lines.last
+                == #"{"bytes":205,"client_id":"meter","ends_at":"2030-01-01T00:00:00Z","has_will":false,"messages":2,"#
+                + #""subscriptions":1,"user_name":"ann","was_connected":false}"#
+        )
+        (lines, status) = try await sluice(["store", "sessions", "--path", path, "--idle", "--json"])
+        #expect(lines.isEmpty && status == 0)
+    }
+
+    @Test func `delete-session removes a session with what belongs to it alone, and the store stays good`() async throws
+    {
+        try filledWithTwo()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var (lines, status) = try await sluice(["store", "delete-session", "--path", path, "meter", "nobody"])
+        #expect(lines == ["\(path): removed 'meter'", "\(path): there is no session 'nobody'"])
+        #expect(status == 1)
+        (lines, status) = try await sluice(["store", "check", "--path", path])
+        #expect(lines == ["\(path): good: 1 sessions, 1 messages, 0 retained"])
+        (lines, status) = try await sluice(["store", "inspect", "--path", path])
+        #expect(lines.contains("  subscriptions               0"))
+        #expect(lines.contains("  Packet Identifiers received 0"))
+        #expect(lines.contains("  deliveries of them          1"))
+        (lines, status) = try await sluice(["store", "delete-session", "--path", path, "lamp\u{1b}"])
+        #expect(status == 0)
+        (lines, status) = try await sluice(["store", "check", "--path", path])
+        #expect(lines == ["\(path): good: 0 sessions, 0 messages, 0 retained"])
+    }
+
+    @Test func `all refuse while somebody has the store, and where there is none`() async throws {
         try filled()
         defer { try? FileManager.default.removeItem(at: folder) }
         let held = try RocksDBStore(path: path)
-        for command in [["inspect"], ["check"], ["check", "--remove-damaged"]] {
+        for command in [
+            ["inspect"], ["check"], ["check", "--remove-damaged"], ["sessions"], ["delete-session", "lamp"],
+        ] {
             let (lines, status) = try await sluice(["store"] + command + ["--path", path], reading: .standardError)
             #expect(lines == ["Error: \(path): in use by a running Sluice; stop it first"])
             #expect(status == 1)
