@@ -41,6 +41,9 @@ package struct Limits: Equatable, Sendable {
     package var publishRate = 0
     /// Whether a payload that is said to be UTF-8 text must be (MQTT 5.0 §3.3.2.3.2).
     package var validatesPayloadFormat = false
+    /// Bytes that network connections keep of packets and requests that are not whole, and of HTTP answers that are not
+    /// read.
+    package var connectionBytes = 268_435_456
     /// Seconds a new network connection has to send its CONNECT.
     package var connectTimeout = 10
 

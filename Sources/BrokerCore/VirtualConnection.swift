@@ -56,20 +56,32 @@ package final class VirtualConnection: @unchecked Sendable {
     private var ownReference: ConnectionReference?
 
     /// Makes the core's end of a connection.
-    ///
-    /// - Parameter isProxy: whether the peer is a trusted proxy that has not said for whom it speaks: it has no share.
     package init(
         transportProtocol: TransportProtocol,
-        remoteAddress: String,
-        isProxy: Bool = false,
+        address: ClientAddress,
         transportIdentity: String? = nil,
         outlet: Outlet
     ) {
         self.transportProtocol = transportProtocol
-        self.remoteAddress = remoteAddress
-        network = isProxy ? nil : ClientNetwork(remoteAddress)
+        remoteAddress = address.description
+        network = address.network
         self.transportIdentity = transportIdentity
         self.outlet = outlet
+    }
+
+    /// Makes the core's end of a connection, given its peer's address as adapters write it.
+    package convenience init(
+        transportProtocol: TransportProtocol,
+        remoteAddress: String,
+        transportIdentity: String? = nil,
+        outlet: Outlet
+    ) {
+        self.init(
+            transportProtocol: transportProtocol,
+            address: ClientAddress(remoteAddress),
+            transportIdentity: transportIdentity,
+            outlet: outlet
+        )
     }
 
     /// The Client Identifier, once connected.

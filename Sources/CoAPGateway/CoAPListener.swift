@@ -57,6 +57,8 @@ package struct CoAPListener: Service {
         package var handshakes = 4_096
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
         package var clientsPerEndpoint = 8
+        /// Virtual connections of all endpoints that wait for requests to come; the one that waits longest gives way.
+        package var idleClients = 10_000
         /// Whether a request from an address that has not proven to be the sender's gets 4.01 with an Echo option, and
         /// nothing is remembered of it (RFC 9175 §2.3, §2.4).
         ///
@@ -67,6 +69,8 @@ package struct CoAPListener: Service {
         package var sessions = 100_000
         /// Publishes with an idempotency key that are remembered, for an hour.
         package var rememberedPublishes = 100_000
+        /// Bytes of their keys.
+        package var rememberedPublishBytes = 67_108_864
         /// Observations of one endpoint.
         package var observationsPerEndpoint = 64
         /// Observations of all endpoints.
@@ -82,6 +86,8 @@ package struct CoAPListener: Service {
         package var transfersPerEndpoint = 4
         /// Bytes of all unfinished uploads together.
         package var uploadBytes = 67_108_864
+        /// Bytes of all bodies together that are kept while they are fetched in blocks.
+        package var downloadBytes = 67_108_864
         /// Seconds an unfinished block-wise transfer is kept, MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2).
         package var blockwiseTimeout = 93
         /// Milliseconds notifications wait for the next block of the last one to be fetched.
@@ -103,12 +109,22 @@ package struct CoAPListener: Service {
     private let configuration: Configuration
     private let core: CoreLoop
     private let limits: Limits
+    private let refusals: Refusals
     private let logger: Logger
 
     /// Makes a listener; nothing happens before `run`.
     ///
-    /// - Parameter limits: what the broker grants; the largest body is its Maximum Packet Size.
-    package init(configuration: Configuration, core: CoreLoop, limits: Limits, logger: Logger) {
+    /// - Parameters:
+    ///   - limits: what the broker grants; the largest body is its Maximum Packet Size.
+    ///   - refusals: told of what is refused because a limit is reached.
+    package init(
+        configuration: Configuration,
+        core: CoreLoop,
+        limits: Limits,
+        refusals: Refusals = Refusals(),
+        logger: Logger
+    ) {
+        self.refusals = refusals
         self.configuration = configuration
         self.core = core
         self.limits = limits
@@ -120,7 +136,7 @@ package struct CoAPListener: Service {
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
         let context = try CoAPContext(configuration)
-        let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits)
+        let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits, refusals: refusals)
         logger.info(
             "listening",
             metadata: [

@@ -19,10 +19,16 @@ final class CoAPLoop: @unchecked Sendable {
     private var maintainAt = NIODeadline.distantPast
     private var stopAt: NIODeadline?
 
-    init(_ context: CoAPContext, configuration: CoAPListener.Configuration, core: CoreLoop, limits: Limits) {
+    init(
+        _ context: CoAPContext,
+        configuration: CoAPListener.Configuration,
+        core: CoreLoop,
+        limits: Limits,
+        refusals: Refusals
+    ) {
         self.context = context
         self.core = core
-        server = CoAPServer(layer: context, configuration: configuration, limits: limits)
+        server = CoAPServer(layer: context, configuration: configuration, limits: limits, refusals: refusals)
         inbox = CoreInbox { [wakeUp = context.wakeUp] in wakeUp() }
         gateway = CoreGateway(
             inbox: inbox,

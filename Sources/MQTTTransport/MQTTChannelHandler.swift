@@ -20,9 +20,10 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     private let core: CoreLoop
     private let bridge: LoopBridge?
     private let transportProtocol: VirtualConnection.TransportProtocol
-    private let remoteAddress: String?
+    private let address: ClientAddress?
     private let transportIdentity: String?
     private let limits: Limits
+    private let bytes: ConnectionBytes?
     private var dialogue: MQTTDialogue?
     private var context: ChannelHandlerContext?
 
@@ -35,20 +36,23 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     ///
     /// - Parameters:
     ///   - bridge: nil when the channel lives on the core loop.
-    ///   - remoteAddress: the client, when it is not the other end of the channel.
+    ///   - address: where the client is; nil is the other end of the channel.
     ///   - transportIdentity: who the client's certificate says it is.
+    ///   - bytes: what connections may keep of packets that are not whole; nil is any number.
     package init(
         core: CoreLoop,
         bridge: LoopBridge?,
         transportProtocol: VirtualConnection.TransportProtocol,
-        remoteAddress: String? = nil,
+        address: ClientAddress? = nil,
         transportIdentity: String? = nil,
-        limits: Limits
+        limits: Limits,
+        bytes: ConnectionBytes? = nil
     ) {
+        self.bytes = bytes
         self.core = core
         self.bridge = bridge
         self.transportProtocol = transportProtocol
-        self.remoteAddress = remoteAddress
+        self.address = address
         self.transportIdentity = transportIdentity
         self.limits = limits
     }
@@ -123,9 +127,10 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
         let made = MQTTDialogue(
             transport: bridge.map { RemoteTransport(handler: self, bridge: $0) } ?? self,
             transportProtocol: transportProtocol,
-            remoteAddress: remoteAddress ?? context.channel.remoteAddress?.description ?? "",
+            address: address ?? ClientAddress(context.channel.remoteAddress),
             transportIdentity: transportIdentity,
-            limits: limits
+            limits: limits,
+            bytes: bytes
         )
         dialogue = made
         if let bridge { bridge.toCore(.began(made)) } else { core.run { made.begin($0) } }

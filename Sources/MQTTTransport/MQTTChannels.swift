@@ -7,12 +7,26 @@ package import TransportSecurity
 package final class MQTTChannels: Sendable {
     private let core: CoreLoop
     private let limits: Limits
+    private let places: SocketPlaces
+    private let bytes: ConnectionBytes
     private let bridges: [ObjectIdentifier: LoopBridge]
 
     /// Makes the bridges between the core loop and each other loop of the group.
-    package init(core: CoreLoop, eventLoopGroup: any EventLoopGroup, limits: Limits) {
+    ///
+    /// - Parameters:
+    ///   - places: for network connections, of all listeners.
+    ///   - bytes: what connections may keep of packets that are not whole.
+    package init(
+        core: CoreLoop,
+        eventLoopGroup: any EventLoopGroup,
+        limits: Limits,
+        places: SocketPlaces,
+        bytes: ConnectionBytes
+    ) {
+        self.bytes = bytes
         self.core = core
         self.limits = limits
+        self.places = places
         var bridges: [ObjectIdentifier: LoopBridge] = [:]
         for loop in eventLoopGroup.makeIterator() where loop !== core.eventLoop {
             bridges[ObjectIdentifier(loop)] = LoopBridge(loop: loop, core: core)
@@ -23,21 +37,22 @@ package final class MQTTChannels: Sendable {
     /// Adds the MQTT handler at the end of a channel's pipeline; on the channel's event loop.
     ///
     /// - Parameters:
-    ///   - remoteAddress: the client, when it is not the other end of the channel.
+    ///   - address: where the client is; nil is the other end of the channel.
     ///   - transportIdentity: the user name that a certificate has given it.
     package func configure(
         _ channel: any Channel,
         transportProtocol: VirtualConnection.TransportProtocol,
-        remoteAddress: String? = nil,
+        address: ClientAddress? = nil,
         transportIdentity: String? = nil
     ) throws {
         let handler = MQTTChannelHandler(
             core: core,
             bridge: bridges[ObjectIdentifier(channel.eventLoop)],
             transportProtocol: transportProtocol,
-            remoteAddress: remoteAddress,
+            address: address,
             transportIdentity: transportIdentity,
-            limits: limits
+            limits: limits,
+            bytes: bytes
         )
         try channel.pipeline.syncOperations.addHandler(handler)
     }
@@ -46,25 +61,30 @@ package final class MQTTChannels: Sendable {
     ///
     /// First a proxy says who the client is, then TLS is agreed on, if either is wanted; each may take as long as CONNECT
     /// may.
-    package func accept(_ channel: any Channel, isProxied: Bool, tls: TLSServer?) throws {
-        guard isProxied else { return try secure(channel, tls, remoteAddress: nil) }
+    ///
+    /// - Parameters:
+    ///   - isTrusted: whether the other end is a trusted proxy.
+    ///   - isProxied: whether it begins with a PROXY protocol header.
+    package func accept(_ channel: any Channel, isTrusted: Bool = false, isProxied: Bool, tls: TLSServer?) throws {
+        guard isProxied else {
+            return try secure(channel, tls, ClientAddress(channel.remoteAddress, isProxy: isTrusted))
+        }
         let reader = ProxyHeaderReader(timeout: timeout) { header in
-            try self.secure(channel, tls, remoteAddress: header.client.map { "\($0)" })
+            guard let client = header.client.map({ ClientAddress("\($0)") }) else {
+                return try self.secure(channel, tls, ClientAddress(channel.remoteAddress, isProxy: true))
+            }
+            guard self.places.assign(channel, to: client) else { throw NoPlace() }
+            try self.secure(channel, tls, client)
         }
         try channel.pipeline.syncOperations.addHandler(reader)
     }
 
-    private func secure(_ channel: any Channel, _ tls: TLSServer?, remoteAddress: String?) throws {
-        guard let tls else {
-            return try configure(channel, transportProtocol: .mqtt, remoteAddress: remoteAddress)
-        }
-        try tls.secure(channel, timeout: timeout, remoteAddress: remoteAddress) { identity in
-            try self.configure(
-                channel,
-                transportProtocol: .mqtt,
-                remoteAddress: remoteAddress,
-                transportIdentity: identity
-            )
+    private struct NoPlace: Error {}
+
+    private func secure(_ channel: any Channel, _ tls: TLSServer?, _ address: ClientAddress) throws {
+        guard let tls else { return try configure(channel, transportProtocol: .mqtt, address: address) }
+        try tls.secure(channel, timeout: timeout, address: address) { identity in
+            try self.configure(channel, transportProtocol: .mqtt, address: address, transportIdentity: identity)
         }
     }
 

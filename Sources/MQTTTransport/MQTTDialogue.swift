@@ -41,24 +41,35 @@ package final class MQTTDialogue: @unchecked Sendable {
     private var whenRead: [() -> Void] = []
     /// Whether the network connection has ended meanwhile.
     private var isEnding = false
+    /// Bytes of the CONNECT that waits for its answer.
+    private var pendingConnectBytes = 0
+    private let bytes: ConnectionBytes?
+    private let address: ClientAddress
+    /// What is kept for the client, once it is more than a little.
+    private var account: ConnectionBytes.Account?
 
     /// Begins a dialogue.
     ///
     /// - Parameters:
     ///   - transport: carries the bytes; held until `ended`.
+    ///   - address: where the client is.
     ///   - transportIdentity: who the client's certificate says it is.
     ///   - limits: what the broker grants.
+    ///   - bytes: what connections may keep of packets that are not whole; nil is any number.
     package init(
         transport: any PacketStreamTransport,
         transportProtocol: VirtualConnection.TransportProtocol,
-        remoteAddress: String,
+        address: ClientAddress,
         transportIdentity: String? = nil,
-        limits: Limits
+        limits: Limits,
+        bytes: ConnectionBytes? = nil
     ) {
+        self.bytes = bytes
+        self.address = address
         stream = PacketStream(transport: transport)
         connection = VirtualConnection(
             transportProtocol: transportProtocol,
-            remoteAddress: remoteAddress,
+            address: address,
             transportIdentity: transportIdentity,
             outlet: .packets(stream)
         )
@@ -107,8 +118,9 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// The answer to CONNECT has come at last: reads what has waited for it.
     func readOn(_ broker: Broker) {
-        guard state != .closed, !stream.isClosed, let waiting = partial.take() else { return }
-        read(waiting, broker)
+        guard state != .closed, !stream.isClosed else { return }
+        pendingConnectBytes = 0
+        read(partial.take() ?? ByteBuffer(), broker)
     }
 
     private func read(_ bytes: ByteBuffer, _ broker: Broker) {
@@ -122,11 +134,9 @@ package final class MQTTDialogue: @unchecked Sendable {
             if stream.isOverfull(maximumPacketSize: decoder.maximumPacketSize) {
                 throw MalformedPacket(.quotaExceeded, "answers pile up that the client does not read")
             }
-            guard state != .closed, buffer.readableBytes > 0 else { return }
-            waitForTurn(broker)
-            // Only the tail is copied; the bytes read are given back to whoever lent them.
-            buffer.discardReadBytes()
-            partial = buffer
+            guard state != .closed else { return }
+            if buffer.readableBytes > 0 { waitForTurn(broker) }
+            try keep(consume buffer)
         } catch {
             fail(error.reason, error.detail, broker)
         }
@@ -141,6 +151,34 @@ package final class MQTTDialogue: @unchecked Sendable {
         broker.goOn { self.catchUp($0) }
     }
 
+    /// Keeps what remains of the bytes that came, and counts it by the memory it takes.
+    private func keep(_ rest: consuming ByteBuffer) throws(MalformedPacket) {
+        var kept = pendingConnectBytes
+        if rest.readableBytes > 0 {
+            // Only the tail is copied; the bytes read are given back to whoever lent them.
+            rest.discardReadBytes()
+            // What a large packet took is not kept for the beginning of a small one.
+            if rest.storageCapacity > ConnectionBytes.free, rest.storageCapacity / 4 > rest.readableBytes {
+                rest = ByteBuffer(buffer: rest)
+            }
+            kept += rest.storageCapacity
+            partial = rest
+        }
+        guard kept > ConnectionBytes.free || account != nil else { return }
+        if account == nil { account = bytes?.account(of: address) }
+        guard account?.hold(kept) == nil else {
+            throw MalformedPacket(.quotaExceeded, "too much is kept of packets that are not whole, or not answered")
+        }
+        if kept <= ConnectionBytes.free { account = nil }
+    }
+
+    /// Nothing is kept any more.
+    private func forgetInput() {
+        partial = nil
+        pendingConnectBytes = 0
+        account = nil
+    }
+
     /// The network connection has ended, without or after a DISCONNECT.
     package func ended(_ broker: Broker) {
         // What came before that counts.
@@ -149,7 +187,7 @@ package final class MQTTDialogue: @unchecked Sendable {
             return
         }
         state = .closed
-        partial = nil
+        forgetInput()
         authentication = nil
         stream.detach()
         broker.disconnect(connection, reason: .unspecifiedError)
@@ -185,6 +223,12 @@ package final class MQTTDialogue: @unchecked Sendable {
                 buffer.moveReaderIndex(forwardBy: header.packetLength)
             } else {
                 try packetReceived(try decoder.decode(header, from: &buffer), broker)
+                if header.type == .connect || pendingConnectBytes > 0 {
+                    // The answer, or the exchange that it waits for, takes its time.
+                    pendingConnectBytes =
+                        state == .awaitingAnswer || state == .authenticating
+                        ? max(header.packetLength, pendingConnectBytes) : 0
+                }
             }
         }
     }
@@ -232,7 +276,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     func fail(_ reason: ReasonCode, _ detail: String, _ broker: Broker) {
         let wasConnected = state == .connected
         state = .closed
-        partial = nil
+        forgetInput()
         authentication = nil
         guard !wasConnected else { return broker.end(connection, reason: reason, detail: detail) }
         stream.version = decoder.version

@@ -32,6 +32,7 @@ package struct MQTTListener: Service {
 
     private let configuration: Configuration
     private let channels: MQTTChannels
+    private let places: SocketPlaces
     private let core: CoreLoop
     private let eventLoopGroup: any EventLoopGroup
     private let logger: Logger
@@ -39,12 +40,14 @@ package struct MQTTListener: Service {
     package init(
         configuration: Configuration,
         channels: MQTTChannels,
+        places: SocketPlaces,
         core: CoreLoop,
         eventLoopGroup: any EventLoopGroup,
         logger: Logger
     ) {
         self.configuration = configuration
         self.channels = channels
+        self.places = places
         self.core = core
         self.eventLoopGroup = eventLoopGroup
         self.logger = logger
@@ -80,7 +83,14 @@ package struct MQTTListener: Service {
             return try await ServerBootstrap(group: eventLoopGroup)
                 .serverChannelOption(.backlog, value: 4_096)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .serverChannelOption(.maxMessagesPerRead, value: 64)
+                .serverChannelOption(.maxMessagesPerRead, value: 16)
+                .serverChannelInitializer { [places, proxies = configuration.trustedProxies] channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(
+                            AcceptGate(places) { proxies.contains($0) }
+                        )
+                    }
+                }
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .childChannelOption(
                     .recvAllocator,
@@ -89,10 +99,13 @@ package struct MQTTListener: Service {
                 .childChannelInitializer { [channels, configuration] channel in
                     channel.eventLoop.makeCompletedFuture {
                         open.add(channel)
-                        let isProxied =
-                            configuration.expectsProxyProtocol
-                            && configuration.trustedProxies.contains(channel.remoteAddress)
-                        try channels.accept(channel, isProxied: isProxied, tls: configuration.tls)
+                        let isTrusted = configuration.trustedProxies.contains(channel.remoteAddress)
+                        try channels.accept(
+                            channel,
+                            isTrusted: isTrusted,
+                            isProxied: isTrusted && configuration.expectsProxyProtocol,
+                            tls: configuration.tls
+                        )
                     }
                 }
                 .bind(host: configuration.host, port: configuration.port)

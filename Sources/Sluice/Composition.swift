@@ -36,6 +36,9 @@ struct Composition {
     func run() async throws {
         announce()
         let configuration = loaded.configuration
+        let refusals = Refusals(tell: tell)
+        let places = socketPlaces(refusals)
+        let bytes = ConnectionBytes(Quota.Limit(total: configuration.limits.connectionBytes), refusals: refusals)
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         let gate = AccessGate(loaded.accessFiles, configuration.access)
         let store = try configuration.storage.open(logger: logger)
@@ -54,11 +57,20 @@ struct Composition {
         try recover(broker)
         if configuration.systemInterval > 0 {
             broker.publishSystemTopics(every: .seconds(Int64(configuration.systemInterval)), version: Version.current)
+            broker.publishSystemTopics(under: "refused") { _ in
+                Refusals.Limit.allCases.map { ($0.topic, "\(refusals.count($0))") }
+            }
         }
         let core = CoreLoop(eventLoop: eventLoopGroup.next(), broker: broker)
-        let channels = MQTTChannels(core: core, eventLoopGroup: eventLoopGroup, limits: configuration.limits)
+        let channels = MQTTChannels(
+            core: core,
+            eventLoopGroup: eventLoopGroup,
+            limits: configuration.limits,
+            places: places,
+            bytes: bytes
+        )
         let deviceKeys = DeviceKeys(loaded.accessFiles)
-        let tls = ListenerTLS(configuration.listeners, loaded.certificates, logger)
+        let tls = ListenerTLS(configuration.listeners, loaded.certificates, refusals, logger)
         let reload = await AccessReload(
             configuration,
             files: loaded.accessFiles,
@@ -69,7 +81,7 @@ struct Composition {
             logger: logger
         )
         let listeners = configuration.listeners.enumerated().map { place, listener in
-            service(for: listener, core, eventLoopGroup, channels, deviceKeys, tls[place])
+            service(for: listener, core, eventLoopGroup, channels, places, bytes, refusals, deviceKeys, tls[place])
         }
         let webhooks = WebhookService(
             configuration.webhooks.map(\.configuration),
@@ -119,6 +131,9 @@ struct Composition {
         _ core: CoreLoop,
         _ eventLoopGroup: any EventLoopGroup,
         _ channels: MQTTChannels,
+        _ places: SocketPlaces,
+        _ bytes: ConnectionBytes,
+        _ refusals: Refusals,
         _ deviceKeys: DeviceKeys,
         _ tls: TLSServer?
     ) -> any Service {
@@ -127,6 +142,7 @@ struct Composition {
             return MQTTListener(
                 configuration: listener.mqttConfiguration(tls),
                 channels: channels,
+                places: places,
                 core: core,
                 eventLoopGroup: eventLoopGroup,
                 logger: logger
@@ -134,19 +150,28 @@ struct Composition {
         case .http:
             return HTTPListener(
                 configuration: listener.httpConfiguration(tls),
+                places: places,
+                bytes: bytes,
+                refusals: refusals,
                 core: core,
                 eventLoopGroup: eventLoopGroup,
                 limits: loaded.configuration.limits,
                 configureMQTT: {
-                    try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1, transportIdentity: $2)
+                    try channels.configure($0, transportProtocol: .websocket, address: $1, transportIdentity: $2)
                 },
                 logger: logger
             )
         case .coap:
             return CoAPListener(
-                configuration: .init(listener, loaded.configuration.coap, deviceKeys),
+                configuration: .init(
+                    listener,
+                    loaded.configuration.coap,
+                    connections: loaded.configuration.limits.connections,
+                    deviceKeys
+                ),
                 core: core,
                 limits: loaded.configuration.limits,
+                refusals: refusals,
                 logger: logger
             )
         }
@@ -161,7 +186,23 @@ struct Composition {
         if loaded.configuration.storage.backend == .memory {
             logger.notice("storage.backend is memory: sessions and retained messages end with this process")
         }
-        FileDescriptorLimit.raise(for: loaded.configuration.limits.connections, logger)
+    }
+
+    /// Places for network connections: for as many clients as there may be, and for some that are about to be refused.
+    private func socketPlaces(_ refusals: Refusals) -> SocketPlaces {
+        let limits = loaded.configuration.limits
+        let coapListeners = loaded.configuration.listeners.count { $0.protocolName == .coap }
+        let possible = FileDescriptorLimit.raise(for: limits.connections, coapListeners: coapListeners, logger)
+        let maximum = min(limits.connections + limits.connections / 10 + 16, possible)
+        return SocketPlaces(Quota.Limit(total: maximum), refusals: refusals)
+    }
+
+    private var tell: @Sendable (Refusals.Limit, String, Int) -> Void {
+        { [logger] limit, address, count in
+            var metadata: Logger.Metadata = ["limit": "\(limit.rawValue)", "count": "\(count)"]
+            if !address.isEmpty { metadata["address"] = "\(address)" }
+            logger.warning("refused: a limit is reached", metadata: metadata)
+        }
     }
 
     /// The lifecycle's own messages are of interest only to those who want everything.

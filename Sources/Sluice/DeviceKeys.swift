@@ -25,7 +25,12 @@ extension PreSharedKeyFile {
 }
 
 extension CoAPListener.Configuration {
-    init(_ listener: ListenerConfiguration, _ limits: CoAPLimits, _ deviceKeys: DeviceKeys) {
+    init(
+        _ listener: ListenerConfiguration,
+        _ limits: CoAPLimits,
+        connections: Int,
+        _ deviceKeys: DeviceKeys
+    ) {
         self.init(host: listener.bind.host, port: listener.bind.port)
         transport = listener.transport == .tcp ? .tcp : .udp
         security = listener.security.map { CoAPSecurity($0, deviceKeys) }
@@ -35,6 +40,9 @@ extension CoAPListener.Configuration {
         observationsPerEndpoint = limits.observationsPerEndpoint
         pendingRequests = limits.pendingRequests
         uploadBytes = limits.uploadBytes
+        downloadBytes = limits.downloadBytes
+        // Each is a connection to the broker that others could have.
+        idleClients = min(idleClients, max(connections / 8, 1))
         handshakes = limits.handshakes
         asksForEcho = limits.echo
         acknowledgeTimeout = limits.acknowledgeTimeout * 1_000

@@ -1,23 +1,33 @@
 import Glibc
 import Logging
 
-/// The number of sockets the system lets this process have.
+/// The number of files and sockets the system lets this process have.
 enum FileDescriptorLimit {
-    /// Descriptors for anything but clients.
+    /// Descriptors for anything but clients: the store's files, event loops, listeners.
     private static let reserve = 64
+    /// Those of a CoAP listener: its sockets, and what waits for them.
+    private static let reservePerCoAPListener = 24
 
     /// Raises the soft limit as far as the hard one lets it, and says when that is too little.
-    static func raise(for connections: Int, _ logger: Logger) {
+    ///
+    /// - Parameters:
+    ///   - connections: how many there should be room for.
+    ///   - coapListeners: what has sockets of its own.
+    /// - Returns: how many connections there may be; at least half of all descriptors are for them.
+    static func raise(for connections: Int, coapListeners: Int, _ logger: Logger) -> Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
         if limit.rlim_cur < limit.rlim_max {
             limit.rlim_cur = limit.rlim_max
             _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         }
-        guard limit.rlim_cur < rlim_t(connections + reserve) else { return }
+        let descriptors = Int(clamping: limit.rlim_cur)
+        let left = max(descriptors - reserve - coapListeners * reservePerCoAPListener, descriptors / 2)
+        guard left < connections else { return left }
         logger.notice(
             "the system's limit on open files is below limits.connections; raise it with ulimit -n or LimitNOFILE",
-            metadata: ["open_files": "\(limit.rlim_cur)", "connections": "\(connections)"]
+            metadata: ["open_files": "\(descriptors)", "connections": "\(connections)", "accepted": "\(left)"]
         )
+        return left
     }
 }

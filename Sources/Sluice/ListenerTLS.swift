@@ -1,3 +1,4 @@
+import BrokerCore
 import Logging
 import TransportSecurity
 
@@ -31,10 +32,19 @@ struct ListenerCertificates: Sendable {
 struct ListenerTLS: Sendable {
     private var servers: [Int: TLSServer] = [:]
 
-    init(_ listeners: [ListenerConfiguration], _ certificates: ListenerCertificates, _ logger: Logger) {
+    init(
+        _ listeners: [ListenerConfiguration],
+        _ certificates: ListenerCertificates,
+        _ refusals: Refusals,
+        _ logger: Logger
+    ) {
         for (place, context) in certificates.contexts {
             let name = listeners[place].protocolName.rawValue
-            servers[place] = TLSServer(context, identity: listeners[place].security?.certificateIdentity) { failure in
+            servers[place] = TLSServer(
+                context,
+                identity: listeners[place].security?.certificateIdentity,
+                refusals: refusals
+            ) { failure in
                 var metadata: Logger.Metadata = [
                     "protocol": "\(name)", "address": "\(failure.remoteAddress)", "detail": "\(failure.words)",
                 ]

@@ -1,3 +1,4 @@
+package import BrokerCore
 import NIOConcurrencyHelpers
 package import NIOCore
 import NIOSSL
@@ -6,28 +7,33 @@ import NIOSSL
 package final class TLSServer: Sendable {
     private struct State {
         var context: NIOSSLContext
-        var handshakes = 0
+        var handshakes: Quota
     }
 
-    /// Handshakes under way at a time; one more is closed.
+    /// Handshakes under way at a time, half of them of one address; one more is closed.
     ///
     /// Each holds memory and nobody knows yet whose it is.
-    private static let maximumHandshakes = 4_096
+    package static let maximumHandshakes = 4_096
 
     private let state: NIOLockedValueBox<State>
     private let identity: CertificateIdentity?
     private let log: HandshakeLog
+    private let refusals: Refusals
 
     /// - Parameters:
     ///   - identity: the name by which clients are known; nil when they show no certificate.
+    ///   - handshakes: how many may be under way.
     ///   - report: told of each handshake that failed, on any thread.
     package init(
         _ context: TLSContext,
         identity: CertificateIdentity?,
+        handshakes: Quota.Limit = Quota.Limit(total: TLSServer.maximumHandshakes),
+        refusals: Refusals = Refusals(),
         report: @escaping @Sendable (HandshakeFailure) -> Void
     ) {
-        state = NIOLockedValueBox(State(context: context.context))
+        state = NIOLockedValueBox(State(context: context.context, handshakes: Quota(handshakes)))
         self.identity = identity
+        self.refusals = refusals
         log = HandshakeLog(report)
     }
 
@@ -38,32 +44,31 @@ package final class TLSServer: Sendable {
     ///
     /// - Parameters:
     ///   - timeout: how long the handshake may take.
-    ///   - remoteAddress: the client, when it is not the other end of the channel.
+    ///   - address: where the client is.
     ///   - onSecure: called once on the channel's event loop when the handshake is done and before anything is read, with
     ///     the client's user name if it shows a certificate; when it throws, the channel is closed.
     package func secure(
         _ channel: any Channel,
         timeout: TimeAmount,
-        remoteAddress: String? = nil,
+        address: ClientAddress,
         onSecure: @escaping (_ identity: String?) throws -> Void
     ) throws {
-        let context = state.withLockedValue { state -> NIOSSLContext? in
-            guard state.handshakes < Self.maximumHandshakes else { return nil }
-            state.handshakes += 1
-            return state.context
+        let holder = Holder(network: address.network)
+        let context = state.withLockedValue { state in
+            state.handshakes.take(for: holder) == nil ? state.context : nil
         }
-        let address = remoteAddress ?? channel.remoteAddress?.description ?? ""
         guard let context else {
-            log.report(HandshakeFailure(remoteAddress: address, words: "too many handshakes are under way"))
+            refusals.note(.handshakes, "\(address)")
+            log.report(HandshakeFailure(remoteAddress: "\(address)", words: "too many handshakes are under way"))
             throw TooManyHandshakes()
         }
         let handler = NIOSSLServerHandler(context: context)
         let handshake = TLSHandshake(handler, timeout: timeout) { [self] outcome in
-            state.withLockedValue { $0.handshakes -= 1 }
+            state.withLockedValue { $0.handshakes.giveBack(for: holder) }
             switch outcome {
             case .failure(let failure):
                 log.report(
-                    HandshakeFailure(remoteAddress: address, words: failure.words, isOrdinary: failure.isOrdinary)
+                    HandshakeFailure(remoteAddress: "\(address)", words: failure.words, isOrdinary: failure.isOrdinary)
                 )
                 throw failure
             case .success(let certificate): try onSecure(try name(of: certificate, address))
@@ -73,12 +78,12 @@ package final class TLSServer: Sendable {
     }
 
     /// - Throws: when a certificate is asked for and has no name.
-    private func name(of certificate: NIOSSLCertificate?, _ address: String) throws -> String? {
+    private func name(of certificate: NIOSSLCertificate?, _ address: ClientAddress) throws -> String? {
         guard let identity else { return nil }
         if let name = certificate.flatMap(identity.name) { return name }
         log.report(
             HandshakeFailure(
-                remoteAddress: address,
+                remoteAddress: "\(address)",
                 words: identity == .commonName
                     ? "the client's certificate has no Common Name"
                     : "the client's certificate has no DNS name or URI as Subject Alternative Name"

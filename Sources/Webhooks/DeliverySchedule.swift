@@ -10,6 +10,8 @@ package struct DeliverySchedule<Item: Sendable>: Sendable {
         package var concurrency = 1
         /// Messages of one attempt, at most.
         package var batch = 1
+        /// Bytes of the messages of one attempt, unless it is one alone.
+        package var batchBytes = 1_048_576
         /// From the first failure to the second attempt; twice as long from the next one on, and so forth.
         package var minimumDelay = TimeAmount.seconds(1)
         /// The longest time between two attempts.
@@ -70,6 +72,7 @@ package struct DeliverySchedule<Item: Sendable>: Sendable {
     }
 
     private let rules: Rules
+    private let size: @Sendable (Item) -> Int
     private var waiting: Deque<Item> = []
     /// To go one by one, and before those that wait: members of a batch that was refused as a whole.
     private var single: Deque<Item> = []
@@ -79,7 +82,11 @@ package struct DeliverySchedule<Item: Sendable>: Sendable {
     private var failuresInARow = 0
     package private(set) var breaker = Breaker.closed
 
-    package init(_ rules: Rules) { self.rules = rules }
+    /// - Parameter size: bytes of a message.
+    package init(_ rules: Rules, size: @escaping @Sendable (Item) -> Int = { _ in 0 }) {
+        self.rules = rules
+        self.size = size
+    }
 
     /// Messages that are not over.
     package var count: Int { waiting.count + single.count + batches.reduce(0) { $0 + $1.items.count } }
@@ -153,8 +160,14 @@ package struct DeliverySchedule<Item: Sendable>: Sendable {
 
     private mutating func takeItems() -> [Item] {
         if let item = single.popFirst() { return [item] }
-        let items = Array(waiting.prefix(rules.batch))
-        waiting.removeFirst(items.count)
+        var items: [Item] = []
+        var bytes = 0
+        while items.count < rules.batch, let item = waiting.first {
+            bytes += size(item)
+            guard items.isEmpty || bytes <= rules.batchBytes else { break }
+            items.append(item)
+            waiting.removeFirst()
+        }
         return items
     }
 

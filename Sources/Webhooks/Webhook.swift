@@ -40,6 +40,8 @@ package final class Webhook: @unchecked Sendable {
     private var stopped: EventLoopPromise<Void>?
     private let counts = NIOLockedValueBox(WebhookStatistics())
 
+    /// Bytes of messages in hand, give or take one; the rest waits in the session's queue.
+    package static let maximumBytes = 4_194_304
     /// How long after the loss of its session it connects again.
     private static let reconnectDelay = TimeAmount.seconds(1)
 
@@ -57,7 +59,7 @@ package final class Webhook: @unchecked Sendable {
         var logger = logger
         logger[metadataKey: "webhook"] = "\(configuration.name)"
         self.logger = logger
-        schedule = DeliverySchedule(configuration.schedule)
+        schedule = DeliverySchedule(configuration.schedule) { $0.delivery.message.cost }
     }
 
     package var statistics: WebhookStatistics { counts.withLockedValue { $0 } }
@@ -92,6 +94,7 @@ package final class Webhook: @unchecked Sendable {
             outlet: .messages(
                 MessageSink(
                     capacity: window,
+                    maximumBytes: Self.maximumBytes,
                     receive: { batch in self.eventLoop.execute { self.received(batch, generation) } },
                     closed: { reason in self.eventLoop.execute { self.lost(reason, generation) } }
                 )

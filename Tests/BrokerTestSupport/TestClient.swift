@@ -23,7 +23,7 @@ package final class TestClient {
         dialogue = MQTTDialogue(
             transport: wire,
             transportProtocol: .mqtt,
-            remoteAddress: "192.0.2.1:50000",
+            address: ClientAddress("192.0.2.1:50000"),
             limits: test.broker.limits
         )
         dialogue.begin(test.broker)

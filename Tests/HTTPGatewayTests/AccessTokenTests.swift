@@ -15,11 +15,15 @@ import Testing
         try String(#require(answer.body.firstMatch(of: /"access_token":"([0-9a-f]+)"/)?.output.1))
     }
 
+    private func tokens(_ maximum: Int, bytes: Int = 100_000) -> AccessTokens {
+        AccessTokens(Quota.Limit(total: maximum), bytes: Quota.Limit(total: bytes))
+    }
+
     @Test("a token is good until its time is over, or it is revoked")
     func lifetime() throws {
-        let tokens = AccessTokens(maximum: 10)
-        let short = try #require(tokens.issue(grant(10), at: start))
-        let long = try #require(tokens.issue(grant(20), at: start))
+        let tokens = tokens(10)
+        let short = try tokens.issue(grant(10), to: .nobody, at: start).get()
+        let long = try tokens.issue(grant(20), to: .nobody, at: start).get()
         #expect(short != long)
         #expect(tokens.grant(of: short, at: start + .seconds(9)) == grant(10))
         #expect(tokens.grant(of: short, at: start + .seconds(10)) == nil)
@@ -29,13 +33,36 @@ import Testing
         #expect(tokens.grant(of: "", at: start) == nil)
     }
 
-    @Test("there is room for so many, and those whose time is over make some")
-    func bound() {
-        let tokens = AccessTokens(maximum: 2)
-        #expect(tokens.issue(grant(10), at: start) != nil)
-        #expect(tokens.issue(grant(20), at: start) != nil)
-        #expect(tokens.issue(grant(20), at: start + .seconds(9)) == nil)
-        #expect(tokens.issue(grant(20), at: start + .seconds(10)) != nil)
+    @Test("there is room for so many, and those whose time is over make some, revoked ones included")
+    func bound() throws {
+        let tokens = tokens(2)
+        _ = try tokens.issue(grant(10), to: .nobody, at: start).get()
+        let second = try tokens.issue(grant(20), to: .nobody, at: start).get()
+        #expect(throws: RefusedByQuota.self) { try tokens.issue(grant(20), to: .nobody, at: start + .seconds(9)).get() }
+        _ = try tokens.issue(grant(20), to: .nobody, at: start + .seconds(10)).get()
+        #expect(tokens.count == 2)
+        for _ in 0..<1_000 {
+            tokens.revoke(second)
+            tokens.revoke(try tokens.issue(grant(20), to: .nobody, at: start + .seconds(10)).get())
+        }
+        #expect(tokens.count == 1)
+    }
+
+    @Test("one address and one user have half of them, and large ones count by their bytes")
+    func shares() throws {
+        let tokens = tokens(4, bytes: 20_000)
+        let crowd = Holder(network: ClientNetwork("192.0.2.1"))
+        for _ in 0..<2 { _ = try tokens.issue(grant(10), to: crowd, at: start).get() }
+        let refused = #expect(throws: RefusedByQuota.self) { try tokens.issue(grant(10), to: crowd, at: start).get() }
+        #expect(refused?.refusal == .address)
+        let ann = Holder(network: ClientNetwork("192.0.2.2"), userName: "ann")
+        let large = AccessTokens.Grant(
+            credentials: nil,
+            clientID: String(repeating: "c", count: 15_000),
+            expiresAt: start + .seconds(10)
+        )
+        #expect(throws: RefusedByQuota.self) { try tokens.issue(large, to: ann, at: start).get() }
+        _ = try tokens.issue(grant(10), to: ann, at: start).get()
     }
 
     @Test("a token stands for the credentials it was given for: in a header, and for streams in the query")

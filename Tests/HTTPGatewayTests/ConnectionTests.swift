@@ -250,6 +250,8 @@ import Testing
             let error = await #expect(throws: HTTPListener.ListenFailed.self) {
                 try await HTTPListener(
                     configuration: .init(host: "127.0.0.1", port: server.port),
+                    places: SocketPlaces(Quota.Limit(total: 10)),
+                    bytes: ConnectionBytes(Quota.Limit(total: 0)),
                     core: server.core,
                     eventLoopGroup: server.eventLoopGroup,
                     limits: Limits(),

@@ -15,37 +15,84 @@ import Testing
         .init(status: .ok, fields: [:], body: ByteBuffer(string: text))
     }
 
+    private func keys(_ maximum: Int = 10, bytes: Int = 100_000) -> IdempotencyKeys {
+        IdempotencyKeys(window: .seconds(10), Quota.Limit(total: maximum), bytes: Quota.Limit(total: bytes))
+    }
+
+    private func begin(
+        _ keys: IdempotencyKeys,
+        _ text: String,
+        _ fingerprint: UInt64 = 1,
+        by holder: Holder = .nobody,
+        after seconds: Int64 = 0
+    ) -> IdempotencyKeys.Verdict {
+        keys.begin(key(text), fingerprint: fingerprint, for: holder, at: start + .seconds(seconds))
+    }
+
     @Test("a repeat gets the first answer, within the window")
     func window() {
-        let keys = IdempotencyKeys(window: .seconds(10), maximum: 10, maximumBytes: 1_000)
-        #expect(keys.begin(key("a"), fingerprint: 1, at: start) == .proceed)
-        #expect(keys.begin(key("a"), fingerprint: 1, at: start) == .inProgress)
+        let keys = keys()
+        #expect(begin(keys, "a") == .proceed)
+        #expect(begin(keys, "a") == .inProgress)
         keys.finish(key("a"), answer("1"))
-        #expect(keys.begin(key("a"), fingerprint: 1, at: start + .seconds(9)) == .answered(answer("1")))
-        #expect(keys.begin(key("a"), fingerprint: 2, at: start + .seconds(9)) == .reused)
-        #expect(keys.begin(key("b"), fingerprint: 1, at: start + .seconds(9)) == .proceed)
-        #expect(keys.begin(key("a"), fingerprint: 2, at: start + .seconds(10)) == .proceed)
+        #expect(begin(keys, "a", after: 9) == .answered(answer("1")))
+        #expect(begin(keys, "a", 2, after: 9) == .reused)
+        #expect(begin(keys, "b", after: 9) == .proceed)
+        #expect(begin(keys, "a", 2, after: 10) == .proceed)
     }
 
-    @Test("what was refused may be tried again")
+    @Test("what was refused may be tried again, and has no place among what is remembered")
     func refused() {
-        let keys = IdempotencyKeys(window: .seconds(10), maximum: 10, maximumBytes: 1_000)
-        #expect(keys.begin(key("a"), fingerprint: 1, at: start) == .proceed)
+        let keys = keys(2)
+        #expect(begin(keys, "a") == .proceed)
         keys.finish(key("a"), nil)
-        #expect(keys.begin(key("a"), fingerprint: 2, at: start) == .proceed)
+        #expect(keys.bytes == 0)
+        #expect(begin(keys, "a", 2) == .proceed)
+        #expect(begin(keys, "b") == .proceed)
+        keys.finish(key("b"), answer("b"))
+        #expect(begin(keys, "c") == .proceed)
+        // It is under way since before the others came.
+        #expect(begin(keys, "a", 2) == .inProgress)
+        keys.finish(key("a"), answer("a"))
+        #expect(begin(keys, "a", 2) == .answered(answer("a")))
     }
 
-    @Test("the oldest gives way when there are too many, or their answers are too large")
+    @Test("the oldest gives way when there are too many, or they take too many bytes: identifiers and fields, too")
     func bounds() {
-        let keys = IdempotencyKeys(window: .seconds(10), maximum: 2, maximumBytes: 10)
+        let few = keys(2)
         for text in ["a", "b", "c"] {
-            #expect(keys.begin(key(text), fingerprint: 1, at: start) == .proceed)
-            keys.finish(key(text), answer(text))
+            #expect(begin(few, text) == .proceed)
+            few.finish(key(text), answer(text))
         }
-        #expect(keys.begin(key("b"), fingerprint: 1, at: start) != .inProgress)
-        #expect(keys.begin(key("a"), fingerprint: 1, at: start) == .proceed)
-        keys.finish(key("a"), answer("more than ten bytes"))
-        #expect(keys.begin(key("a"), fingerprint: 1, at: start) == .proceed)
+        #expect(begin(few, "c") == .answered(answer("c")))
+        #expect(begin(few, "a") == .proceed)
+        let small = keys(1_000, bytes: 50_000)
+        for number in 0..<100 {
+            let long = IdempotencyKeys.Key(
+                owner: RequestOwner(userName: nil, by: .nothing),
+                clientID: String(repeating: "c", count: 15_000),
+                key: "\(number)"
+            )
+            #expect(small.begin(long, fingerprint: 1, for: .nobody, at: start) == .proceed)
+            small.finish(long, answer(""))
+            #expect(small.bytes <= 50_000)
+        }
+    }
+
+    @Test("no address makes the broker forget the keys of others")
+    func shares() {
+        let keys = keys(10)
+        let other = Holder(network: ClientNetwork("192.0.2.2"))
+        #expect(begin(keys, "other", by: other) == .proceed)
+        keys.finish(key("other"), answer("other"))
+        let crowd = Holder(network: ClientNetwork("192.0.2.1"))
+        for number in 0..<100 {
+            #expect(begin(keys, "\(number)", by: crowd) == .proceed)
+            keys.finish(key("\(number)"), answer("x"))
+        }
+        #expect(begin(keys, "other", by: other) == .answered(answer("other")))
+        #expect(begin(keys, "99", by: crowd) == .answered(answer("x")))
+        #expect(begin(keys, "90", by: crowd) == .proceed)
     }
 
     @Test("a publish with the same Idempotency-Key is published once")

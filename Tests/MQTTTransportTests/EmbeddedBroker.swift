@@ -10,6 +10,8 @@ final class EmbeddedBroker {
     let coreLoop = EmbeddedEventLoop()
     /// Where the channels are: the core's loop, or one of their own.
     let channelLoop: EmbeddedEventLoop
+    /// What connections keep.
+    let bytes: ConnectionBytes
     private let channels: MQTTChannels
 
     init(
@@ -25,7 +27,14 @@ final class EmbeddedBroker {
             eventLoop: coreLoop,
             broker: Broker(limits: limits, authenticator: authenticator ?? AnonymousAccess(), now: .now())
         )
-        channels = MQTTChannels(core: core, eventLoopGroup: channelLoop, limits: limits)
+        bytes = ConnectionBytes(Quota.Limit(total: limits.connectionBytes))
+        channels = MQTTChannels(
+            core: core,
+            eventLoopGroup: channelLoop,
+            limits: limits,
+            places: SocketPlaces(Quota.Limit(total: 1_000)),
+            bytes: bytes
+        )
         submit = { work in core.submit(work) }
     }
 

@@ -29,7 +29,7 @@ import Testing
         (Array("PROXY TCP4 203.0.113.7 127.0.0.1 4711 1883\r\n".utf8), "203.0.113.7:4711"),
         (Array("PROXY TCP6 2001:db8::7 ::1 4711 1883\r\n".utf8), "[2001:db8::7]:4711"), (binary, "203.0.113.7:4711"),
         // A health check of the proxy itself: the other end is the client.
-        (Array("PROXY UNKNOWN\r\n".utf8), "[IPv4]192.0.2.1:50000"),
+        (Array("PROXY UNKNOWN\r\n".utf8), "192.0.2.1:50000"),
     ]
 
     @Test(

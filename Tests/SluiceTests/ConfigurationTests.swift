@@ -57,6 +57,7 @@ import Testing
               observations_per_endpoint: 104
               pending_requests: 105
               upload_bytes: 106
+              download_bytes: 108
               handshakes: 107
               ack_timeout: 5
               max_retransmit: 6
@@ -77,6 +78,7 @@ import Testing
               subscriptions_per_session: 18
               topic_levels: 19
               connect_timeout: 20
+              connection_bytes: 2000000
               retained_bytes: 24
               connection_rate: 25
               publish_rate: 26
@@ -101,6 +103,7 @@ import Testing
         limits.subscriptionsPerSession = 18
         limits.topicLevels = 19
         limits.connectTimeout = 20
+        limits.connectionBytes = 2_000_000
         limits.retainedBytes = 24
         limits.connectionRate = 25
         limits.publishRate = 26
@@ -118,6 +121,7 @@ import Testing
         coap.observationsPerEndpoint = 104
         coap.pendingRequests = 105
         coap.uploadBytes = 106
+        coap.downloadBytes = 108
         coap.handshakes = 107
         coap.acknowledgeTimeout = 5
         coap.maximumRetransmissions = 6

@@ -1,3 +1,4 @@
+import BrokerCore
 import NIOCore
 import NIOEmbedded
 import NIOSSL
@@ -13,10 +14,13 @@ import TransportSecurity
     private func server(
         _ name: String = "broker",
         clientAuthority: String? = nil,
-        identity: CertificateIdentity? = nil
+        identity: CertificateIdentity? = nil,
+        handshakes: Int = 100
     ) throws -> TLSServer {
         let context = try certificates.files(name, clientAuthority: clientAuthority).load(applicationProtocol: "mqtt")
-        return TLSServer(context, identity: identity) { [reports] in reports.add($0) }
+        return TLSServer(context, identity: identity, handshakes: Quota.Limit(total: handshakes)) { [reports] in
+            reports.add($0)
+        }
     }
 
     @Test func `bytes pass both ways once the handshake is done`() throws {
@@ -74,7 +78,18 @@ import TransportSecurity
         #expect(pair.identities.isEmpty)
         #expect(!pair.channel.isActive)
         #expect(reports.words == [words])
-        #expect(reports.all.first?.remoteAddress == "[IPv4]192.0.2.1:50000")
+        #expect(reports.all.first?.remoteAddress == "192.0.2.1:50000")
+    }
+
+    @Test func `one address has half of the handshakes under way, and gives one back when it is over`() throws {
+        let server = try server(handshakes: 2)
+        let silent = try TLSPair(server, nil)
+        #expect(throws: (any Error).self) { try TLSPair(server, certificates.client()) }
+        #expect(reports.words == ["too many handshakes are under way"])
+        #expect(try TLSPair(server, certificates.client(), from: "192.0.2.2").identities == [nil])
+        silent.channel.close(promise: nil)
+        try silent.pump()
+        #expect(try TLSPair(server, certificates.client()).identities == [nil])
     }
 
     @Test func `TLS older than 1.2 is refused`() throws {

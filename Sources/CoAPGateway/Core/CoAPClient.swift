@@ -25,6 +25,8 @@ final class CoAPClient: @unchecked Sendable {
     let identity: String?
     /// What a client with a session asked for; nil without one.
     let session: CoAPSession?
+    /// Whose shares it uses.
+    let holder: Holder
     /// Where it is now; nil when that is not known.
     var endpoint: Endpoint?
 
@@ -35,6 +37,11 @@ final class CoAPClient: @unchecked Sendable {
     var pendingRequests = 0
     /// The turn it was last used in, for choosing whom to forget.
     var lastUse: UInt64 = 0
+    /// Whether it is one of those that may be disconnected, and its last use as far as they know.
+    var isListedIdle = false
+    var listedUse: UInt64 = 0
+    /// Whether its endpoint has it no more.
+    var isForgotten = false
     /// Of the connection that was last heard of.
     var generation: UInt32 = 0
 
@@ -46,6 +53,7 @@ final class CoAPClient: @unchecked Sendable {
         self.endpoint = endpoint
         self.session = session
         remoteAddress = endpoint.remoteAddress
+        holder = endpoint.holder
         identity = endpoint.identity
     }
 

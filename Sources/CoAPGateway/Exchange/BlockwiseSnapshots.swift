@@ -13,25 +13,39 @@ package struct BlockwiseSnapshots: Sendable {
     }
 
     private var snapshots: [ResourceKey: Snapshot] = [:]
+    /// Bytes of the bodies kept.
+    package private(set) var bytes = 0
 
     package init() {}
 
     package var isEmpty: Bool { snapshots.isEmpty }
 
-    /// Keeps a body whose first block is being sent; the one nearest to its end makes room.
+    /// Drops bodies, those nearest to their end first, until there is room for one more: for fewer than `capacity`, and
+    /// as `isEnough` says of the bytes given back.
+    package mutating func makeRoom(for resource: ResourceKey, capacity: Int, _ isEnough: (_ freed: Int) -> Bool) {
+        let before = bytes
+        remove(resource)
+        while snapshots.count >= capacity || !isEnough(before - bytes),
+            let oldest = snapshots.min(by: { $0.value.expiresAt < $1.value.expiresAt })
+        {
+            remove(oldest.key)
+        }
+    }
+
+    private mutating func remove(_ resource: ResourceKey) {
+        if let removed = snapshots.removeValue(forKey: resource) { bytes -= removed.message.cost }
+    }
+
+    /// Keeps a body whose first block is being sent.
     package mutating func keep(
         _ message: Message,
         eTag: UInt64,
         contentFormat: UInt16?,
         for resource: ResourceKey,
-        capacity: Int,
         until expiresAt: NIODeadline
     ) {
-        if snapshots[resource] == nil, snapshots.count >= capacity,
-            let oldest = snapshots.min(by: { $0.value.expiresAt < $1.value.expiresAt })
-        {
-            snapshots[oldest.key] = nil
-        }
+        remove(resource)
+        bytes += message.cost
         snapshots[resource] = Snapshot(
             message: message,
             eTag: eTag,
@@ -62,6 +76,6 @@ package struct BlockwiseSnapshots: Sendable {
 
     /// Drops the bodies nobody has fetched a block of for long.
     package mutating func expire(now: NIODeadline) {
-        snapshots = snapshots.filter { $0.value.expiresAt > now }
+        for (resource, snapshot) in snapshots where snapshot.expiresAt <= now { remove(resource) }
     }
 }

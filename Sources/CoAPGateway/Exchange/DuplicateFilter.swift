@@ -24,7 +24,16 @@ package struct DuplicateFilter: Sendable {
         package init(_ response: CoAPResponse) {
             self = response.isBare ? .code(response.code) : .response(response)
         }
+
+        /// Bytes it takes beyond its place.
+        fileprivate var size: Int {
+            guard case .response(let response) = self else { return 0 }
+            return MemoryLayout<CoAPResponse>.size + response.size
+        }
     }
+
+    /// Bytes of the responses that are kept for one endpoint; the oldest ones give way.
+    private static let maximumBytes = 4_096
 
     private struct Entry: Sendable {
         let token: Token
@@ -39,6 +48,8 @@ package struct DuplicateFilter: Sendable {
     /// Where the next one goes once all places are taken.
     private var oldest = 0
     private let capacity: Int
+    /// Of the responses kept.
+    package private(set) var bytes = 0
 
     /// Makes an empty filter for so many messages.
     package init(capacity: Int) { self.capacity = max(capacity, 1) }
@@ -53,6 +64,7 @@ package struct DuplicateFilter: Sendable {
         if let place = place(of: request.messageID) {
             let entry = entries[place]
             if entry.expiresAt > now, entry.token == request.token, entry.code == request.code { return entry.answer }
+            bytes -= entries[place].answer.size
             entries[place] = makeEntry(request, now)
             return nil
         }
@@ -61,6 +73,7 @@ package struct DuplicateFilter: Sendable {
             entries.append(makeEntry(request, now))
         } else {
             messageIDs[oldest] = request.messageID
+            bytes -= entries[oldest].answer.size
             entries[oldest] = makeEntry(request, now)
             oldest = (oldest + 1) % capacity
         }
@@ -70,12 +83,27 @@ package struct DuplicateFilter: Sendable {
     /// Keeps the answer for the duplicates to come.
     package mutating func answer(_ messageID: UInt16, token: Token, with answer: Answer) {
         guard let place = place(of: messageID), entries[place].token == token else { return }
+        bytes += answer.size - entries[place].answer.size
         entries[place].answer = answer
+        if bytes > Self.maximumBytes { makeRoom(but: place) }
+    }
+
+    /// Forgets the oldest responses but that one: a GET is then carried out again, of others the code is kept.
+    private mutating func makeRoom(but newest: Int) {
+        for step in 0..<entries.count where bytes > Self.maximumBytes {
+            let place = (oldest + step) % entries.count
+            guard place != newest, case .response(let response) = entries[place].answer else { continue }
+            bytes -= entries[place].answer.size
+            entries[place].answer = .code(response.code)
+            if entries[place].code == .get { entries[place].expiresAt = .distantPast }
+        }
     }
 
     /// Forgets a request that may as well be carried out again: a GET whose response would keep a large body in memory.
     package mutating func forget(_ messageID: UInt16, token: Token) {
         guard let place = place(of: messageID), entries[place].token == token else { return }
+        bytes -= entries[place].answer.size
+        entries[place].answer = .pending
         entries[place].expiresAt = .distantPast
     }
 

@@ -1,4 +1,4 @@
-import DequeModule
+import BrokerCore
 import NIOCore
 
 /// Names one publish of one client, however often it is sent: `id=`.
@@ -18,6 +18,11 @@ struct PublishKey: Hashable {
         self.identity = identity
         self.id = id
     }
+
+    /// Bytes it takes.
+    var cost: Int {
+        clientID.utf8.count + (userName?.utf8.count ?? 0) + (identity?.utf8.count ?? 0) + id.utf8.count
+    }
 }
 
 /// Remembers which publishes were carried out, longer than Message IDs do and over reconnects; sans I/O.
@@ -33,41 +38,37 @@ struct PublishKeys {
     /// Seconds a publish is remembered.
     static let lifetime = TimeAmount.hours(1)
 
-    private struct Entry {
-        /// Nil while the core has it.
-        var code: CoAPCode?
-        var expiresAt: NIODeadline
-        var waiting: [Exchange] = []
+    private var keys: OnceKeys<PublishKey, [Exchange], CoAPCode>
+
+    /// - Parameters:
+    ///   - limit: publishes that are remembered.
+    ///   - bytes: bytes of their keys.
+    init(_ limit: Quota.Limit, bytes: Quota.Limit) {
+        keys = OnceKeys(lifetime: Self.lifetime, keys: limit, bytes: bytes)
     }
-
-    private var entries: [PublishKey: Entry] = [:]
-    private var order: Deque<PublishKey> = []
-    private let capacity: Int
-
-    init(capacity: Int) { self.capacity = max(capacity, 1) }
 
     /// Takes a publish in; one that repeats another one under way waits for its answer.
     mutating func begin(_ key: PublishKey, _ exchange: Exchange, now: NIODeadline) -> Answer {
-        if let entry = entries[key], entry.expiresAt > now {
-            if let code = entry.code { return .done(code) }
-            entries[key]?.waiting.append(exchange)
-            return .pending
+        guard let entry = keys.entry(of: key, at: now) else {
+            keys.begin(key, [], cost: key.cost, for: exchange.endpoint.holder, at: now)
+            return .new
         }
-        if entries[key] == nil { order.append(key) }
-        entries[key] = Entry(expiresAt: now + Self.lifetime)
-        while order.count > capacity, let oldest = order.popFirst() { entries[oldest] = nil }
-        return .new
+        if let code = entry.answer { return .done(code) }
+        keys.update(key) { $0.append(exchange) }
+        return .pending
     }
 
     /// The core has answered; nothing is remembered of a publish that was refused.
     ///
     /// - Returns: those who wait for it.
-    mutating func finish(_ key: PublishKey, _ code: CoAPCode) -> [Exchange] {
-        guard var entry = entries[key] else { return [] }
-        let waiting = entry.waiting
-        entry.waiting = []
-        if code.isError { entry.expiresAt = .distantPast } else { entry.code = code }
-        entries[key] = entry
-        return waiting
+    mutating func finish(_ key: PublishKey, _ code: CoAPCode, now: NIODeadline) -> [Exchange] {
+        guard let entry = keys.entry(of: key, at: now), entry.answer == nil else { return [] }
+        if code.isError {
+            keys.forget(key)
+        } else {
+            keys.update(key) { $0 = [] }
+            keys.finish(key, code, cost: 0)
+        }
+        return entry.note
     }
 }

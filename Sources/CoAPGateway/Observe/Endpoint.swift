@@ -23,6 +23,8 @@ final class Endpoint {
     let remoteAddress: String
     /// Who the transport says the peer is.
     let identity: String?
+    /// Whose shares it uses: of its address, and of the user whom the transport has proven it to be.
+    let holder: Holder
     /// One for each client identifier and credentials it uses; few, so that looking through them costs least.
     var clients: [CoAPClient] = []
     /// Clients with a session that are here now, by Client Identifier.
@@ -83,6 +85,7 @@ final class Endpoint {
         self.id = id
         self.remoteAddress = remoteAddress
         self.identity = identity
+        holder = Holder(network: ClientNetwork(remoteAddress), userName: identity)
         self.isVerified = isVerified
         duplicates = DuplicateFilter(capacity: rememberedMessages)
     }

@@ -21,9 +21,12 @@ extension CoAPServer {
 
     func take(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
         let endpoint = exchange.endpoint
-        pendingRequests -= 1
+        shares.requests.giveBack(for: endpoint.holder)
         endpoint.pendingRequests -= 1
-        exchange.client?.pendingRequests -= 1
+        if let client = exchange.client {
+            client.pendingRequests -= 1
+            noteIdle(client)
+        }
         if endpoint.registrations[exchange.request.token] === exchange {
             endpoint.registrations[exchange.request.token] = nil
         }
@@ -63,7 +66,7 @@ extension CoAPServer {
     /// Goes on with those who have sent the same publish meanwhile: when it was refused, the next one is carried out.
     private func finishKey(of exchange: Exchange, _ code: CoAPCode, _ now: NIODeadline) {
         guard let key = exchange.publishKey.take() else { return }
-        for waiting in publishKeys.finish(key, code) {
+        for waiting in publishKeys.finish(key, code, now: now) {
             guard let publish = waiting.waitingPublish.take() else { continue }
             start(publish, key, waiting, now)
         }
@@ -161,15 +164,25 @@ extension CoAPServer {
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) {
+        let before = endpoint.snapshots.bytes
+        defer {
+            shares.snapshots.add(endpoint.snapshots.bytes - before, for: endpoint.holder)
+            markTimed(endpoint)
+        }
+        endpoint.snapshots.makeRoom(for: resource, capacity: configuration.transfersPerEndpoint) { freed in
+            shares.snapshots.refusal(of: message.cost - freed, for: endpoint.holder) == nil
+        }
+        // Without it, each block is cut from what is retained by then, and the entity tag says if that is another one.
+        let freed = before - endpoint.snapshots.bytes
+        let refusal = shares.snapshots.refusal(of: message.cost - freed, for: endpoint.holder)
+        guard !shares.isRefused(refusal, endpoint) else { return }
         endpoint.snapshots.keep(
             message,
             eTag: response.eTag ?? 0,
             contentFormat: response.contentFormat,
             for: resource,
-            capacity: configuration.transfersPerEndpoint,
             until: now + blockwiseTimeout
         )
-        markTimed(endpoint)
     }
 
     /// A registration stands: the response is its first notification (RFC 7641 §3.1).

@@ -29,7 +29,7 @@ extension CoAPServer {
         )
         if let former { remove(former, from: endpoint) }
         endpoint.observations[observation.token] = observation
-        observationCount += 1
+        shares.observations.add(1, for: client.holder)
         client.subscriptions[observation.identifier]?.observations.append(observation)
         return firstNumber
     }
@@ -48,8 +48,8 @@ extension CoAPServer {
         observation.isEnded = true
         // One that has moved here may have found its token taken.
         if endpoint.observations[observation.token] === observation { endpoint.observations[observation.token] = nil }
-        observationCount -= 1
         let client = observation.client
+        shares.observations.giveBack(for: client.holder)
         client.subscriptions[observation.identifier]?.observations.removeAll { $0 === observation }
         endUse(observation.identifier, of: client, observation.generation)
         // What is queued for it is passed over in its turn.
@@ -57,8 +57,10 @@ extension CoAPServer {
     }
 
     func endUse(_ identifier: UInt32, of client: CoAPClient, _ generation: UInt32) {
+        guard let filter = client.endUse(of: identifier) else { return }
+        noteIdle(client)
         // A persistent session goes on to queue what matches.
-        guard let filter = client.endUse(of: identifier), !client.isPersistent else { return }
+        guard !client.isPersistent else { return }
         coreRequests.append(.unsubscribe(client, generation: generation, filter: filter))
     }
 

@@ -107,16 +107,18 @@ extension CoAPServer {
             _ = try RequestOperation(request, query: query, bareTopics: configuration.bareTopics, limits: limits)
         }
         let endpoint = exchange.endpoint
-        uploadBytes -= endpoint.uploads.bytes
+        let before = endpoint.uploads.bytes
         defer {
-            uploadBytes += endpoint.uploads.bytes
+            shares.uploads.add(endpoint.uploads.bytes - before, for: endpoint.holder)
             markTimed(endpoint)
         }
+        let size = request.payload.count
+        let refusal = shares.uploads.refusal(of: size, for: endpoint.holder)
         let progress = try endpoint.uploads.receive(
             block,
             of: request,
             bounds: uploadBounds,
-            budget: configuration.uploadBytes - uploadBytes - endpoint.uploads.bytes,
+            budget: shares.isRefused(refusal, endpoint) ? 0 : size,
             now: now
         )
         switch progress {
@@ -208,8 +210,8 @@ extension CoAPServer {
         if endpoint.observations[token] == nil {
             guard endpoint.observations.count + endpoint.registrations.count < configuration.observationsPerEndpoint
             else { throw CoAPFailure(.quotaExceeded, "too many observations at one endpoint") }
-            guard observationCount < configuration.observations else {
-                throw CoAPFailure(.serverBusy, "too many observations")
+            if let refusal = shares.observations.refusal(for: endpoint.holder) {
+                throw shares.failure(refusal, endpoint, "observations")
             }
         }
         var observe = observe
@@ -232,11 +234,12 @@ extension CoAPServer {
     }
 
     func submit(_ exchange: Exchange, for client: CoAPClient) throws(CoAPFailure) {
-        guard pendingRequests < configuration.pendingRequests else { throw CoAPFailure(.serverBusy) }
+        if let refusal = shares.requests.take(for: exchange.endpoint.holder) {
+            throw shares.failure(refusal, exchange.endpoint, "requests under way")
+        }
         exchange.client = client
         client.pendingRequests += 1
         exchange.endpoint.pendingRequests += 1
-        pendingRequests += 1
         if exchange.request.isConfirmable, !layer.isReliable { waiting.append(exchange) }
         updateHold(exchange.endpoint)
     }

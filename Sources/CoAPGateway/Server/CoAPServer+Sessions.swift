@@ -24,8 +24,10 @@ extension CoAPServer {
         _ query: RequestQuery,
         _ exchange: Exchange
     ) throws(CoAPFailure) {
-        guard sessions[query.credentials.clientID] != nil || sessions.count < configuration.sessions else {
-            throw CoAPFailure(.serverBusy, "too many sessions")
+        if sessions[query.credentials.clientID] == nil,
+            let refusal = shares.sessions.refusal(for: exchange.endpoint.holder)
+        {
+            throw shares.failure(refusal, exchange.endpoint, "sessions")
         }
         var request = ConnectRequest(query.credentials)
         request.cleanStart = connection.cleanStart
@@ -48,6 +50,7 @@ extension CoAPServer {
         guard let client = exchange.client, let session = client.session else { return CoAPResponse(.changed) }
         if let former = sessions[client.credentials.clientID] { forget(former) }
         sessions[client.credentials.clientID] = client
+        shares.sessions.add(1, for: client.holder)
         client.generation = generation
         wake(client, at: exchange.endpoint)
         var response = CoAPResponse(sessionPresent ? .changed : .created)
@@ -168,10 +171,13 @@ extension CoAPServer {
     func forget(_ client: CoAPClient) {
         endWaiting(client)
         unbind(client)
-        if sessions[client.credentials.clientID] === client { sessions[client.credentials.clientID] = nil }
+        if sessions[client.credentials.clientID] === client {
+            sessions[client.credentials.clientID] = nil
+            shares.sessions.giveBack(for: client.holder)
+        }
         for observation in client.observations {
             observation.isEnded = true
-            observationCount -= 1
+            shares.observations.giveBack(for: client.holder)
         }
         client.subscriptions = [:]
         client.session?.parked = []
@@ -204,9 +210,12 @@ extension CoAPServer {
             answer(exchange, with: ticket)
             return true
         }
-        guard wait > .zero, waiters.count < configuration.pendingRequests else { return false }
+        guard wait > .zero else { return false }
+        let refusal = shares.waiters.refusal(for: exchange.endpoint.holder)
+        guard !shares.isRefused(refusal, exchange.endpoint) else { return false }
         if let former = session.waiter { answer(former, with: nil) }
         session.waiter = exchange
+        shares.waiters.add(1, for: exchange.endpoint.holder)
         exchange.endpoint.waitingRequests += 1
         exchange.downlinkDeadline = now + wait
         waiters.append(exchange)
@@ -223,6 +232,7 @@ extension CoAPServer {
     private func answer(_ exchange: Exchange, with ticket: DeliveryTicket?) {
         if exchange.downlinkDeadline != nil {
             exchange.endpoint.waitingRequests -= 1
+            shares.waiters.giveBack(for: exchange.endpoint.holder)
             exchange.downlinkDeadline = nil
         }
         guard !exchange.endpoint.isGone else {

@@ -22,16 +22,16 @@ package final class CoAPServer<Layer: MessageLayer> {
     var coreRequests: [CoreRequest] = []
     /// Open exchanges in the order their acknowledgements become due; answered ones are skipped.
     var waiting: Deque<Exchange> = []
-    /// Exchanges the core has not answered yet.
-    var pendingRequests = 0
-    var observationCount = 0
+    /// What all endpoints share, and each address and user has a part of.
+    var shares: CoAPShares
+    /// Clients that are connected for requests to come alone, and would lose nothing.
+    var idleClients = IdleClients()
     /// Clients with a session, by Client Identifier.
     var sessions: [String: CoAPClient] = [:]
     /// Requests that wait for a message.
     var waiters: [Exchange] = []
     var sessionsDueAt = NIODeadline.distantPast
     var publishKeys: PublishKeys
-    var uploadBytes = 0
     /// Who waits for the fate of which confirmable message.
     var confirmables: [ConfirmableID: Endpoint] = [:]
     var dirty: [Endpoint] = []
@@ -44,11 +44,21 @@ package final class CoAPServer<Layer: MessageLayer> {
     private(set) var turn: UInt64 = 0
     var isShuttingDown = false
 
-    package init(layer: Layer, configuration: CoAPListener.Configuration, limits: Limits) {
+    /// - Parameter refusals: told of what is refused because a limit is reached.
+    package init(
+        layer: Layer,
+        configuration: CoAPListener.Configuration,
+        limits: Limits,
+        refusals: Refusals = Refusals()
+    ) {
+        shares = CoAPShares(configuration, refusals)
         self.layer = layer
         self.configuration = configuration
         self.limits = limits
-        publishKeys = PublishKeys(capacity: configuration.rememberedPublishes)
+        publishKeys = PublishKeys(
+            Quota.Limit(total: configuration.rememberedPublishes),
+            bytes: Quota.Limit(total: configuration.rememberedPublishBytes)
+        )
         blockwiseTimeout = .seconds(Int64(configuration.blockwiseTimeout))
         uploadBounds = BlockwiseUploads.Bounds(
             body: limits.maximumPacketSize,
@@ -59,6 +69,8 @@ package final class CoAPServer<Layer: MessageLayer> {
 
     /// Endpoints known.
     package var endpointCount: Int { endpoints.count }
+    /// Bytes of bodies that are kept while they are fetched in blocks.
+    package var keptBytes: Int { shares.snapshots.used }
     /// Whether confirmable messages wait for their acknowledgement.
     package var hasOutstanding: Bool { !confirmables.isEmpty }
 
@@ -104,14 +116,18 @@ package final class CoAPServer<Layer: MessageLayer> {
         endpoint.isHeld = false
         for client in endpoint.sessions.values { left(client, endpoint) }
         timed[id] = nil
-        uploadBytes -= endpoint.uploads.bytes
-        observationCount -= endpoint.observations.count
+        shares.uploads.giveBack(endpoint.uploads.bytes, for: endpoint.holder)
+        shares.snapshots.giveBack(endpoint.snapshots.bytes, for: endpoint.holder)
+        for observation in endpoint.observations.values where !observation.isEnded {
+            shares.observations.giveBack(for: observation.client.holder)
+        }
         for outstanding in endpoint.outstanding { confirmables[outstanding.id] = nil }
         endpoint.outstanding = []
         endpoint.outgoing = []
         endpoint.observations = [:]
         for client in endpoint.clients {
             coreRequests.append(.disconnect(client))
+            client.isForgotten = true
             // They and the client hold each other.
             client.subscriptions = [:]
         }
@@ -139,7 +155,9 @@ package final class CoAPServer<Layer: MessageLayer> {
             let idle = endpoint.clients.indices.lazy.filter { endpoint.clients[$0].isIdle }
                 .min { endpoint.clients[$0].lastUse < endpoint.clients[$1].lastUse }
             guard let idle else { throw CoAPFailure(.quotaExceeded, "too many clients at one endpoint") }
-            coreRequests.append(.disconnect(endpoint.clients.remove(at: idle)))
+            let former = endpoint.clients.remove(at: idle)
+            former.isForgotten = true
+            coreRequests.append(.disconnect(former))
         }
         let client = CoAPClient(
             credentials: credentials,
@@ -148,6 +166,18 @@ package final class CoAPServer<Layer: MessageLayer> {
         client.lastUse = turn
         endpoint.clients.append(client)
         return client
+    }
+
+    /// A client may have nothing to do any more: of many such ones, the one that did something longest ago is
+    /// disconnected, and connects again when it asks for something.
+    func noteIdle(_ client: CoAPClient) {
+        guard client.isIdle, client.session == nil, !client.isForgotten else { return }
+        idleClients.append(client)
+        while let oldest = idleClients.popOldest(beyond: configuration.idleClients) {
+            oldest.isForgotten = true
+            oldest.endpoint?.clients.removeAll { $0 === oldest }
+            coreRequests.append(.disconnect(oldest))
+        }
     }
 
     /// Asks the message layer to keep an endpoint, or lets it go, as it is busy or not.
@@ -196,10 +226,11 @@ package final class CoAPServer<Layer: MessageLayer> {
     private func expireTimers(_ now: NIODeadline) {
         timersDueAt = .distantFuture
         for (id, endpoint) in timed {
-            uploadBytes -= endpoint.uploads.bytes
+            let (uploaded, kept) = (endpoint.uploads.bytes, endpoint.snapshots.bytes)
             endpoint.uploads.expire(now: now)
-            uploadBytes += endpoint.uploads.bytes
             endpoint.snapshots.expire(now: now)
+            shares.uploads.giveBack(uploaded - endpoint.uploads.bytes, for: endpoint.holder)
+            shares.snapshots.giveBack(kept - endpoint.snapshots.bytes, for: endpoint.holder)
             if let pausedUntil = endpoint.pausedUntil, pausedUntil <= now {
                 endpoint.pausedUntil = nil
                 markDirty(endpoint)
@@ -221,7 +252,7 @@ package final class CoAPServer<Layer: MessageLayer> {
     // MARK: The end
 
     /// Whether every request has its answer.
-    package var isSettled: Bool { pendingRequests == 0 }
+    package var isSettled: Bool { shares.requests.used == 0 }
 
     /// Takes leave of every observer and disconnects every client; nothing is received after it.
     package func shutDown() {

@@ -21,15 +21,21 @@ extension Gateway {
         }
         var credentials: BasicCredentials?
         if case .basic(let shown) = identity.credentials { credentials = shown }
-        try await core.transact(as: identity) { _, _ in }
+        let userName = try await core.transact(as: identity) { _, connection in connection.userName }
         let now = NIODeadline.now()
         let grant = AccessTokens.Grant(
             credentials: credentials,
             clientID: identity.clientID.isEmpty ? nil : identity.clientID,
             expiresAt: now + .seconds(Int64(seconds))
         )
-        guard let token = tokens.issue(grant, at: now) else {
-            throw Problem(.quotaExceeded, detail: "too many tokens are in use")
+        let holder = Holder(network: identity.address.network, userName: userName)
+        let token: String
+        do throws(RefusedByQuota) {
+            token = try tokens.issue(grant, to: holder, at: now).get()
+        } catch {
+            throw error.refusal.isOwnShare
+                ? Problem(.quotaExceeded, detail: "too many tokens of this address or user are in use")
+                : Problem(.serverBusy, detail: "too many tokens are in use")
         }
         return Response(
             status: .ok,

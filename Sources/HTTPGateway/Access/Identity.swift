@@ -24,6 +24,9 @@ package struct RequestOwner: Hashable, Sendable {
         self.userName = userName.map { Array($0.utf8) }
         self.proof = proof
     }
+
+    /// Bytes it takes.
+    var cost: Int { userName?.count ?? 0 }
 }
 
 /// Who makes a request.
@@ -31,7 +34,7 @@ struct Identity: Sendable {
     /// Empty: the broker makes one up.
     let clientID: String
     let credentials: RequestCredentials?
-    let remoteAddress: String
+    let address: ClientAddress
     /// The user name its certificate gives it, which counts for more than credentials.
     let transportIdentity: String?
 
@@ -50,12 +53,12 @@ struct Identity: Sendable {
     init(
         clientID: String,
         credentials: RequestCredentials?,
-        remoteAddress: String,
+        address: ClientAddress,
         transportIdentity: String? = nil
     ) {
         self.clientID = clientID
         self.credentials = credentials
-        self.remoteAddress = remoteAddress
+        self.address = address
         self.transportIdentity = transportIdentity
     }
 
@@ -65,7 +68,7 @@ struct Identity: Sendable {
     init(
         _ authorization: Authorization,
         clientID: String,
-        remoteAddress: String,
+        address: ClientAddress,
         transportIdentity: String?,
         tokens: AccessTokens
     ) throws(Problem) {
@@ -88,7 +91,7 @@ struct Identity: Sendable {
         self.init(
             clientID: clientID,
             credentials: credentials,
-            remoteAddress: remoteAddress,
+            address: address,
             transportIdentity: transportIdentity
         )
     }
@@ -117,7 +120,7 @@ extension CoreLoop {
     ) async throws(Problem) -> Value {
         let connection = VirtualConnection(
             transportProtocol: .http,
-            remoteAddress: identity.remoteAddress,
+            address: identity.address,
             transportIdentity: identity.transportIdentity,
             // It subscribes to nothing, and is never told anything.
             outlet: .messages(MessageSink(capacity: 0, receive: { _ in }, closed: { _ in }))

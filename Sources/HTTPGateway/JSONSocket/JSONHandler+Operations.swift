@@ -65,14 +65,14 @@ extension JSONHandler {
         let identity = try Identity(
             try connect.authorization(),
             clientID: connect.clientID ?? "",
-            remoteAddress: remoteAddress,
+            address: address,
             transportIdentity: transportIdentity,
             tokens: gateway.tokens
         )
         let request = try connect.request(as: identity)
         let connection = VirtualConnection(
             transportProtocol: .websocket,
-            remoteAddress: remoteAddress,
+            address: address,
             transportIdentity: transportIdentity,
             outlet: .messages(
                 MessageSink(

@@ -27,7 +27,7 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     let gateway: Gateway
     private let encoder: MessageEncoder
-    let remoteAddress: String
+    let address: ClientAddress
     let transportIdentity: String?
     var state = State.awaitingConnect
     var connection: VirtualConnection?
@@ -40,6 +40,9 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     private var connectTimeout: Scheduled<Void>?
     /// Operations that are not begun.
     private var waiting: Deque<ByteBuffer> = []
+    /// Bytes they take.
+    private var waitingBytes = 0
+    private let account: ConnectionBytes.Account
     /// Operations that the core has not answered.
     private var inHand = 0
     /// Messages that are not written.
@@ -49,13 +52,14 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     init(
         _ gateway: Gateway,
         _ encoder: MessageEncoder,
-        remoteAddress: String,
+        address: ClientAddress,
         transportIdentity: String?
     ) {
         self.gateway = gateway
         self.encoder = encoder
         self.transportIdentity = transportIdentity
-        self.remoteAddress = remoteAddress
+        self.address = address
+        account = gateway.bytes.account(of: address)
     }
 
     var core: CoreLoop { gateway.core }
@@ -84,9 +88,17 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     // MARK: In
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        waiting.append(unwrapInboundIn(data))
+        let text = unwrapInboundIn(data)
+        waiting.append(text)
+        waitingBytes += Self.cost(text)
         proceed()
+        guard state != .closed, account.hold(waitingBytes) != nil else { return }
+        write(JSONAnswer(.disconnect, nil, .quotaExceeded))
+        close()
     }
+
+    /// Bytes that an operation takes while it waits: many small ones may come at once.
+    private static func cost(_ text: ByteBuffer) -> Int { text.storageCapacity + 96 }
 
     func read(context: ChannelHandlerContext) {
         guard canProceed else {
@@ -109,7 +121,11 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func proceed() {
-        while state != .closed, canProceed, let text = waiting.popFirst() { perform(text) }
+        while state != .closed, canProceed, let text = waiting.popFirst() {
+            waitingBytes -= Self.cost(text)
+            perform(text)
+        }
+        if waiting.isEmpty { _ = account.hold(0) }
         guard isReadWanted, canProceed, waiting.isEmpty, let context else { return }
         isReadWanted = false
         context.read()
@@ -207,6 +223,8 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
         connectTimeout?.cancel()
         connectTimeout = nil
         waiting = []
+        waitingBytes = 0
+        _ = account.hold(0)
         outgoing = []
         if let connection = connection.take() {
             core.submit { $0.disconnect(connection, reason: .unspecifiedError) }

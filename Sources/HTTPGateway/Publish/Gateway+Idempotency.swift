@@ -15,9 +15,11 @@ extension Gateway {
         }
         let name = try Self.idempotencyKey(field)
         let identity = try exchange.identity(tokens)
-        let owner = try await core.transact(as: identity) { _, connection in identity.owner(connection.userName) }
+        let userName = try await core.transact(as: identity) { _, connection in connection.userName }
+        let owner = identity.owner(userName)
+        let holder = Holder(network: identity.address.network, userName: userName)
         let key = IdempotencyKeys.Key(owner: owner, clientID: identity.clientID, key: name)
-        switch idempotencyKeys.begin(key, fingerprint: exchange.fingerprint(body), at: .now()) {
+        switch idempotencyKeys.begin(key, fingerprint: exchange.fingerprint(body), for: holder, at: .now()) {
         case .proceed: break
         case .answered(let first):
             return PublishAnswer(first).response.with("Idempotency-Replayed", "true")

@@ -1,4 +1,4 @@
-import DequeModule
+package import BrokerCore
 package import HTTPTypes
 import NIOConcurrencyHelpers
 package import NIOCore
@@ -45,57 +45,29 @@ package final class IdempotencyKeys: Sendable {
         case reused
     }
 
-    private struct Entry {
-        let fingerprint: UInt64
-        let expiresAt: NIODeadline
-        /// nil while it is being published.
-        var answer: Answer?
-    }
-
-    private struct State {
-        var entries: [Key: Entry] = [:]
-        /// Oldest first; those forgotten meanwhile included.
-        var order: Deque<(key: Key, expiresAt: NIODeadline)> = []
-        var bytes = 0
-
-        mutating func forget(_ key: Key, _ expiresAt: NIODeadline) {
-            guard let entry = entries[key], entry.expiresAt == expiresAt else { return }
-            bytes -= entry.answer?.body.readableBytes ?? 0
-            entries[key] = nil
-        }
-    }
-
-    private let state = NIOLockedValueBox(State())
-    private let window: TimeAmount
-    private let maximum: Int
-    private let maximumBytes: Int
+    private let keys: NIOLockedValueBox<OnceKeys<Key, UInt64, Answer>>
 
     /// - Parameters:
     ///   - window: how long a key is remembered.
-    ///   - maximum: keys at a time; the oldest gives way.
-    ///   - maximumBytes: bytes of all answers together, likewise.
-    package init(window: TimeAmount, maximum: Int, maximumBytes: Int) {
-        self.window = window
-        self.maximum = maximum
-        self.maximumBytes = maximumBytes
+    ///   - limit: keys at a time.
+    ///   - bytes: bytes of keys and answers.
+    package init(window: TimeAmount, _ limit: Quota.Limit, bytes: Quota.Limit) {
+        keys = NIOLockedValueBox(OnceKeys(lifetime: window, keys: limit, bytes: bytes))
     }
 
-    /// - Parameter fingerprint: of all that the request says.
-    package func begin(_ key: Key, fingerprint: UInt64, at now: NIODeadline) -> Verdict {
-        state.withLockedValue { state in
-            while let oldest = state.order.first,
-                oldest.expiresAt <= now || state.order.count >= maximum || state.bytes > maximumBytes
-            {
-                state.order.removeFirst()
-                state.forget(oldest.key, oldest.expiresAt)
-            }
-            if let entry = state.entries[key] {
-                guard entry.fingerprint == fingerprint else { return .reused }
+    /// Bytes that keys and answers take.
+    package var bytes: Int { keys.withLockedValue { $0.bytesUsed } }
+
+    /// - Parameters:
+    ///   - fingerprint: of all that the request says.
+    ///   - holder: whose shares it uses.
+    package func begin(_ key: Key, fingerprint: UInt64, for holder: Holder, at now: NIODeadline) -> Verdict {
+        keys.withLockedValue { keys in
+            if let entry = keys.entry(of: key, at: now) {
+                guard entry.note == fingerprint else { return .reused }
                 return entry.answer.map(Verdict.answered) ?? .inProgress
             }
-            let entry = Entry(fingerprint: fingerprint, expiresAt: now + window)
-            state.entries[key] = entry
-            state.order.append((key, entry.expiresAt))
+            keys.begin(key, fingerprint, cost: key.cost, for: holder, at: now)
             return .proceed
         }
     }
@@ -104,11 +76,18 @@ package final class IdempotencyKeys: Sendable {
     ///
     /// - Parameter answer: nil when nothing was published.
     package func finish(_ key: Key, _ answer: Answer?) {
-        state.withLockedValue { state in
-            guard let answer else { return state.entries[key] = nil }
-            guard state.entries[key] != nil else { return }
-            state.entries[key]?.answer = answer
-            state.bytes += answer.body.readableBytes
+        keys.withLockedValue { keys in
+            if let answer { keys.finish(key, answer, cost: answer.cost) } else { keys.forget(key) }
         }
+    }
+}
+
+extension IdempotencyKeys.Key {
+    fileprivate var cost: Int { owner.cost + clientID.utf8.count + key.utf8.count }
+}
+
+extension IdempotencyKeys.Answer {
+    fileprivate var cost: Int {
+        body.storageCapacity + fields.reduce(0) { $0 + $1.name.rawName.utf8.count + $1.value.utf8.count + 64 }
     }
 }

@@ -54,7 +54,7 @@ final class Requester: Sendable {
         let inbox = Inbox()
         let connection = VirtualConnection(
             transportProtocol: .http,
-            remoteAddress: identity.remoteAddress,
+            address: identity.address,
             transportIdentity: identity.transportIdentity,
             outlet: .messages(
                 MessageSink(

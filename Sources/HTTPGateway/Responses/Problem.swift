@@ -1,3 +1,4 @@
+import BrokerCore
 import FoundationEssentials
 package import HTTPTypes
 import JSONMessages
@@ -110,6 +111,23 @@ extension Problem {
     static let originNotAllowed = Problem(.forbidden, .notAuthorized, "pages of this origin may not use the gateway")
 
     static let bodyTimeout = Problem(.requestTimeout, .maximumConnectTime, "the body took too long to arrive")
+
+    /// What is kept of requests that are not whole, and of answers that are not read, is at its limit.
+    static func tooManyBytes(_ refusal: Quota.Refusal) -> Problem {
+        refusal.isOwnShare
+            ? Problem(
+                .tooManyRequests,
+                .quotaExceeded,
+                "too many bytes of requests and answers are under way from this address",
+                headers: [.retryAfter: "5"]
+            )
+            : Problem(
+                .serviceUnavailable,
+                .serverBusy,
+                "too many bytes of requests and answers are under way",
+                headers: [.retryAfter: "5"]
+            )
+    }
 
     static let upgradeRequired = Problem(
         .upgradeRequired,

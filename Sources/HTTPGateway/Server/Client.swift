@@ -1,3 +1,4 @@
+import BrokerCore
 import NIOCore
 import Proxies
 
@@ -9,14 +10,22 @@ struct Client: Sendable {
     /// What its connection shares with others of its event loop.
     let loop: GatewayLoop
 
-    /// Its address, and port if that is known, as text.
+    /// Where it is.
     ///
     /// - Parameter forwarded: the values of X-Forwarded-For, believed if trusted proxies have written them.
-    func remoteAddress(forwarded: [String]) -> String {
+    func address(forwarded: [String]) -> ClientAddress {
         let proxied = presence.proxiedClient
-        guard let peer = proxied?.address ?? channel.remoteAddress.flatMap(IPAddress.init) else { return "" }
-        if !forwarded.isEmpty, let client = trustedProxies.client(behind: peer, forwarded) { return "\(client)" }
+        guard let peer = proxied?.address ?? channel.remoteAddress.flatMap(IPAddress.init) else {
+            return ClientAddress(nil)
+        }
+        if !forwarded.isEmpty, let client = trustedProxies.client(behind: peer, forwarded) {
+            return ClientAddress("\(client)", network: ClientNetwork(bytes: client.bytes))
+        }
         let port = proxied?.port ?? channel.remoteAddress?.port ?? 0
-        return "\(ProxyHeader.Client(address: peer, port: port))"
+        return ClientAddress(
+            "\(ProxyHeader.Client(address: peer, port: port))",
+            network: ClientNetwork(bytes: peer.bytes),
+            isProxy: trustedProxies.contains(peer)
+        )
     }
 }

@@ -18,7 +18,7 @@ struct Exchange: Sendable {
         try Identity(
             try authorization(),
             clientID: try query.string("clientid") ?? "",
-            remoteAddress: client.remoteAddress(forwarded: fields.values(of: .forwardedFor)),
+            address: client.address(forwarded: fields.values(of: .forwardedFor)),
             transportIdentity: client.presence.transportIdentity,
             tokens: tokens
         )

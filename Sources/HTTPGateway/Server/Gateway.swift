@@ -8,22 +8,40 @@ final class Gateway: Sendable {
     let configuration: HTTPListener.Configuration
     let core: CoreLoop
     let limits: Limits
+    /// What connections keep.
+    let bytes: ConnectionBytes
     let polls: Polls
     let tokens: AccessTokens
     let idempotencyKeys: IdempotencyKeys
     let files: StaticFiles
     private let origins: OriginPolicy
 
-    init(configuration: HTTPListener.Configuration, core: CoreLoop, limits: Limits) {
+    init(
+        configuration: HTTPListener.Configuration,
+        core: CoreLoop,
+        limits: Limits,
+        bytes: ConnectionBytes,
+        refusals: Refusals
+    ) {
+        self.bytes = bytes
         self.configuration = configuration
         self.core = core
         self.limits = limits
-        polls = Polls(timeout: configuration.pollTimeout.timeAmount)
-        tokens = AccessTokens(maximum: configuration.maximumTokens)
+        polls = Polls(
+            timeout: configuration.pollTimeout.timeAmount,
+            // Each is a connection to the broker: other clients of the same address have theirs, too.
+            Quota.Limit(total: limits.connections / 2, perAddress: max(limits.connections / 4, 1)),
+            refusals: refusals
+        )
+        tokens = AccessTokens(
+            Quota.Limit(total: configuration.maximumTokens),
+            bytes: Quota.Limit(total: configuration.maximumTokenBytes),
+            refusals: refusals
+        )
         idempotencyKeys = IdempotencyKeys(
             window: configuration.idempotencyWindow.timeAmount,
-            maximum: configuration.maximumIdempotencyKeys,
-            maximumBytes: configuration.maximumIdempotencyBytes
+            Quota.Limit(total: configuration.maximumIdempotencyKeys),
+            bytes: Quota.Limit(total: configuration.maximumIdempotencyBytes)
         )
         files = StaticFiles(websocketPath: configuration.websocketPath)
         origins = OriginPolicy(allowed: configuration.allowedOrigins)

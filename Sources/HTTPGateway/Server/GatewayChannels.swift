@@ -8,6 +8,7 @@ import TransportSecurity
 /// Sets accepted connections up: HTTP, unless the first request makes it a WebSocket.
 final class GatewayChannels: Sendable {
     private let gateway: Gateway
+    private let places: SocketPlaces
     private let loops: [ObjectIdentifier: GatewayLoop]
     private let configureMQTT: HTTPListener.ConfigureMQTT
     /// Told of clients that speak TLS where there is none.
@@ -15,11 +16,13 @@ final class GatewayChannels: Sendable {
 
     init(
         _ gateway: Gateway,
+        places: SocketPlaces,
         on eventLoopGroup: any EventLoopGroup,
         configureMQTT: @escaping HTTPListener.ConfigureMQTT,
         handshakes: HandshakeLog
     ) {
         self.gateway = gateway
+        self.places = places
         self.configureMQTT = configureMQTT
         self.handshakes = handshakes
         var loops: [ObjectIdentifier: GatewayLoop] = [:]
@@ -38,21 +41,35 @@ final class GatewayChannels: Sendable {
             trustedProxies: configuration.trustedProxies,
             loop: loops[ObjectIdentifier(eventLoop)] ?? GatewayLoop(eventLoop)
         )
-        let operations = channel.pipeline.syncOperations
-        if configuration.expectsProxyProtocol, configuration.trustedProxies.contains(channel.remoteAddress) {
-            let reader = ProxyHeaderReader(timeout: configuration.idleTimeout.timeAmount) { header in
-                if let client = header.client { presence.cameFrom(client) }
-            }
-            try operations.addHandler(reader)
+        guard configuration.expectsProxyProtocol, configuration.trustedProxies.contains(channel.remoteAddress) else {
+            return try configure(channel, client)
         }
+        let reader = ProxyHeaderReader(timeout: configuration.idleTimeout.timeAmount) { [places] header in
+            if let proxied = header.client {
+                presence.cameFrom(proxied)
+                guard places.assign(channel, to: client.address(forwarded: [])) else { throw NoPlace() }
+            }
+            try self.configure(channel, client)
+        }
+        try channel.pipeline.syncOperations.addHandler(reader)
+    }
+
+    private struct NoPlace: Error {}
+
+    /// Fills the pipeline of a channel whose other end is known.
+    private func configure(_ channel: any Channel, _ client: Client) throws {
+        let configuration = gateway.configuration
+        let operations = channel.pipeline.syncOperations
+        let presence = client.presence
         if let tls = configuration.tls {
-            try tls.secure(channel, timeout: configuration.idleTimeout.timeAmount) { identity in
+            let address = client.address(forwarded: [])
+            try tls.secure(channel, timeout: configuration.idleTimeout.timeAmount, address: address) { identity in
                 presence.authenticated(as: identity)
             }
         } else {
             let watch = ClientHelloWatch { [handshakes] in
                 let words = "the client speaks TLS, which this listener does not"
-                handshakes.report(HandshakeFailure(remoteAddress: client.remoteAddress(forwarded: []), words: words))
+                handshakes.report(HandshakeFailure(remoteAddress: "\(client.address(forwarded: []))", words: words))
             }
             try operations.addHandler(watch)
         }
@@ -65,14 +82,16 @@ final class GatewayChannels: Sendable {
         let decoder = ByteToMessageHandler(
             HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: configuration.decoderLimits)
         )
+        let undecoded = UndecodedBytes { [bytes = gateway.bytes] in bytes.account(of: client.address(forwarded: [])) }
         let requestGuard = RequestGuard(
             presence: presence,
             handshake: handshake,
+            undecoded: undecoded,
             headerTimeout: configuration.idleTimeout.timeAmount,
             stallTimeout: configuration.stallTimeout.timeAmount
         )
-        try operations.addHandlers(encoder, decoder, requestGuard)
-        try operations.addHandler(upgrade(client, handshake, encoder, [decoder, requestGuard]))
+        try operations.addHandlers(encoder, undecoded, decoder, requestGuard)
+        try operations.addHandler(upgrade(client, handshake, encoder, [undecoded, decoder, requestGuard]))
     }
 
     private func upgrade(
@@ -90,6 +109,7 @@ final class GatewayChannels: Sendable {
                         handshake: handshake,
                         gateway: gateway,
                         client: client,
+                        places: places,
                         configureMQTT: configureMQTT
                     )
                 ],

@@ -49,10 +49,12 @@ extension HTTPListener {
         package var idempotencyWindow = Duration.seconds(600)
         /// Idempotency-Keys at a time, of all clients; the oldest gives way.
         package var maximumIdempotencyKeys = 100_000
-        /// Bytes of their answers, likewise.
-        package var maximumIdempotencyBytes = 16 * 1_024 * 1_024
+        /// Bytes of keys and answers, likewise.
+        package var maximumIdempotencyBytes = 64 * 1_024 * 1_024
         /// Session tokens at a time.
         package var maximumTokens = 10_000
+        /// Bytes of what they stand for: user names, passwords, Client Identifiers.
+        package var maximumTokenBytes = 16 * 1_024 * 1_024
         /// The longest a session token may be asked for.
         package var maximumTokenLifetime = Duration.seconds(86_400)
         /// Whether `/` is the live page.

@@ -2,6 +2,7 @@ package import BrokerCore
 package import Logging
 package import NIOCore
 import NIOPosix
+import Proxies
 import ServiceLifecycle
 import TransportSecurity
 
@@ -13,9 +14,12 @@ package struct HTTPListener: Service {
     /// Puts the MQTT handler at the end of the pipeline of a channel that has become a WebSocket, given the client's
     /// address and the user name its certificate gives it; called on the channel's event loop.
     package typealias ConfigureMQTT =
-        @Sendable (_ channel: any Channel, _ remoteAddress: String, _ transportIdentity: String?) throws -> Void
+        @Sendable (_ channel: any Channel, _ address: ClientAddress, _ transportIdentity: String?) throws -> Void
 
     private let configuration: Configuration
+    private let places: SocketPlaces
+    private let bytes: ConnectionBytes
+    private let refusals: Refusals
     private let core: CoreLoop
     private let eventLoopGroup: any EventLoopGroup
     private let limits: Limits
@@ -26,12 +30,17 @@ package struct HTTPListener: Service {
     /// Makes a listener; `run` starts it.
     ///
     /// - Parameters:
-    ///   - limits: what the broker grants; `maximumPacketSize` bounds bodies and WebSocket messages, `connections` the
-    ///     network connections.
+    ///   - places: for network connections, of all listeners.
+    ///   - bytes: what connections may keep of requests that are not whole and of answers that are not read.
+    ///   - limits: what the broker grants; `maximumPacketSize` bounds bodies and WebSocket messages.
+    ///   - refusals: told of what is refused because a limit is reached.
     ///   - configureMQTT: makes an MQTT connection of a WebSocket.
     ///   - onListening: told the real port once clients can connect.
     package init(
         configuration: Configuration,
+        places: SocketPlaces,
+        bytes: ConnectionBytes,
+        refusals: Refusals = Refusals(),
         core: CoreLoop,
         eventLoopGroup: any EventLoopGroup,
         limits: Limits,
@@ -40,6 +49,9 @@ package struct HTTPListener: Service {
         onListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.configuration = configuration
+        self.places = places
+        self.bytes = bytes
+        self.refusals = refusals
         self.core = core
         self.eventLoopGroup = eventLoopGroup
         self.limits = limits
@@ -52,7 +64,13 @@ package struct HTTPListener: Service {
     ///
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
-        let gateway = Gateway(configuration: configuration, core: core, limits: limits)
+        let gateway = Gateway(
+            configuration: configuration,
+            core: core,
+            limits: limits,
+            bytes: bytes,
+            refusals: refusals
+        )
         let handshakes = HandshakeLog { [logger] failure in
             var metadata: Logger.Metadata = [
                 "protocol": "http", "address": "\(failure.remoteAddress)", "detail": "\(failure.words)",
@@ -62,6 +80,7 @@ package struct HTTPListener: Service {
         }
         let channels = GatewayChannels(
             gateway,
+            places: places,
             on: eventLoopGroup,
             configureMQTT: configureMQTT,
             handshakes: handshakes
@@ -87,9 +106,11 @@ package struct HTTPListener: Service {
                 .serverChannelOption(.backlog, value: 4_096)
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelOption(.maxMessagesPerRead, value: 16)
-                .serverChannelInitializer { [maximum = limits.connections] channel in
+                .serverChannelInitializer { [places, proxies = configuration.trustedProxies] channel in
                     channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(ConnectionLimit(maximum))
+                        try channel.pipeline.syncOperations.addHandler(
+                            AcceptGate(places) { proxies.contains($0) }
+                        )
                     }
                 }
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)

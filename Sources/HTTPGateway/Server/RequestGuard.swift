@@ -21,6 +21,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
 
     private let presence: ClientPresence
     private let handshake: WebSocketHandshake
+    private let undecoded: UndecodedBytes
     private let headerTimeout: TimeAmount
     private let stallTimeout: TimeAmount
     private var timeout: Scheduled<Void>?
@@ -41,11 +42,13 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     init(
         presence: ClientPresence,
         handshake: WebSocketHandshake,
+        undecoded: UndecodedBytes,
         headerTimeout: TimeAmount,
         stallTimeout: TimeAmount
     ) {
         self.presence = presence
         self.handshake = handshake
+        self.undecoded = undecoded
         self.headerTimeout = headerTimeout
         self.stallTimeout = stallTimeout
     }
@@ -85,6 +88,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        undecoded.decoded()
         guard case .head(var head) = unwrapInboundIn(data) else { return context.fireChannelRead(data) }
         requestsInProgress += 1
         count += 1
@@ -129,11 +133,17 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError, requestsInProgress == 0 else {
-            return context.fireErrorCaught(error)
+        guard requestsInProgress == 0 else { return context.fireErrorCaught(error) }
+        switch error {
+        case HTTPParserError.invalidEOFState: context.close(promise: nil)
+        case let error as HTTPParserError: refuse(Problem(error), context)
+        case let problem as Problem: refuse(problem, context)
+        default: context.fireErrorCaught(error)
         }
-        guard error != .invalidEOFState else { return context.close(promise: nil) }
-        let problem = Problem(error)
+    }
+
+    /// Answers what is no request, or no whole one, and closes.
+    private func refuse(_ problem: Problem, _ context: ChannelHandlerContext) {
         let body = problem.json
         let head = HTTPResponseHead(
             version: .http1_1,

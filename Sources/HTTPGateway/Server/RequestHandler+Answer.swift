@@ -20,8 +20,16 @@ extension RequestHandler {
         context.eventLoop.assertInEventLoop()
         unlimit()
         admission = nil
-        body = ByteBuffer()
+        forgetBody()
         var response = response
+        if case .bytes(let bytes) = response.body {
+            outgoing = bytes
+            if let problem = keep() {
+                // Nobody knows how slowly it would be read.
+                response = Response(problem, isHead: self.head.method == .head)
+                outgoing = ByteBuffer()
+            }
+        }
         gateway.complete(&response, to: head)
         isLast = isLast || !isRequestOver || head.headerFields[.connection] == "close"
         if isLast {
@@ -52,13 +60,25 @@ extension RequestHandler {
         }
         guard outgoing.readableBytes == 0 else { return flush() }
         outgoing = ByteBuffer()
+        _ = keep()
         finish()
     }
 
     var isWritable: Bool { context?.channel.isWritable ?? false }
 
     /// A part of the answer's body, to be flushed.
-    func write(_ bytes: ByteBuffer) { context?.write(wrapOutboundOut(.body(bytes)), promise: nil) }
+    func write(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        context.write(wrapOutboundOut(.body(bytes)), promise: nil)
+        guard case .streaming = state else { return }
+        guard !isWritable else {
+            unread = 0
+            return
+        }
+        unread += bytes.readableBytes
+        // Who reads slowly keeps more than may be kept: not here, in the midst of a stream's turn.
+        if keep() != nil { context.eventLoop.execute { self.close() } }
+    }
 
     /// The answer is complete.
     ///

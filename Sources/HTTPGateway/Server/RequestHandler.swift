@@ -33,6 +33,8 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     /// Parts of later requests that are read ahead, give or take one read.
     private static let maximumWaiting = 16
+    /// Bytes that a part of a later request takes, give or take.
+    private static let partSize = 512
     /// Parts of later requests with which a client is cut off: the system delivers all that has come before a connection's
     /// end, whether it is asked for or not.
     private static let tooManyWaiting = 8_192
@@ -51,13 +53,19 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
     var isLast = false
     /// Whether the last answer has left.
     var isAnswerWritten = false
+    /// Bytes of the body that the gateway makes the answer with.
+    private var bodyInHand = 0
     /// Of the answer in hand, what is not written.
     var outgoing = ByteBuffer()
+    /// Bytes of a stream that its client has not read.
+    var unread = 0
     /// Bytes thrown away.
     var discarded = 0
     /// Of what is going on, the end.
     var deadline: Scheduled<Void>?
     private var waiting: Deque<HTTPRequestPart> = []
+    /// What is kept for the client, once it is more than a little.
+    private var account: ConnectionBytes.Account?
     private var isProceeding = false
     private var isFlushWanted = false
     private var isReadWanted = false
@@ -81,6 +89,19 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         guard waiting.count < Self.tooManyWaiting else { return close() }
         waiting.append(unwrapInboundIn(data))
         proceed()
+        if waiting.count > Self.maximumWaiting, keep() != nil { close() }
+    }
+
+    /// Counts what is kept for the client.
+    ///
+    /// - Returns: why it is too much.
+    func keep() -> Problem? {
+        let bytes =
+            body.storageCapacity + bodyInHand + outgoing.storageCapacity + unread + waiting.count * Self.partSize
+        guard bytes > ConnectionBytes.free || account != nil else { return nil }
+        let account = account ?? gateway.bytes.account(of: client.address(forwarded: []))
+        self.account = bytes > ConnectionBytes.free ? account : nil
+        return account.hold(bytes).map { .tooManyBytes($0) }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -106,7 +127,10 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         if context.channel.isWritable {
             switch state {
             case .writing: writeOutgoing()
-            case .streaming(let stream): stream.proceed()
+            case .streaming(let stream):
+                unread = 0
+                _ = keep()
+                stream.proceed()
             default: break
             }
         }
@@ -196,6 +220,7 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         let maximum = gateway.limits.maximumPacketSize
         guard body.readableBytes + bytes.readableBytes <= maximum else { return refuse(.tooLarge(maximum: maximum)) }
         if body.readableBytes == 0 { body = bytes } else { body.writeImmutableBuffer(bytes) }
+        if let problem = keep() { refuse(problem) }
     }
 
     /// Nothing more comes, or nothing that can be read.
@@ -220,6 +245,7 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
 
     func refuse(_ problem: Problem) {
         state = .answering
+        body = ByteBuffer()
         write(Response(problem, isHead: head.method == .head))
     }
 
@@ -228,6 +254,7 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         state = .answering
         unlimit()
         let (gateway, client, body) = (gateway, client, body)
+        bodyInHand = body.storageCapacity
         self.body = ByteBuffer()
         Task.immediate(executorPreference: client.loop.executor) {
             self.write(await gateway.answer(admission, body, client))
@@ -259,6 +286,13 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
         waiting = []
         body = ByteBuffer()
         outgoing = ByteBuffer()
+        account = nil
         context = nil
+    }
+
+    /// The answer is made: the body it was made with is not needed any more.
+    func forgetBody() {
+        body = ByteBuffer()
+        bodyInHand = 0
     }
 }

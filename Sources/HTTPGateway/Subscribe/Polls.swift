@@ -7,12 +7,28 @@ import NIOCore
 
 /// The subscriptions of clients that poll without a session of their own: their virtual connection is kept from one
 /// poll to the next, and found again by an unguessable cursor.
+///
+/// So many are open in all, and of one address and user; of these the one that nobody asks for longest gives way.
 final class Polls: Sendable {
-    private let open = NIOLockedValueBox<[String: Poll]>([:])
-    private let timeout: TimeAmount
+    fileprivate struct State {
+        var open: [String: Poll] = [:]
+        var quota: Quota
+        /// Those between two polls.
+        var idle: [Holder: UseOrder<String>] = [:]
+    }
 
-    /// - Parameter timeout: how long one lives without a poll.
-    init(timeout: TimeAmount) { self.timeout = timeout }
+    private let state: NIOLockedValueBox<State>
+    private let timeout: TimeAmount
+    private let refusals: Refusals
+
+    /// - Parameters:
+    ///   - timeout: how long one lives without a poll.
+    ///   - limit: how many may be open.
+    init(timeout: TimeAmount, _ limit: Quota.Limit, refusals: Refusals) {
+        self.timeout = timeout
+        self.refusals = refusals
+        state = NIOLockedValueBox(State(quota: Quota(limit)))
+    }
 
     /// Answers one poll.
     ///
@@ -28,7 +44,7 @@ final class Polls: Sendable {
         let token: String
         let poll: Poll
         if let cursor = form.cursor {
-            let former = open.withLockedValue { $0[cursor.epoch] }
+            let former = state.withLockedValue { $0.open[cursor.epoch] }
             let owner = try await gateway.core.transact(as: identity) { broker, connection in
                 let owner = identity.owner(connection.userName)
                 if let former, former.owner == owner { former.subscriber.prolong(byTokenOf: connection, broker) }
@@ -45,11 +61,12 @@ final class Polls: Sendable {
         } else {
             token = Token.random()
             let subscriber = try await Subscriber(request, as: identity, gateway)
-            poll = Poll(subscriber, owner: identity.owner(subscriber.userName))
-            open.withLockedValue { $0[token] = poll }
+            let holder = Holder(network: identity.address.network, userName: subscriber.userName)
+            poll = Poll(subscriber, owner: identity.owner(subscriber.userName), holder: holder)
+            try add(poll, token, identity)
         }
-        poll.keep()
-        defer { poll.expire(in: timeout, on: client.channel.eventLoop) { self.end(token) } }
+        begin(poll, token)
+        defer { rest(poll, token, client) }
         let number = form.cursor?.sequence ?? 1
         do throws(Problem) {
             let batch = try await poll.batch(number, form, client)
@@ -61,8 +78,52 @@ final class Polls: Sendable {
         }
     }
 
+    /// Finds a place for one more.
+    private func add(_ poll: Poll, _ token: String, _ identity: Identity) throws(Problem) {
+        let (refusal, former) = state.withLockedValue { state -> (Quota.Refusal?, Poll?) in
+            var former: Poll?
+            if state.quota.refusal(for: poll.holder) != nil, let oldest = state.idle[poll.holder]?.first() {
+                former = state.remove(oldest)
+            }
+            let refusal = state.quota.take(for: poll.holder)
+            if refusal == nil { state.open[token] = poll }
+            return (refusal, former)
+        }
+        former?.subscriber.close()
+        guard let refusal else { return }
+        poll.subscriber.close()
+        refusals.note(.polls, "\(identity.address)")
+        throw refusal.isOwnShare
+            ? Problem(.quotaExceeded, detail: "too many subscriptions by long-poll from this address or user")
+            : Problem(.serverBusy, detail: "too many subscriptions by long-poll")
+    }
+
+    /// A poll is in progress: it does not give way.
+    private func begin(_ poll: Poll, _ token: String) {
+        poll.keep()
+        state.withLockedValue { $0.idle[poll.holder]?.remove(token) }
+    }
+
+    /// A poll is over: another one has so much time to come.
+    private func rest(_ poll: Poll, _ token: String, _ client: Client) {
+        guard poll.expire(in: timeout, on: client.channel.eventLoop, { self.end(token) }) else { return }
+        state.withLockedValue { state in
+            if state.open[token] != nil { state.idle[poll.holder, default: UseOrder()].use(token) }
+        }
+    }
+
     private func end(_ token: String) {
-        open.withLockedValue { $0.removeValue(forKey: token) }?.subscriber.close()
+        state.withLockedValue { $0.remove(token) }?.subscriber.close()
+    }
+}
+
+extension Polls.State {
+    fileprivate mutating func remove(_ token: String) -> Poll? {
+        guard let poll = open.removeValue(forKey: token) else { return nil }
+        quota.giveBack(for: poll.holder)
+        idle[poll.holder]?.remove(token)
+        if idle[poll.holder]?.isEmpty ?? false { idle[poll.holder] = nil }
+        return poll
     }
 }
 
@@ -82,9 +143,12 @@ final class Poll: Sendable {
     let subscriber: Subscriber
     /// Who may go on with it.
     let owner: RequestOwner
+    /// Whose shares it uses.
+    let holder: Holder
     private let state = NIOLockedValueBox(State())
 
-    init(_ subscriber: Subscriber, owner: RequestOwner) {
+    init(_ subscriber: Subscriber, owner: RequestOwner, holder: Holder) {
+        self.holder = holder
         self.subscriber = subscriber
         self.owner = owner
     }
@@ -137,16 +201,23 @@ final class Poll: Sendable {
     }
 
     /// A poll is over: another one has so much time to come.
-    func expire(in delay: TimeAmount, on eventLoop: any EventLoop, _ action: @escaping @Sendable () -> Void) {
+    ///
+    /// - Returns: whether no other one is in progress.
+    func expire(
+        in delay: TimeAmount,
+        on eventLoop: any EventLoop,
+        _ action: @escaping @Sendable () -> Void
+    ) -> Bool {
         let expiry = eventLoop.scheduleTask(in: delay) {
             if self.state.withLockedValue({ $0.inProgress == 0 }) { action() }
         }
-        let former = state.withLockedValue { state -> Scheduled<Void>? in
+        let (former, isIdle) = state.withLockedValue { state -> (Scheduled<Void>?, Bool) in
             state.inProgress -= 1
             let former = state.expiry
             state.expiry = expiry
-            return former
+            return (former, state.inProgress == 0)
         }
         former?.cancel()
+        return isIdle
     }
 }

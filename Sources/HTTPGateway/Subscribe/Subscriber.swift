@@ -51,7 +51,7 @@ final class Subscriber: Sendable {
         let inbox = Inbox()
         let connection = VirtualConnection(
             transportProtocol: .http,
-            remoteAddress: identity.remoteAddress,
+            address: identity.address,
             transportIdentity: identity.transportIdentity,
             outlet: .messages(
                 MessageSink(

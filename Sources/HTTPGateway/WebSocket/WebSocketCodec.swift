@@ -1,3 +1,4 @@
+package import BrokerCore
 import JSONMessages
 package import NIOCore
 
@@ -40,6 +41,8 @@ package final class WebSocketCodec: ChannelDuplexHandler {
     private static let quiesceDelay = TimeAmount.milliseconds(250)
 
     private let rules: Rules
+    /// Counts the text message that is under way.
+    private let account: ConnectionBytes.Account?
     private var reader: WebSocketFrameReader
     /// The text message that is under way.
     private var message = ByteBuffer()
@@ -52,9 +55,16 @@ package final class WebSocketCodec: ChannelDuplexHandler {
     /// The latest ping that could not be answered, for want of room.
     private var unansweredPing: ByteBuffer?
 
-    /// - Parameter form: what the peer's messages are, and ours.
-    package init(_ form: WebSocketFrameReader.Form = .binary, _ rules: Rules) {
+    /// - Parameters:
+    ///   - form: what the peer's messages are, and ours.
+    ///   - account: counts the text message that is under way; nil counts nothing.
+    package init(
+        _ form: WebSocketFrameReader.Form = .binary,
+        _ rules: Rules,
+        account: ConnectionBytes.Account? = nil
+    ) {
         self.rules = rules
+        self.account = account
         reader = WebSocketFrameReader(form: form, maximumMessageSize: rules.maximumMessageSize)
     }
 
@@ -126,6 +136,7 @@ package final class WebSocketCodec: ChannelDuplexHandler {
             default: handle(context, event)
             }
         }
+        guard account?.hold(message.storageCapacity) == nil else { throw .tryAgainLater }
     }
 
     private func handle(_ context: ChannelHandlerContext, _ event: WebSocketFrameReader.Event) {

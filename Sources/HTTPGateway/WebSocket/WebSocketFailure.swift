@@ -9,6 +9,8 @@ package struct WebSocketFailure: Error, Sendable, Equatable {
     package static let unacceptable = WebSocketFailure(code: 1_003)
     package static let notUTF8 = WebSocketFailure(code: 1_007)
     package static let messageTooLarge = WebSocketFailure(code: 1_009)
+    /// A limit that all share is reached.
+    package static let tryAgainLater = WebSocketFailure(code: 1_013)
 
     /// Whether a peer may send it: neither reserved nor for use inside one end only.
     static func isValid(_ code: UInt16) -> Bool {

@@ -12,6 +12,7 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
     private let handshake: WebSocketHandshake
     private let gateway: Gateway
     private let client: Client
+    private let places: SocketPlaces
     private let configureMQTT: HTTPListener.ConfigureMQTT
     /// Computes Sec-WebSocket-Accept; its frame handlers are not used.
     private let handshaker: NIOTypedWebSocketServerUpgrader<Void>
@@ -20,11 +21,13 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         handshake: WebSocketHandshake,
         gateway: Gateway,
         client: Client,
+        places: SocketPlaces,
         configureMQTT: @escaping HTTPListener.ConfigureMQTT
     ) {
         self.handshake = handshake
         self.gateway = gateway
         self.client = client
+        self.places = places
         self.configureMQTT = configureMQTT
         handshaker = NIOTypedWebSocketServerUpgrader(
             shouldUpgrade: { channel, head in
@@ -62,25 +65,31 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
 
     private func configure(_ channel: any Channel, _ request: HTTPRequestHead) throws {
         let configuration = gateway.configuration
-        let remoteAddress = client.remoteAddress(forwarded: request.headers["X-Forwarded-For"])
+        let address = client.address(forwarded: request.headers["X-Forwarded-For"])
+        // From now on the connection is one client's.
+        guard places.assign(channel, to: address) else { throw NoPlace() }
         var rules = WebSocketCodec.Rules(maximumMessageSize: gateway.limits.maximumPacketSize + Self.sizeOfOthers)
         rules.pingInterval = configuration.pingInterval?.timeAmount
         rules.stallTimeout = configuration.stallTimeout.timeAmount
         guard try handshake.decide(request).get() == .json else {
             rules.tellsPongs = configuration.pongKeepsAlive
             try channel.pipeline.syncOperations.addHandler(WebSocketCodec(.binary, rules))
-            return try configureMQTT(channel, remoteAddress, client.presence.transportIdentity)
+            return try configureMQTT(channel, address, client.presence.transportIdentity)
         }
-        try channel.pipeline.syncOperations.addHandler(WebSocketCodec(.text, rules))
+        try channel.pipeline.syncOperations.addHandler(
+            WebSocketCodec(.text, rules, account: gateway.bytes.account(of: address))
+        )
         try channel.pipeline.syncOperations.addHandler(
             JSONHandler(
                 gateway,
                 client.loop.encoder,
-                remoteAddress: remoteAddress,
+                address: address,
                 transportIdentity: client.presence.transportIdentity
             )
         )
     }
+
+    private struct NoPlace: Error {}
 
     /// Bytes of other packets that may share a message with one of Maximum Packet Size.
     private static let sizeOfOthers = 64 * 1_024

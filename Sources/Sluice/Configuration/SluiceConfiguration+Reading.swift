@@ -293,6 +293,7 @@ extension Limits {
         reader.integer("connection_rate", in: 0...1_000_000, &connectionRate)
         reader.integer("publish_rate", in: 0...10_000_000, &publishRate)
         reader.flag("validate_payload_format", &validatesPayloadFormat)
+        reader.integer("connection_bytes", in: 1_048_576...1_000_000_000_000, &connectionBytes)
         reader.integer("connect_timeout", in: 1...3_600, &connectTimeout)
         reader.finish()
     }
@@ -306,6 +307,7 @@ extension CoAPLimits {
         reader.integer("observations_per_endpoint", in: 0...10_000, &observationsPerEndpoint)
         reader.integer("pending_requests", in: 1...1_000_000, &pendingRequests)
         reader.integer("upload_bytes", in: 0...1_000_000_000_000, &uploadBytes)
+        reader.integer("download_bytes", in: 0...1_000_000_000_000, &downloadBytes)
         reader.integer("handshakes", in: 64...1_000_000, &handshakes)
         reader.flag("echo", &echo)
         reader.integer("ack_timeout", in: 1...60, &acknowledgeTimeout)

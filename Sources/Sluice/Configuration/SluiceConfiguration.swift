@@ -169,6 +169,8 @@ package struct CoAPLimits: Equatable, Sendable {
     package var pendingRequests = 10_000
     /// Bytes of all unfinished uploads together.
     package var uploadBytes = 67_108_864
+    /// Bytes of all bodies together that are kept while they are fetched in blocks.
+    package var downloadBytes = 67_108_864
     /// DTLS handshakes under way.
     package var handshakes = 4_096
     /// Whether an address must prove to be the sender's before it gets much (RFC 9175).

@@ -27,7 +27,10 @@ final class RecordedLayer: MessageLayer {
     private var lastMessageID: UInt16 = 0
     private var lastConfirmable: UInt = 0
 
-    func remoteAddress(of endpoint: EndpointID) -> String { "endpoint \(endpoint.rawValue)" }
+    /// Where endpoints are that are anywhere.
+    var addresses: [EndpointID: String] = [:]
+
+    func remoteAddress(of endpoint: EndpointID) -> String { addresses[endpoint] ?? "endpoint \(endpoint.rawValue)" }
 
     func identity(of endpoint: EndpointID) -> String? { identities[endpoint] }
 

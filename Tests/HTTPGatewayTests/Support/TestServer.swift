@@ -13,6 +13,8 @@ struct TestServer: Sendable {
     let port: Int
     let core: CoreLoop
     let eventLoopGroup: any EventLoopGroup
+    /// What connections keep.
+    let bytes: ConnectionBytes
     /// Stops the listener gracefully.
     let stop: @Sendable () -> Void
 
@@ -22,6 +24,7 @@ struct TestServer: Sendable {
         queue: QueueLimits = QueueLimits(),
         access: AccessTable? = nil,
         authenticator: (any Authenticator & Sendable)? = nil,
+        places: SocketPlaces? = nil,
         configuration: HTTPListener.Configuration = .test { _ in },
         _ test: @escaping @Sendable (TestServer) async throws -> Void
     ) async throws {
@@ -35,15 +38,19 @@ struct TestServer: Sendable {
             now: .now()
         )
         let core = CoreLoop(eventLoop: group.next(), broker: broker)
-        let channels = MQTTChannels(core: core, eventLoopGroup: group, limits: limits)
+        let places = places ?? SocketPlaces(Quota.Limit(total: limits.connections, perAddress: limits.connections))
+        let bytes = ConnectionBytes(Quota.Limit(total: limits.connectionBytes))
+        let channels = MQTTChannels(core: core, eventLoopGroup: group, limits: limits, places: places, bytes: bytes)
         let listening = Waiter<Int>()
         let listener = HTTPListener(
             configuration: configuration,
+            places: places,
+            bytes: bytes,
             core: core,
             eventLoopGroup: group,
             limits: limits,
             configureMQTT: {
-                try channels.configure($0, transportProtocol: .websocket, remoteAddress: $1, transportIdentity: $2)
+                try channels.configure($0, transportProtocol: .websocket, address: $1, transportIdentity: $2)
             },
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listening.fulfil($0) }
@@ -54,7 +61,9 @@ struct TestServer: Sendable {
                 let port = try await listening.value(within: .seconds(10), on: group.next())
                 do {
                     try await test(
-                        TestServer(port: port, core: core, eventLoopGroup: group) { trigger.triggerGracefulShutdown() }
+                        TestServer(port: port, core: core, eventLoopGroup: group, bytes: bytes) {
+                            trigger.triggerGracefulShutdown()
+                        }
                     )
                 } catch {
                     trigger.triggerGracefulShutdown()

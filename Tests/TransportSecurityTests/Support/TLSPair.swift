@@ -1,3 +1,4 @@
+import BrokerCore
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
@@ -16,9 +17,16 @@ final class TLSPair {
     /// Connects; the handshake is over, or has failed, or waits for ever.
     ///
     /// - Parameter context: the client's; nil for one that says nothing by itself.
-    init(_ server: TLSServer, _ context: NIOSSLContext?, timeout: TimeAmount = .seconds(10)) throws {
-        try channel.connect(to: SocketAddress(ipAddress: "192.0.2.1", port: 50_000), promise: nil)
-        try server.secure(channel, timeout: timeout) { [self] in identities.append($0) }
+    init(
+        _ server: TLSServer,
+        _ context: NIOSSLContext?,
+        timeout: TimeAmount = .seconds(10),
+        from address: String = "192.0.2.1"
+    ) throws {
+        try channel.connect(to: SocketAddress(ipAddress: address, port: 50_000), promise: nil)
+        try server.secure(channel, timeout: timeout, address: ClientAddress(channel.remoteAddress)) { [self] in
+            identities.append($0)
+        }
         if let context {
             try client.pipeline.syncOperations.addHandlers(
                 try NIOSSLClientHandler(context: context, serverHostname: "localhost"),

@@ -1,0 +1,44 @@
+import DequeModule
+
+/// Keys in the order of their last use: the one that was used longest ago comes first.
+package struct UseOrder<Key: Hashable & Sendable>: Sendable {
+    /// Uses, oldest first; of a key the newest one counts.
+    private var order: Deque<(key: Key, use: UInt64)> = []
+    private var newest: [Key: UInt64] = [:]
+    private var last: UInt64 = 0
+
+    package init() {}
+
+    package var isEmpty: Bool { newest.isEmpty }
+    package var count: Int { newest.count }
+
+    /// Puts a key at the end.
+    package mutating func use(_ key: Key) {
+        last += 1
+        newest[key] = last
+        order.append((key, last))
+        // What does not count any more is not more than what does.
+        if order.count > 2 * newest.count + 16 { order.removeAll { newest[$0.key] != $0.use } }
+    }
+
+    package mutating func remove(_ key: Key) {
+        newest[key] = nil
+        if newest.isEmpty { order = [] }
+    }
+
+    /// The first one.
+    package mutating func first() -> Key? {
+        while let (key, use) = order.first {
+            if newest[key] == use { return key }
+            order.removeFirst()
+        }
+        return nil
+    }
+
+    package mutating func popFirst() -> Key? {
+        guard let key = first() else { return nil }
+        order.removeFirst()
+        newest[key] = nil
+        return key
+    }
+}
