@@ -24,8 +24,7 @@ extension Broker {
             sequence: session.takeSequence()
         )
         if session.isStored, qos != .atMostOnce, let journal {
-            if number == .none { number = journal.add(message) }
-            outbound.place = journal.add(StoredDestination(outbound, session), to: number)
+            outbound.place = journal.add(StoredDestination(outbound, session), of: message, as: &number)
         }
         deliver(outbound, to: session)
     }

@@ -11,6 +11,7 @@ extension Broker {
     package func recover() throws {
         guard let store else { return }
         var recovered: [SessionNumber: Session] = [:]
+        var left: [SessionNumber: LeftInStore] = [:]
         lastSessionNumber = epoch
         try store.recover(now: now) { record in
             switch record {
@@ -19,20 +20,21 @@ extension Broker {
                 if let session = recovered[number] { restore(record, to: session) }
             case .received(let packetID, let number): recovered[number]?.received.insert(packetID)
             case .retained(let message): message.withBytes { topic, _ in retained.set(message, topic: topic) }
-            case .message(let message): restore(message, recovered)
+            case .message(let message): restore(message, recovered, &left)
             }
         }
         for session in recovered.values {
             guard session.isPersistent else {
                 // It has ended with the former process.
                 session.will = nil
-                session.shares = SessionShares()
                 endSession(session)
                 continue
             }
             session.nextSequence = max(session.nextSequence, epoch)
             resumeClocks(of: session)
         }
+        // Now that all members are there.
+        for left in left.values { passOn(left) }
     }
 
     private func restore(_ record: SessionRecord) -> Session {
@@ -65,30 +67,43 @@ extension Broker {
         router.insert(subscription)
     }
 
-    private func restore(_ message: RecoveredMessage, _ recovered: [SessionNumber: Session]) {
+    /// - Parameter left: takes what is of shares, and belongs to no session any more.
+    private func restore(
+        _ message: RecoveredMessage,
+        _ recovered: [SessionNumber: Session],
+        _ left: inout [SessionNumber: LeftInStore]
+    ) {
         journal?.recover(message)
         for (index, destination) in message.destinations.enumerated() where destination.state != .done {
             let place = StoredPlace(message: message.number, destination: UInt32(index))
+            let filter = destination.share.flatMap { try? TopicFilter($0) }
+            let cost = message.cost + OutboundMessage.overhead + MemoryCost.identifiers(destination.identifiers)
             guard let session = recovered[destination.session] else {
-                journal?.finish(place)
+                if let filter, destination.isForOthers {
+                    left[destination.session, default: LeftInStore(of: SessionShares())]
+                        .append(destination, of: filter, at: place, cost: cost)
+                } else {
+                    journal?.finish(place)
+                }
                 continue
             }
             session.nextSequence = max(session.nextSequence, destination.sequence)
-            let share =
-                destination.share.flatMap { try? TopicFilter($0) }.map { session.shares.number(of: $0) } ?? .none
+            let share = filter.map { session.shares.number(of: $0) } ?? .none
             switch destination.state {
             case .published(let packetID):
                 session.storedInflight.append(
-                    StoredInflight(place, destination.sequence, packetID, .published, share)
+                    StoredInflight(place, destination.sequence, packetID, .published, share, cost: cost)
                 )
             case .released(let packetID):
-                session.storedInflight.append(StoredInflight(place, destination.sequence, packetID, .released, share))
+                session.storedInflight.append(
+                    StoredInflight(place, destination.sequence, packetID, .released, share, cost: cost)
+                )
             case .queued, .done:
                 session.queue.append(
                     StoredOutbound(
                         place: place,
                         sequence: destination.sequence,
-                        cost: message.cost + OutboundMessage.overhead + MemoryCost.identifiers(destination.identifiers),
+                        cost: cost,
                         share: share,
                         expiresAt: message.expiresAt
                     )

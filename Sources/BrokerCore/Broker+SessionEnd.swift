@@ -13,13 +13,12 @@ extension Broker {
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
         removeSubscriptions(of: session)
         let left = session.messagesOfShares
-        let leftStored = session.storedMessagesOfShares
-        forgetStored(session, except: leftStored.messages)
+        let leftInStore = leftInStore(by: session)
+        forgetStored(session, except: leftInStore.places.union(left.lazy.map(\.place)))
         // Remembered routes may hold the session itself for a while.
         session.queue = OutboundQueue()
         session.window = InflightWindow()
-        passOnInSlices(left, of: session.shares)
-        loadAndPassOn(leftStored)
+        passOn(left, of: session.shares, andThen: leftInStore)
         if let will { publishWill(will, of: session) }
     }
 
@@ -36,23 +35,27 @@ extension Broker {
         }
     }
 
-    /// Passes on what a session has left, so much at a time.
-    private func passOnInSlices(_ left: [OutboundMessage], of numbers: SessionShares) {
-        guard !left.isEmpty else { return }
+    /// Passes on what a session has left, so much at a time, and then what is in the store alone.
+    ///
+    /// Each message leaves the store in the batch in which it is another member's, so that a crash neither loses nor doubles
+    /// it: what is left after one goes on its way at the next start.
+    private func passOn(_ left: [OutboundMessage], of numbers: SessionShares, andThen leftInStore: LeftInStore) {
+        guard !left.isEmpty else { return passOn(leftInStore) }
         var rest = left[...]
         begin { broker, steps in
             let slice = rest.prefix(max(steps, 1))
             broker.passOn(Array(slice), of: numbers)
+            for outbound in slice { broker.finish(outbound) }
             rest = rest.dropFirst(slice.count)
             steps -= slice.count
+            if rest.isEmpty { broker.passOn(leftInStore) }
             return rest.isEmpty
         }
     }
 
     /// The session is over, and so is every delivery to it but those that go to somebody else.
-    private func forgetStored(_ session: Session, except kept: [StoredOfShare]) {
+    private func forgetStored(_ session: Session, except kept: Set<StoredPlace>) {
         guard session.isStored, let journal else { return }
-        let kept = Set(kept.map(\.place))
         for delivery in session.storedInflight where !kept.contains(delivery.place) { journal.finish(delivery.place) }
         session.window.forEach { _, entry in
             if !kept.contains(entry.outbound.place) { journal.finish(entry.outbound.place) }

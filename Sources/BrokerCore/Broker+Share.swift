@@ -12,9 +12,7 @@ extension Broker {
         let taken = passOn(waiting, of: session.shares)
         session.queue.remove(taken.map(\.sequence))
         for outbound in taken { finish(outbound) }
-        let stored = session.queue.storedMessages.filter { shares.contains($0.share) }
-        guard !stored.isEmpty else { return session.forgetUnusedShares() }
-        loadAndPassOn(stored, waitingFor: session)
+        passOnStored(of: shares, session)
     }
 
     /// Delivers to other members, as if it had just been published, what a session holds of shared subscriptions.
@@ -50,46 +48,6 @@ extension Broker {
         }
     }
 
-    /// Messages of shared subscriptions that a session which is over has left in the store go to other members.
-    func loadAndPassOn(_ left: LeftInStore) {
-        guard !left.messages.isEmpty else { return }
-        read(left.messages.map(\.place)) { broker, result in
-            // What can't be read can't be passed on; recovery removes what belongs to no session.
-            guard case .success(let messages) = result else { return }
-            var outbound: [OutboundMessage] = []
-            for (stored, loaded) in zip(left.messages, messages) {
-                broker.journal?.finish(stored.place)
-                guard let loaded, loaded.destination.qos == .atLeastOnce || !stored.isInflight else { continue }
-                var message = OutboundMessage(loaded)
-                message.share = stored.share
-                outbound.append(message)
-            }
-            broker.passOn(outbound, of: left.shares)
-        }
-    }
-
-    /// Messages of shared subscriptions that a client has left, and that its queue has in the store alone, go to other
-    /// members, unless they have been sent by then, or the session is over and its end passes them on.
-    private func loadAndPassOn(_ left: [StoredOutbound], waitingFor session: Session) {
-        let shares = session.shares
-        read(left.map(\.place)) { broker, result in
-            guard !session.hasEnded else { return }
-            defer { session.forgetUnusedShares() }
-            guard case .success(let messages) = result else { return }
-            let waiting = Set(session.queue.storedMessages.map(\.sequence))
-            let outbound = zip(left, messages).compactMap { stored, loaded -> OutboundMessage? in
-                guard let loaded, waiting.contains(stored.sequence) else { return nil }
-                var message = OutboundMessage(loaded)
-                message.share = stored.share
-                message.place = stored.place
-                return message
-            }
-            let taken = broker.passOn(outbound, of: shares)
-            session.queue.remove(taken.map(\.sequence))
-            for message in taken { broker.finish(message) }
-        }
-    }
-
     private func remainingMembers(of share: ShareNumber, in numbers: SessionShares) -> RemainingMembers {
         let list = numbers[share].flatMap { router.index.members(of: $0) }
         // At shutdown, sessions that end with their connection are about to end, too.
@@ -98,11 +56,12 @@ extension Broker {
 }
 
 extension Session {
-    /// What goes to other members when the session ends.
+    /// What goes to other members when the session ends, as far as it is in memory.
     ///
-    /// Not QoS 2 messages that were sent: their client may have them [MQTT-4.8.2-5].
+    /// Not QoS 2 messages that were sent: their client may have them [MQTT-4.8.2-5]. Nothing when some of it is in the
+    /// store alone, and comes first; see `Broker.leftInStore`.
     var messagesOfShares: [OutboundMessage] {
-        guard !shares.isEmpty else { return [] }
+        guard !shares.isEmpty, storedInflight.isEmpty else { return [] }
         var messages: [OutboundMessage] = []
         window.forEach { _, entry in
             if entry.outbound.share != .none, entry.outbound.qos == .atLeastOnce { messages.append(entry.outbound) }
@@ -110,16 +69,9 @@ extension Session {
         return messages + queue.messages.filter { $0.share != .none }
     }
 
-    /// Those of them that are in the store alone.
-    var storedMessagesOfShares: LeftInStore {
-        guard !shares.isEmpty else { return LeftInStore(messages: [], shares: shares) }
-        let inflight = storedInflight.filter { $0.share != .none && $0.state == .published }
-        let queued = queue.storedMessages.filter { $0.share != .none }
-        return LeftInStore(
-            messages: inflight.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: true) }
-                + queued.map { StoredOfShare(place: $0.place, share: $0.share, isInflight: false) },
-            shares: shares
-        )
+    /// Whether the client is a member of a shared subscription.
+    func isMember(of share: ShareNumber) -> Bool {
+        shares[share].flatMap { subscriptions[$0.string] } != nil
     }
 
     func forgetUnusedShares() {
@@ -130,22 +82,6 @@ extension Session {
         for delivery in storedInflight { used.insert(delivery.share) }
         shares.keep(used)
     }
-}
-
-/// A message that a session has of a shared subscription, and that is in the store alone.
-struct StoredOfShare {
-    let place: StoredPlace
-    let share: ShareNumber
-    let isInflight: Bool
-}
-
-/// Messages of shared subscriptions that a session which is over has left in the store alone.
-///
-/// It has all that is needed to pass them on, and asks nothing of the session.
-struct LeftInStore {
-    let messages: [StoredOfShare]
-    /// The shared subscriptions, as they were numbered when the session ended.
-    let shares: SessionShares
 }
 
 /// The members of a shared subscription, in the order in which they take what another one has left: those that can be

@@ -18,6 +18,7 @@ struct TimerQueue {
         case storeRetry
         case unhurriedCommit
         case loadRetry(clientID: String, SessionNumber)
+        indirect case passOn(LeftInStore)
     }
 
     private struct Entry: Comparable {
@@ -168,6 +169,7 @@ extension Broker {
         case .unhurriedCommit: unhurriedCommit()
         case .loadRetry(let clientID, let number):
             if let session = session(clientID, number) { loadAgain(session) }
+        case .passOn(let left): passOn(left)
         }
     }
 

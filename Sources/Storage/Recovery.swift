@@ -5,7 +5,8 @@ import NIOCore
 /// Goes through all records once, at the start.
 ///
 /// What belongs to a session that is not there any more is removed: messages, subscriptions and Packet Identifiers can
-/// outlive it when its end and theirs were written in different batches. A new session may get its number.
+/// outlive it when its end and theirs were written in different batches. A new session may get its number. Messages of
+/// shared subscriptions stay: other members are still to get them.
 final class Recovery {
     private let store: any KeyValueStore
     private let clock: ClockReading

@@ -120,18 +120,21 @@ import Testing
         #expect(try heir.texts() == ["1", "2", "3"])
     }
 
-    @Test("a share that is left and joined again keeps what waits for it, in order, and loses and doubles nothing")
-    func joinsAgain() throws {
-        _ = try away(messages: 3)
+    @Test(
+        "a share that is left and joined again keeps what waits for it, in order, and loses and doubles nothing",
+        arguments: [3, 400]
+    )
+    func joinsAgain(_ count: Int) throws {
+        _ = try away(messages: count)
         test.store.holdReading()
         let client = try connected()
         try client.unsubscribe("$share/g/t")
         try client.subscribe("$share/g/t", qos: .exactlyOnce)
         try client.unsubscribe("$share/g/t")
         try client.subscribe("$share/g/t", qos: .exactlyOnce)
-        try test.connect("p").publish("t", "4", qos: .atLeastOnce)
+        try test.connect("p").publish("t", "\(count + 1)", qos: .atLeastOnce)
         answer()
-        #expect(try client.texts() == ["1", "2", "3", "4"])
+        #expect(try client.texts() == (1...count + 1).map { "\($0)" })
         test.storeAll()
         #expect(try test.store.messages == 0)
     }
@@ -150,6 +153,90 @@ import Testing
         answer()
         #expect(try heir.texts() == ["1", "2"])
         #expect(try other.texts().isEmpty)
+    }
+
+    @Test("what can't be read when its session ends goes to others as soon as it can", arguments: [1, 400])
+    func readFailure(_ count: Int) throws {
+        let heir = try away(messages: count, others: "b")[0]
+        test.store.failReading(StoreFailure("no"))
+        try connected().disconnect(sessionExpiryInterval: 0)
+        test.advance(seconds: 2)
+        #expect(try heir.texts().isEmpty)
+        test.store.failReading(nil)
+        test.advance(seconds: 1)
+        #expect(try heir.texts() == (1...count).map { "\($0)" })
+        test.storeAll()
+        #expect(try test.store.messages == 0)
+    }
+
+    @Test("a crash before they are read takes no message of a share from its other members", arguments: Fate.allCases)
+    func crash(_ fate: Fate) throws {
+        _ = try away(messages: 3)
+        let heir = try test.connectPersistent("b")
+        try heir.subscribe("$share/g/t", qos: .atLeastOnce)
+        let client = try connected()
+        #expect(try client.takePublishes().map(\.text) == ["1"])
+        test.store.holdReading()
+        _ = try meet(fate, client)
+        test.storeAll()
+        let next = test.crashed()
+        next.store.answerReading()
+        next.advance(seconds: 0)
+        #expect(try next.connectPersistent("b").texts() == (fate.isEnd ? ["1", "2", "3"] : []))
+        next.storeAll()
+        #expect(try next.store.messages == (fate.isEnd ? 0 : 3))
+    }
+
+    @Test("[MQTT-4.8.2-5] a crash gives nobody else what was sent at QoS 2")
+    func crashExactlyOnce() throws {
+        let client = try connected()
+        try client.subscribe("$share/g/t", qos: .exactlyOnce)
+        let publisher = try test.connect("p")
+        for text in ["1", "2"] { try publisher.publish("t", text, qos: .exactlyOnce) }
+        #expect(try client.takePublishes().map(\.text) == ["1"])
+        client.drop()
+        let heir = try test.connectPersistent("b")
+        try heir.subscribe("$share/g/t", qos: .exactlyOnce)
+        test.storeAll()
+        test.store.holdReading()
+        test.advance(seconds: 60)
+        test.storeAll()
+        let next = test.crashed()
+        next.store.answerReading()
+        next.advance(seconds: 0)
+        #expect(try next.connectPersistent("b").texts() == ["2"])
+    }
+
+    @Test("a session that was to end with its connection passes on what it had, when the broker ends before it")
+    func crashOfTransient() throws {
+        _ = try away(messages: 3)
+        let heir = try test.connectPersistent("b")
+        try heir.subscribe("$share/g/t", qos: .atLeastOnce)
+        _ = try test.connect("a") {
+            $0.cleanStart = false
+            $0.properties.receiveMaximum = 1
+        }
+        let next = test.restarted()
+        next.advance(seconds: 0)
+        #expect(try next.connectPersistent("b").texts() == ["1", "2", "3"])
+        #expect(try next.connectPersistent("a").connack?.sessionPresent == false)
+    }
+
+    @Test("what was sent before a restart comes before what was queued since, when its session ends")
+    func order() throws {
+        _ = try away(messages: 2)
+        let client = try connected()
+        #expect(try client.takePublishes().map(\.text) == ["1"])
+        let next = test.restarted()
+        next.store.holdReading()
+        let again = try next.connectPersistent("a")
+        try next.connect("p").publish("t", "3", qos: .atLeastOnce)
+        let heir = try next.connect("b")
+        try heir.subscribe("$share/g/t", qos: .atLeastOnce)
+        again.disconnect(sessionExpiryInterval: 0)
+        next.store.answerReading()
+        next.flush()
+        #expect(try heir.texts() == ["1", "2", "3"])
     }
 
     @Test("a page of the queue that comes after the end of its session is for nobody", arguments: [true, false])

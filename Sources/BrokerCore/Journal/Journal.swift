@@ -71,7 +71,7 @@ final class Journal {
 
     /// Adds a message that destinations will be added to.
     @inline(__always)
-    func add(_ message: Message) -> MessageNumber {
+    private func add(_ message: Message) -> MessageNumber {
         let number = MessageNumber(rawValue: nextMessage)
         nextMessage += 1
         open.messages.append(
@@ -89,10 +89,14 @@ final class Journal {
         return number
     }
 
-    /// Adds a destination to the message that was added last.
+    /// Adds a destination of a message.
+    ///
+    /// - Parameter number: what the message was added under for the destination before; `.none` for the first. It is added
+    ///   anew when another one, or another batch, has begun since.
     @inline(__always)
-    func add(_ destination: StoredDestination, to number: MessageNumber) -> StoredPlace {
-        let index = Int(number.rawValue - openFirst)
+    func add(_ destination: StoredDestination, of message: Message, as number: inout MessageNumber) -> StoredPlace {
+        if number.rawValue + 1 != nextMessage || open.messages.isEmpty { number = add(message) }
+        let index = open.messages.count - 1
         let place = StoredPlace(message: number, destination: UInt32(open.messages[index].destinationCount))
         open.destinations.append(destination)
         open.messages[index].destinationCount += 1
@@ -119,6 +123,7 @@ final class Journal {
     func finish(_ place: StoredPlace) {
         guard place.message != .none else { return }
         if let index = openIndex(of: place) {
+            guard open.destinations[index].state != .done else { return }
             open.destinations[index].state = .done
             let message = Int(place.message.rawValue - openFirst)
             open.messages[message].remaining -= 1
@@ -138,9 +143,18 @@ final class Journal {
         open.changes.append(.delivery(place, .done))
     }
 
+    /// Where a delivery is in the open batch; nil when it is not there.
     private func openIndex(of place: StoredPlace) -> Int? {
         guard place.message.rawValue >= openFirst else { return nil }
-        return open.messages[Int(place.message.rawValue - openFirst)].firstDestination + Int(place.destination)
+        return Self.index(of: place, in: open, from: openFirst)
+    }
+
+    private static func index(of place: StoredPlace, in batch: StoreBatch, from first: UInt64) -> Int? {
+        let message = Int(place.message.rawValue - first)
+        guard message < batch.messages.count, place.destination < batch.messages[message].destinationCount else {
+            return nil
+        }
+        return batch.messages[message].firstDestination + Int(place.destination)
     }
 
     // MARK: Commit
@@ -195,13 +209,9 @@ final class Journal {
     }
 
     private static func message(_ place: StoredPlace, of batch: StoreBatch, from first: UInt64) -> LoadedMessage? {
-        let index = Int(place.message.rawValue - first)
-        guard index < batch.messages.count else { return nil }
-        let stored = batch.messages[index]
-        return LoadedMessage(
-            message: stored.message,
-            destination: batch.destinations[stored.firstDestination + Int(place.destination)]
-        )
+        guard let index = index(of: place, in: batch, from: first) else { return nil }
+        let stored = batch.messages[Int(place.message.rawValue - first)]
+        return LoadedMessage(message: stored.message, destination: batch.destinations[index])
     }
 
     /// Reads messages back from the store.

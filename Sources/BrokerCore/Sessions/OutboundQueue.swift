@@ -130,14 +130,35 @@ package struct OutboundQueue {
     }
 
     /// What is to be read back next.
-    func nextPage() -> [StoredPlace] {
-        var places: [StoredPlace] = []
-        var bytes = 0
-        for outbound in stored.prefix(Self.pageCount) where bytes < Self.pageBytes {
-            places.append(outbound.place)
-            bytes += Int(outbound.cost)
+    func nextPage() -> [StoredPlace] { Self.page(of: stored, cost: \.cost).map(\.place) }
+
+    /// A page of some of what is in the store alone.
+    ///
+    /// - Parameter sequence: before what is wanted, in the session's order.
+    func page(after sequence: UInt64, where isWanted: (StoredOutbound) -> Bool) -> [StoredOutbound] {
+        withoutActuallyEscaping(isWanted) { isWanted in
+            Self.page(of: stored.lazy.filter { $0.sequence > sequence && isWanted($0) }, cost: \.cost)
         }
-        return places
+    }
+
+    /// The first of them that are read back at a time.
+    static func page<Element>(of all: some Sequence<Element>, cost: (Element) -> UInt32) -> [Element] {
+        var page: [Element] = []
+        var bytes = 0
+        for element in all {
+            page.append(element)
+            bytes += Int(cost(element))
+            if page.count == pageCount || bytes >= pageBytes { break }
+        }
+        return page
+    }
+
+    /// Which of these places in the session's order wait, in memory or not.
+    func sequences(in range: ClosedRange<UInt64>) -> Set<UInt64> {
+        var waiting: Set<UInt64> = []
+        for outbound in front where range.contains(outbound.sequence) { waiting.insert(outbound.sequence) }
+        for outbound in stored where range.contains(outbound.sequence) { waiting.insert(outbound.sequence) }
+        return waiting
     }
 
     /// Takes in a page that was read back.

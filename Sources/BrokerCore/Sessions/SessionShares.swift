@@ -36,6 +36,11 @@ struct SessionShares {
     /// The shared subscription of that number; nil for `.none`, and for one that is not in use any more.
     subscript(number: ShareNumber) -> TopicFilter? { filters[number] }
 
+    /// The numbers of those shared subscriptions that it is true of.
+    func numbers(where isWanted: (TopicFilter) -> Bool) -> Set<ShareNumber> {
+        Set(filters.lazy.filter { isWanted($0.value) }.map(\.key))
+    }
+
     /// Gives back the numbers that are not in use.
     mutating func keep(_ used: Set<ShareNumber>) {
         for (number, filter) in filters where !used.contains(number) {

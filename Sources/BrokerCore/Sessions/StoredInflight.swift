@@ -7,18 +7,22 @@ struct StoredInflight {
     let packetID: PacketID
     let state: InflightWindow.State
     let share: ShareNumber
+    /// Bytes in memory when it is read back.
+    let cost: UInt32
 
     init(
         _ place: StoredPlace,
         _ sequence: UInt64,
         _ packetID: PacketID,
         _ state: InflightWindow.State,
-        _ share: ShareNumber
+        _ share: ShareNumber,
+        cost: Int
     ) {
         self.place = place
         self.sequence = sequence
         self.packetID = packetID
         self.state = state
         self.share = share
+        self.cost = UInt32(clamping: cost)
     }
 }

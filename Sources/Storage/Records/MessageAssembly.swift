@@ -25,21 +25,22 @@ struct MessageAssembly {
         changed.append(place.destination)
     }
 
-    /// The places of deliveries that are not done and belong to no session there is.
+    /// The places of deliveries that are not done and are for nobody: their session is not there.
     func ownerless(_ isKnown: (SessionNumber) -> Bool) -> [UInt32] {
         destinations.indices.compactMap { place in
             let destination = destinations[place]
-            return destination.state == .done || isKnown(destination.session) ? nil : UInt32(place)
+            return destination.state == .done || Self.isForSomebody(destination, isKnown) ? nil : UInt32(place)
         }
     }
 
     /// The message with all that is known of its deliveries; nil before the first one.
     ///
-    /// - Parameter isKnown: whether there is such a session; else the delivery is done.
+    /// - Parameter isKnown: whether there is such a session; else the delivery is done, unless other members of a shared
+    ///   subscription are to have it.
     func whole(_ isKnown: (SessionNumber) -> Bool) -> RecoveredMessage? {
         guard let message else { return nil }
         var destinations = destinations
-        for place in destinations.indices where !isKnown(destinations[place].session) {
+        for place in destinations.indices where !Self.isForSomebody(destinations[place], isKnown) {
             destinations[place].state = .done
         }
         return RecoveredMessage(
@@ -48,5 +49,9 @@ struct MessageAssembly {
             expiresAt: message.expiresAt,
             destinations: destinations
         )
+    }
+
+    private static func isForSomebody(_ destination: StoredDestination, _ isKnown: (SessionNumber) -> Bool) -> Bool {
+        isKnown(destination.session) || destination.isForOthers
     }
 }

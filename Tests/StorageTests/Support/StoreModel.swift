@@ -39,7 +39,7 @@ struct StoreModel {
         }
     }
 
-    /// A start: what belongs to no session goes.
+    /// A start: what belongs to no session goes, unless other members of a shared subscription are to have it.
     mutating func restart() {
         let known = Set(sessions.values.map(\.number.rawValue))
         subscriptions = subscriptions.filter { known.contains($0.key) }
@@ -47,7 +47,7 @@ struct StoreModel {
         for (number, message) in messages {
             messages[number]?.destinations = message.destinations.map { destination in
                 var destination = destination
-                if !known.contains(destination.session.rawValue) { destination.state = .done }
+                if !known.contains(destination.session.rawValue), !destination.isForOthers { destination.state = .done }
                 return destination
             }
         }
