@@ -99,6 +99,7 @@ extension Broker {
         guard session.isPersistent else { return endSession(session) }
         session.expiresAt =
             session.expiryInterval == .max ? .distantFuture : now + .seconds(Int64(session.expiryInterval))
+        session.window.trim()
         scheduleExpiry(session)
         scheduleWill(session)
         save(session)

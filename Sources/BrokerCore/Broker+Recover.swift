@@ -173,7 +173,11 @@ extension Broker {
                 statistics.dropped &+= 1
                 continue
             }
-            session.window.restore(outbound, id: delivery.packetID, state: delivery.state)
+            guard session.window.restore(outbound, id: delivery.packetID, state: delivery.state) else {
+                finish(outbound)
+                statistics.dropped &+= 1
+                continue
+            }
         }
         session.storedInflight = []
         session.window.beginConnection()

@@ -7,7 +7,7 @@ package struct ShareNumber: Hashable, Sendable {
     fileprivate let rawValue: UInt32
 
     /// No shared subscription.
-    static let none = ShareNumber(rawValue: 0)
+    package static let none = ShareNumber(rawValue: 0)
 }
 
 /// The shared subscriptions by which messages of one session come or have come: also those that the client has left, as
