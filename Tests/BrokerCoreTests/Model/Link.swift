@@ -13,6 +13,8 @@ final class Link {
     /// Messages published at QoS 2, to be sent again under the same identifier.
     private var published: [PacketID: Publish] = [:]
     private var lastID: PacketID = 0
+    /// What is to be sent in one segment; nil when each packet goes by itself.
+    private var segment: ByteBuffer?
 
     init(_ client: TestClient, _ connection: ModelConnection) {
         self.client = client
@@ -26,8 +28,16 @@ final class Link {
 
     private func send(_ packet: Packet, _ model: ModelBroker) {
         connection.heardAt = model.now
-        client.send(packet)
+        send(packet)
     }
+
+    private func send(_ packet: Packet) {
+        if segment != nil { segment?.writeImmutableBuffer(client.encoded(packet)) } else { client.send(packet) }
+    }
+
+    func beginSegment() { segment = segment ?? ByteBuffer() }
+
+    private func endSegment() { if let bytes = segment.take() { client.send(bytes) } }
 
     // MARK: Connections
 
@@ -55,7 +65,7 @@ final class Link {
             connect.properties.topicAliasMaximum = wanted.topicAliasMaximum
             if wanted.takesSmallOnly { connect.properties.maximumPacketSize = Schedule.maximumPacketSize }
         }
-        client.send(.connect(connect))
+        send(.connect(connect))
     }
 
     func drop(_ model: ModelBroker) {
@@ -75,7 +85,7 @@ final class Link {
             connection.isClosed = true
             connection.isOver = true
         }
-        client.disconnect(reason, sessionExpiryInterval: expiry)
+        send(.disconnect(Disconnect(reasonCode: reason, sessionExpiryInterval: expiry)))
     }
 
     func setWritable(_ model: ModelBroker, _ isWritable: Bool) {
@@ -112,6 +122,17 @@ final class Link {
         let codes = model.unsubscribe(session, filters)
         connection.answers.append(.unsuback(id, connection.version == .v5 ? codes : []))
         send(.unsubscribe(Unsubscribe(packetID: id, filters: filters)), model)
+    }
+
+    /// UNSUBSCRIBE, and the end of the session if the version has words for it, in one segment.
+    func leave(_ model: ModelBroker, _ filters: [String]) {
+        guard session(model) != nil else { return }
+        beginSegment()
+        model.inNoOrder {
+            unsubscribe(model, filters)
+            disconnect(model, withWill: false, expiry: 0)
+        }
+        endSegment()
     }
 
     // MARK: Publishing

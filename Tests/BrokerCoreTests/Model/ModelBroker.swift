@@ -29,6 +29,14 @@ final class ModelBroker {
 
     func nextBatch() { batch += 1 }
 
+    /// What comes about in there may come in any order.
+    func inNoOrder(_ body: () -> Void) {
+        let wasOrdered = isOrdered
+        isOrdered = false
+        body()
+        isOrdered = wasOrdered
+    }
+
     // MARK: Connections
 
     func connect(_ client: Int, _ wanted: Schedule.Connecting, text: String) -> ModelConnection {
@@ -44,6 +52,7 @@ final class ModelBroker {
         session.connection = connection
         // CleanSession 0 of 3.1.1 is a session that never ends (MQTT 5.0 §3.1.2.11.2).
         session.expiryInterval = wanted.version == .v5 ? wanted.sessionExpiryInterval : wanted.cleanStart ? 0 : .max
+        session.isStored = session.isStored || session.expiryInterval > 0
         session.expiresAt = nil
         // A will that waits is not sent any more [MQTT-3.1.3-9].
         session.will = wanted.will.map { ModelSession.Will(text: text, wanted: $0) }
@@ -178,20 +187,24 @@ final class ModelBroker {
 
     /// The broker crashes and starts again.
     ///
-    /// Sessions that were to end with their connection are forgotten, wills and all; the others lose their connection now.
+    /// Sessions that were to end with their connection are forgotten, wills and all; the others lose their connection now, and
+    /// get what was stored for the former of shared subscriptions.
     func restart(at time: Int64) {
         now = time
         nextBatch()
-        for session in sessions {
-            session.connection?.atMostOnce.lose()
-            guard session.connection != nil, session.expiryInterval == 0 else { continue }
-            session.loseMessages()
-            sessions.removeAll { $0 === session }
-        }
+        for session in sessions { session.connection?.atMostOnce.lose() }
+        let over = sessions.filter { $0.connection != nil && $0.expiryInterval == 0 }
+        sessions.removeAll { session in over.contains { $0 === session } }
         for session in sessions where session.connection != nil {
             session.connection = nil
             session.expiresAt = session.expiryInterval == .max ? nil : now + Int64(session.expiryInterval) * 1_000
             if let will = session.will { session.will?.dueAt = now + Int64(will.wanted.delayInterval) * 1_000 }
+        }
+        inNoOrder {
+            for session in over {
+                if session.isStored { passOn(session) }
+                session.loseMessages()
+            }
         }
         advance(to: now)
     }

@@ -83,6 +83,7 @@ final class ModelRun {
         case .subscribe(let client, let wanted, let identifier):
             try withLink(client) { try $0.subscribe(model, wanted, identifier) }
         case .unsubscribe(let client, let filters): withLink(client) { $0.unsubscribe(model, filters) }
+        case .leave(let client, let filters, let wanted): leave(client, filters, after: wanted)
         case .publish(let client, let wanted): try withLink(client) { try $0.publish(model, wanted, step.number) }
         case .publishAgain(let client, let pick): try withLink(client) { try $0.publishAgain(model, pick) }
         case .release(let client, let pick): withLink(client) { $0.release(model, pick) }
@@ -104,6 +105,17 @@ final class ModelRun {
         link.former = links[client]
         links[client] = link
         link.connect(client, wanted, text)
+    }
+
+    private func leave(_ client: Int, _ filters: [String], after wanted: Schedule.Connecting?) {
+        if let wanted {
+            guard links[client] == nil else { return }
+            let link = Link(test.open(wanted.version), model.connect(client, wanted, text: ""))
+            links[client] = link
+            link.beginSegment()
+            link.connect(client, wanted, "")
+        }
+        withLink(client) { $0.leave(model, filters) }
     }
 
     private func restart(_ tenths: Int) {

@@ -28,6 +28,8 @@ final class ModelSession {
     let client: Int
     private let hasBoundedQueue: Bool
     var connection: ModelConnection?
+    /// Whether a crash leaves its messages; so it is from the first connection on that it is to outlive.
+    var isStored = false
     /// Seconds; `UInt32.max` is for ever.
     var expiryInterval: UInt32 = 0
     /// Milliseconds; nil while connected, or for ever.

@@ -21,6 +21,9 @@ extension Schedule.Step: CustomStringConvertible {
             "c\(client) SUBSCRIBE \(subscriptions.map(\.words).joined(separator: ", "))"
                 + (identifier.map { " identifier \($0)" } ?? "")
         case .unsubscribe(let client, let filters): "c\(client) UNSUBSCRIBE \(filters.joined(separator: ", "))"
+        case .leave(let client, let filters, let wanted):
+            "c\(client) in one segment\(wanted.map { " CONNECT \($0)," } ?? "") UNSUBSCRIBE "
+                + "\(filters.joined(separator: ", ")), DISCONNECT expiry 0"
         case .publish(let client, let wanted): "c\(client) PUBLISH \(wanted.isEmpty ? "" : "m\(number) ")\(wanted)"
         case .publishAgain(let client, let pick): "c\(client) PUBLISH again (\(pick))"
         case .release(let client, let pick): "c\(client) PUBREL (\(pick))"

@@ -74,6 +74,7 @@ private struct RandomSchedule {
     private mutating func action() -> Schedule.Action {
         let client = generator.number(0...(Schedule.clients - 1))
         guard isConnected[client] || generator.once(in: 5) else {
+            if isAboutSharing, generator.once(in: 4) { return leave(client, isAway: true) }
             return generator.once(in: 3) ? wait() : connect(client)
         }
         switch generator.number(0...99) {
@@ -83,7 +84,8 @@ private struct RandomSchedule {
             return .drop(client)
         case 10...13: return disconnect(client)
         case 14...22: return subscribe(client)
-        case 23...25: return unsubscribe(client)
+        case 23...25:
+            return isAboutSharing && generator.once(in: 2) ? leave(client, isAway: false) : unsubscribe(client)
         case 26...57: return .publish(client, publishing())
         case 58, 59: return .publishAgain(client, pick: generator.number(0...9))
         case 60...64: return .release(client, pick: generator.number(0...9))
@@ -191,6 +193,12 @@ private struct RandomSchedule {
         let filter = known[client].isEmpty ? generator.pick(Schedule.filters) : generator.pick(known[client])
         let isShared = isAboutSharing || generator.once(in: 3)
         return .unsubscribe(client, isShared ? [sharedFilter(client).filter, filter] : [filter])
+    }
+
+    private mutating func leave(_ client: Int, isAway: Bool) -> Schedule.Action {
+        isConnected[client] = false
+        let wanted = Schedule.Connecting(version: Self.version(client, &generator), sessionExpiryInterval: 100)
+        return .leave(client, [sharedFilter(client).filter], after: isAway ? wanted : nil)
     }
 
     // MARK: Messages

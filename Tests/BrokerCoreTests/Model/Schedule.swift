@@ -28,6 +28,9 @@ struct Schedule: Sendable {
         case disconnect(Int, withWill: Bool, sessionExpiryInterval: UInt32?)
         case subscribe(Int, [Subscribe.Subscription], identifier: UInt32?)
         case unsubscribe(Int, [String])
+        /// UNSUBSCRIBE and a DISCONNECT that ends the session in one segment, so that the store reads while the session ends;
+        /// with a CONNECT before them, of a client that was away.
+        case leave(Int, [String], after: Connecting?)
         case publish(Int, Publishing)
         /// PUBLISH at QoS 2 again, under an identifier that was not released.
         case publishAgain(Int, pick: Int)
