@@ -90,7 +90,7 @@ extension Broker {
 
     private func detach(_ connection: VirtualConnection, from session: Session) {
         connection.session = nil
-        connection.lastBatch = session.lastBatch
+        connection.lastBatch = max(session.firstBatch, session.lastBatch)
         session.connection = nil
         session.stream = nil
         session.sink = nil

@@ -1,4 +1,3 @@
-import DequeModule
 package import MQTTCodec
 import NIOCore
 
@@ -132,7 +131,7 @@ extension Broker {
         let batch = connection.session.map { max($0.firstBatch, $0.lastBatch) } ?? connection.lastBatch
         guard batch > durableBatch else { return done(true) }
         guard journal?.failure == nil else { return done(false) }
-        waiters.append(StoreWaiter(batch: batch, done: done))
+        waiters.add(batch, done)
     }
 
     /// Calls back when everything is written that there is.
@@ -140,7 +139,7 @@ extension Broker {
         guard let journal else { return done(true) }
         guard journal.failure == nil else { return done(false) }
         commitIfDue(evenUnhurried: true)
-        waiters.append(StoreWaiter(batch: journal.isEmpty ? journal.openNumber - 1 : journal.openNumber, done: done))
+        waiters.add(unwrittenBatch, done)
         settleWaiters()
     }
 
@@ -173,8 +172,7 @@ extension Broker {
         isStoreRefusing = journal.isRefusing
         guard failure == nil else {
             onStoreFailure?(failure)
-            for waiter in waiters { waiter.done(false) }
-            waiters.removeAll()
+            for done in waiters.take() { done(false) }
             return timers.add(.storeRetry, at: now + .seconds(1))
         }
         if hadFailed { onStoreFailure?(nil) }
@@ -215,10 +213,7 @@ extension Broker {
     }
 
     private func settleWaiters() {
-        while let first = waiters.first, first.batch <= lastWritten {
-            waiters.removeFirst()
-            first.done(true)
-        }
+        for done in waiters.take(through: lastWritten) { done(true) }
     }
 
     // MARK: Refusing
@@ -234,12 +229,6 @@ extension Broker {
         return route.destinations.contains { $0.session.isStored && $0.qos != .atMostOnce }
             || route.sharedGroups.contains { $0.subscriptions.contains { $0.session.isStored } }
     }
-}
-
-/// Something that waits for a batch.
-struct StoreWaiter {
-    let batch: UInt64
-    let done: (_ isStored: Bool) -> Void
 }
 
 extension StoredDestination {

@@ -1,4 +1,3 @@
-import DequeModule
 import MQTTCodec
 package import NIOCore
 
@@ -40,8 +39,8 @@ package final class Broker {
     @exclusivity(unchecked) var isStoreRefusing = false
     /// Packet streams with answers that wait for the store.
     var held: ContiguousArray<VirtualConnection> = []
-    /// What else waits for a batch, in ascending order of its number.
-    var waiters: Deque<StoreWaiter> = []
+    /// What else waits for a batch.
+    var waiters = StoreWaiters()
     var isUnhurriedCommitScheduled = false
     /// Sessions whose client left in this tick: their queues need not be in memory, unless it is back already.
     var departed: [Session] = []

@@ -49,6 +49,29 @@ import Testing
         }
     }
 
+    @Test("each waits for its own batch, whoever waits for a later one already")
+    func waitersOutOfOrder() throws {
+        try away()
+        let clients = ["p", "q"].map { name in
+            let client = SinkClient(test)
+            client.connect(ConnectRequest(clientID: name))
+            return client
+        }
+        test.store.hold()
+        for client in clients { try client.publish("t/1", "x", qos: .atLeastOnce) }
+        var written: [String] = []
+        for (client, name) in zip(clients, ["p", "q"]).reversed() {
+            test.broker.whenStored(client.connection) { written.append("\(name) \($0)") }
+        }
+        test.store.release()
+        test.store.hold()
+        test.flush()
+        #expect(written == ["p true"])
+        test.store.fail(StoreFailure("no"))
+        release()
+        #expect(written == ["p true", "q false"])
+    }
+
     @Test("what depends on nothing does not wait")
     func nothingWaits() throws {
         try away()

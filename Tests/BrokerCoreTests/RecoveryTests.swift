@@ -97,6 +97,29 @@ import Testing
         #expect(resent.last?.packetID != released)
     }
 
+    @Test("[MQTT-4.6.0-1] nothing overtakes what a former process has sent, nor takes its Packet Identifier")
+    func notResumedYet() throws {
+        let request = ConnectRequest(clientID: "s", cleanStart: false, sessionExpiryInterval: 60)
+        let client = SinkClient(test)
+        client.connect(request)
+        client.subscribe("t", qos: .atLeastOnce)
+        try publish("1", "2", to: test)
+        #expect(client.deliveries().map(\.text) == ["1", "2"])
+        let next = test.restarted()
+        let again = SinkClient(next)
+        // A gateway may subscribe, and others publish, before it asks for what is left.
+        _ = next.broker.connect(request, on: again.connection)
+        try next.connect("q").publish("u", "3", qos: .atLeastOnce, retain: true)
+        again.subscribe("u", qos: .atLeastOnce)
+        try publish("4", to: next)
+        #expect(again.deliveries().isEmpty)
+        next.broker.resume(again.connection)
+        next.flush()
+        let deliveries = again.deliveries()
+        #expect(deliveries.map(\.text) == ["1", "2", "3", "4"])
+        #expect(Set(deliveries.map(\.packetID)).count == 4)
+    }
+
     @Test("knows which deliveries were taken for read, and reuses the place of none")
     func takenForRead() throws {
         let request = ConnectRequest(clientID: "s", cleanStart: false, sessionExpiryInterval: 60)

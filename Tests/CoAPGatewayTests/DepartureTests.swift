@@ -69,6 +69,29 @@ import Testing
         #expect(scene.acknowledgeAll().isEmpty)
     }
 
+    @Test("repeats of a publish that was refused connect nobody who has left")
+    func repeatsOfOneWhoLeft() throws {
+        let scene = ServerScene()
+        for _ in 0..<3 { scene.receive(.post, "/ps/$SYS/broker/a?c=d&q=1&id=1", confirmable: false, payload: "x") }
+        scene.server.endpointLost(scene.endpoint)
+        scene.settle()
+        #expect(scene.broker.connectedClients == 0)
+        #expect(scene.server.isSettled)
+    }
+
+    @Test("repeats of a publish under way are answered, however many others come meanwhile")
+    func repeatsAmongMany() throws {
+        let scene = ServerScene { $0.rememberedPublishes = 2 }
+        let refused = "/ps/$SYS/broker/a?c=d&q=1&id=A"
+        #expect(scene.ask(.post, refused, payload: "x")?.code.isError == true)
+        #expect(scene.ask(.post, "/ps/a?c=d&q=1&id=B", payload: "x")?.code == .changed)
+        for name in ["A", "A", "C", "D", "E"] { scene.receive(.post, "/ps/a?c=d&q=1&id=\(name)", payload: "x") }
+        scene.settle()
+        #expect(scene.layer.take().count == 5)
+        #expect(scene.server.isSettled)
+        #expect(scene.broker.statistics.published == 5)
+    }
+
     @Test("a registration that nobody is there to hear the answer of leaves nothing behind")
     func registrationOfOneWhoLeft() throws {
         let scene = ServerScene()

@@ -82,9 +82,10 @@ final class Session: @unchecked Sendable {
     /// Whether messages wait until the client or its connection takes more.
     var isWaiting: Bool { !queue.isEmpty || window.hasUnsent }
 
-    /// Whether the client may be sent one more QoS 1 or 2 message right now.
+    /// Whether the client may be sent one more QoS 1 or 2 message right now: not before what it was sent by a former
+    /// process [MQTT-4.6.0-1], whose Packet Identifiers are in use.
     var canSend: Bool {
-        window.hasRoom(receiveMaximum: receiveMaximum) && canTake && !isLoading
+        window.hasRoom(receiveMaximum: receiveMaximum) && canTake && !isLoading && storedInflight.isEmpty
     }
 
     /// Whether a QoS 1 or 2 message would be sent right now.

@@ -145,4 +145,7 @@ final class CoreLink {
     var sessionPresent = false
     /// Whether there was a connection before.
     var hasConnected = false
+    /// Whether it was disconnected on the word of the CoAP thread, which has forgotten the client: nobody would end another
+    /// connection.
+    var isOver = false
 }

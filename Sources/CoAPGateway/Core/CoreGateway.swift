@@ -55,6 +55,7 @@ package final class CoreGateway: @unchecked Sendable {
         case .hear(let client):
             if let connection = client.link.connection { broker.heard(from: connection) }
         case .disconnect(let client):
+            client.link.isOver = true
             guard let connection = client.link.connection ?? client.link.connecting else { return }
             let waiting = client.link.waiting
             client.link.connection = nil
@@ -112,6 +113,7 @@ package final class CoreGateway: @unchecked Sendable {
             broker.heard(from: connection)
             return answer(exchange, carryOut(request, link, connection, broker), connection, broker)
         }
+        guard !link.isOver else { return emit(.answer(exchange, .refused(.serverUnavailable))) }
         guard link.waiting.count < Self.waitingRequests else { return emit(.answer(exchange, .refused(.serverBusy))) }
         link.waiting.append { [self] connection, reason in
             guard reason.isError else {

@@ -110,6 +110,8 @@ extension JSONHandler {
         epoch = EventID.epoch(of: result.sessionNumber)
         connected()
         write(JSONAnswer(result, label))
+        // What has been delivered while the answer waited for the store.
+        writeOutgoing()
         proceed()
     }
 

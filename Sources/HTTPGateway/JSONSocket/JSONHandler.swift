@@ -182,7 +182,7 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
         context.writeAndFlush(wrapOutboundOut(JSON.encode(answer)), promise: nil)
     }
 
-    private func writeOutgoing() {
+    func writeOutgoing() {
         guard state == .connected, let context, let connection else { return }
         let now = NIODeadline.now()
         var count = 0
