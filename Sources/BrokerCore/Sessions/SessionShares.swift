@@ -38,7 +38,9 @@ struct SessionShares {
 
     /// The numbers of those shared subscriptions that it is true of.
     func numbers(where isWanted: (TopicFilter) -> Bool) -> Set<ShareNumber> {
-        Set(filters.lazy.filter { isWanted($0.value) }.map(\.key))
+        var numbers: Set<ShareNumber> = []
+        for (number, filter) in filters where isWanted(filter) { numbers.insert(number) }
+        return numbers
     }
 
     /// Gives back the numbers that are not in use.
