@@ -96,6 +96,8 @@ package struct CoAPListener: Service {
         package var receiveMaximum = 16
         /// Messages of one client on their way to its endpoint beyond which QoS 0 is dropped.
         package var notificationQueue = 1_000
+        /// Bytes of them beyond which QoS 0 is dropped and the core's queue holds the rest, give or take one message.
+        package var notificationBytes = 1_048_576
 
         package init(host: String, port: Int) {
             self.host = host

@@ -33,7 +33,8 @@ final class CoAPLoop: @unchecked Sendable {
         gateway = CoreGateway(
             inbox: inbox,
             receiveMaximum: max(configuration.receiveMaximum, configuration.nstart),
-            capacity: configuration.notificationQueue
+            capacity: configuration.notificationQueue,
+            maximumBytes: configuration.notificationBytes
         )
     }
 

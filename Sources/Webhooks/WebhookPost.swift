@@ -20,6 +20,8 @@ package struct WebhookPost: Sendable {
 
     /// Bytes of an answer's body that are read, so that its connection can be used again.
     private static let maximumAnswer = 65_536
+    /// How long that may take.
+    private static let patience = Duration.seconds(2)
     /// These say that the message is at fault: it would be refused the next time, too.
     private static let refusals: Set<UInt> = [400, 410, 413, 414, 415, 422]
 
@@ -45,11 +47,21 @@ package struct WebhookPost: Sendable {
                 Self.request(attempt, configuration, timestamp: Int(Date().timeIntervalSince1970)),
                 deadline: .now() + configuration.timeout
             )
-            // The status is what counts.
-            _ = try? await response.body.collect(upTo: Self.maximumAnswer)
+            // The status is what counts: the rest is read for a moment, so that the connection can be used again.
+            await Self.read(response.body)
             return Self.answer(response.status, retryAfter: response.headers.first(name: "Retry-After"))
         } catch {
             return Answer(outcome: .failed(retryAfter: nil), words: "\(error)")
+        }
+    }
+
+    /// Reads an answer to its end, as long as that does not take too long: the client's own deadline ends with the header.
+    private static func read(_ body: HTTPClientResponse.Body) async {
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { _ = try? await body.collect(upTo: maximumAnswer) }
+            tasks.addTask { try? await Task.sleep(for: patience) }
+            await tasks.next()
+            tasks.cancelAll()
         }
     }
 

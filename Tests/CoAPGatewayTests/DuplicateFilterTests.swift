@@ -97,4 +97,25 @@ import Testing
         filter.forget(1, token: Token([7]))
         #expect(receive(&filter, 1) == nil)
     }
+
+    @Test(
+        "the responses kept for one endpoint are bounded by their bytes: of the oldest the code is kept, a GET is made again"
+    )
+    func responseBytes() {
+        var filter = DuplicateFilter(capacity: 64)
+        var large = CoAPResponse(.content)
+        large.payload = .text(String(repeating: "x", count: 1_000))
+        for messageID: UInt16 in 1...20 {
+            #expect(receive(&filter, messageID, code: messageID == 1 ? .get : .post) == nil)
+            filter.answer(messageID, token: Token([7]), with: DuplicateFilter.Answer(large))
+            #expect(filter.bytes <= 4_096)
+        }
+        guard case .response = receive(&filter, 20), case .code(.content) = receive(&filter, 2) else {
+            Issue.record("not the newest, or more than the code of an old one")
+            return
+        }
+        #expect(receive(&filter, 1, code: .get) == nil)
+        for messageID: UInt16 in 100...200 { #expect(receive(&filter, messageID) == nil) }
+        #expect(filter.bytes == 0)
+    }
 }

@@ -137,4 +137,14 @@ import Testing
         let other = crowd(scene, 200...200, at: "192.0.2.2")[0]
         #expect(begin(other) == .continue)
     }
+
+    @Test("what is on its way to a slow observer is bounded by its bytes: the rest of QoS 1 waits in the core's queue")
+    func notifications() throws {
+        let scene = ServerScene { $0.notificationBytes = 10_000 }
+        scene.ask(.get, "/ps/t?qos=1", observe: 0)
+        let payload = String(repeating: "x", count: 1_000)
+        for number in 0..<100 { _ = try scene.publish("t", "\(number) \(payload)", qos: .atLeastOnce) }
+        let received = scene.acknowledgeAll().compactMap { $0.split(separator: " ").first.flatMap { Int($0) } }
+        #expect(received == Array(0..<100))
+    }
 }

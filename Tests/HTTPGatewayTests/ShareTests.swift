@@ -97,6 +97,12 @@ import Testing
             let client = try await server.connect()
             try await client.send("GET /a HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "x", count: 6_000))")
             #expect(try await client.untilClosed().hasPrefix("HTTP/1.1 429"))
+            // Also when it comes along with a request that is whole.
+            let behind = try await server.connect()
+            try await behind.send(
+                Self.health + "GET /a HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "x", count: 6_000))"
+            )
+            #expect(try await behind.untilClosed().hasPrefix("HTTP/1.1 200"))
             let whole = "GET /v1/health HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "x", count: 6_000))\r\n\r\n"
             let other = try await server.connect()
             try await other.send(whole)

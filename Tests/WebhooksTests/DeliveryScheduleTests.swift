@@ -149,6 +149,20 @@ import Webhooks
         #expect(try send(&schedule, at: start).items == [3, 4, 5])
     }
 
+    @Test("a batch has so many bytes, unless one message alone has more")
+    func batchBytes() throws {
+        var rules = Schedule.Rules()
+        rules.batch = 10
+        rules.batchBytes = 100
+        var schedule = Schedule(rules) { $0 }
+        schedule.add([40, 50, 20, 500, 1])
+        for expected in [[40, 50], [20], [500], [1]] {
+            let attempt = try send(&schedule, at: start)
+            #expect(attempt.items == expected)
+            _ = schedule.finished(attempt.id, .delivered, at: start, jitter: 0)
+        }
+    }
+
     @Test("the messages of a batch that is refused go one by one, and only those refused then are dropped")
     func refused() throws {
         var schedule = make { $0.batch = 3 }

@@ -80,7 +80,8 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
         bytes.add(cost, for: entry.holder)
         order.use(key)
         orders[entry.holder, default: UseOrder()].use(key)
-        makeRoom(for: entry.holder)
+        // Who waits for the answer is told it now.
+        makeRoom(for: entry.holder, keeping: key)
     }
 
     /// Nothing is known of a key any more: it came to nothing, and may be tried again.
@@ -94,12 +95,12 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
         if orders[entry.holder]?.isEmpty ?? false { orders[entry.holder] = nil }
     }
 
-    private mutating func makeRoom(for holder: Holder) {
+    private mutating func makeRoom(for holder: Holder, keeping newest: Key? = nil) {
         while let refusal = keys.refusal(of: 0, for: holder) ?? bytes.refusal(of: 0, for: holder) {
             // Where all have all of it, who has more than most gives way to himself.
             let own = orders[holder]?.count ?? 0
             let isOwn = refusal != .exhausted || own * orders.count > order.count
-            guard let oldest = isOwn ? orders[holder]?.first() : order.first() else { return }
+            guard let oldest = isOwn ? orders[holder]?.first() : order.first(), oldest != newest else { return }
             forget(oldest)
         }
     }

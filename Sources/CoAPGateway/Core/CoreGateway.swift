@@ -12,13 +12,16 @@ package final class CoreGateway: @unchecked Sendable {
     private let inbox: CoreInbox
     private let receiveMaximum: UInt16
     private let capacity: Int
+    private let maximumBytes: Int
     private var gathered: [CoreEvent] = []
     private var isGathering = false
 
     /// - Parameters:
     ///   - receiveMaximum: QoS 1 and 2 deliveries of one client that may be under way.
     ///   - capacity: deliveries of one client that may be under way before QoS 0 is dropped.
-    package init(inbox: CoreInbox, receiveMaximum: Int, capacity: Int) {
+    ///   - maximumBytes: bytes of them before QoS 0 is dropped and more stays in the core's queue.
+    package init(inbox: CoreInbox, receiveMaximum: Int, capacity: Int, maximumBytes: Int = .max) {
+        self.maximumBytes = maximumBytes
         self.inbox = inbox
         self.receiveMaximum = UInt16(clamping: max(receiveMaximum, 1))
         self.capacity = capacity
@@ -165,7 +168,7 @@ package final class CoreGateway: @unchecked Sendable {
             remoteAddress: client.remoteAddress,
             transportIdentity: client.identity,
             outlet: .messages(
-                MessageSink(capacity: capacity) { [self] deliveries in
+                MessageSink(capacity: capacity, maximumBytes: maximumBytes) { [self] deliveries in
                     emit(.deliveries(client, generation: generation, deliveries))
                 } closed: { [self] reason in
                     if client.link.generation == generation { client.link.connection = nil }

@@ -88,8 +88,9 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        undecoded.decoded()
-        guard case .head(var head) = unwrapInboundIn(data) else { return context.fireChannelRead(data) }
+        let part = unwrapInboundIn(data)
+        if case .body(let bytes) = part { undecoded.decoded(bytes.readableBytes) } else { undecoded.decoded(0) }
+        guard case .head(var head) = part else { return context.fireChannelRead(data) }
         requestsInProgress += 1
         count += 1
         // What is above knows only this spelling, and no HTTP/1.0.

@@ -24,8 +24,8 @@ extension RequestHandler {
         var response = response
         if case .bytes(let bytes) = response.body {
             outgoing = bytes
-            if let problem = keep() {
-                // Nobody knows how slowly it would be read.
+            // Nobody knows how slowly it is read. What has done something is told so all the same.
+            if let problem = keep(), self.head.method == .get || self.head.method == .head {
                 response = Response(problem, isHead: self.head.method == .head)
                 outgoing = ByteBuffer()
             }

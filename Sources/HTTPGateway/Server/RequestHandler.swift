@@ -149,7 +149,7 @@ final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard error is HTTPParserError else { return context.close(promise: nil) }
+        guard error is HTTPParserError || error is Problem else { return context.close(promise: nil) }
         inputEnded()
     }
 

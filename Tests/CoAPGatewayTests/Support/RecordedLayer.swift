@@ -91,7 +91,8 @@ final class ServerScene {
         gateway = CoreGateway(
             inbox: inbox,
             receiveMaximum: configuration.receiveMaximum,
-            capacity: configuration.notificationQueue
+            capacity: configuration.notificationQueue,
+            maximumBytes: configuration.notificationBytes
         )
     }
 

@@ -32,27 +32,28 @@ struct SluiceProcess {
     /// Starts the broker, waits until it listens, and stops it when `body` is done.
     static func running<Value>(
         _ configuration: String = everyProtocol,
+        through command: [String] = [],
         _ body: (SluiceProcess) async throws -> Value
     ) async throws -> Value {
         let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        return try await running(configuration, in: folder, body)
+        return try await running(configuration, in: folder, through: command, body)
     }
 
     /// Starts the broker with its configuration in a folder that has other files, too.
+    ///
+    /// - Parameter command: a program that becomes the one that its arguments name.
     static func running<Value>(
         _ configuration: String,
         in folder: URL,
+        through command: [String] = [],
         _ body: (SluiceProcess) async throws -> Value
     ) async throws -> Value {
         let file = folder.appending(path: "sluice.yaml")
         try configuration.write(to: file, atomically: true, encoding: .utf8)
-        let process = try ClientProcess(
-            executable,
-            ["serve", "--config", file.path()],
-            reading: .standardError
-        )
+        let arguments = command + [executable, "serve", "--config", file.path()]
+        let process = try ClientProcess(arguments[0], Array(arguments.dropFirst()), reading: .standardError)
         defer { process.kill() }
         let wanted = configuration.matches(of: /\bprotocol:/).count
         var ports: [String: Int] = [:]
