@@ -1,6 +1,6 @@
 # The one entry point. `make run` and `make test` install what they need and say so.
 
-.PHONY: help run build test test-asan test-tsan fuzz bench-hostile lint format conformance deps test-deps clean
+.PHONY: help run build test test-asan test-tsan fuzz fuzz-state bench-hostile lint format conformance deps test-deps clean
 .DEFAULT_GOAL := help
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -9,6 +9,8 @@ SOURCES := Sources Tests Package.swift
 CONFIG ?=
 # SECONDS=600 make fuzz
 SECONDS ?= 60
+# SEED=1 make fuzz-state
+SEED ?=
 
 BUILD_PACKAGES := libcoap3-dev librocksdb-dev pkg-config
 TEST_PACKAGES := libcoap3-bin mosquitto-clients paho.mqtt.c-examples curl nodejs node-mqtt python3 python3-venv chromium \
@@ -20,6 +22,7 @@ help:
 	@echo "make build   build the release executable, .build/release/sluice"
 	@echo "make test-asan, make test-tsan   run the tests that start no other program under a sanitizer"
 	@echo "make fuzz SECONDS=60             fuzz the codec, the broker and the CoAP gateway for so long each"
+	@echo "make fuzz-state SECONDS=60       valid operations of all protocols at random, over a broker that is killed (SEED=N)"
 	@echo "make bench-hostile               send the worst packets known, and see how long others wait"
 	@echo "make conformance                 write docs/CONFORMANCE.md anew from the tests"
 	@echo "make lint    check format and layout"
@@ -57,6 +60,10 @@ test-tsan: deps
 
 fuzz: deps
 	Tests/Fuzz/run $(SECONDS)
+
+fuzz-state: build
+	$(call install,python3)
+	python3 Tests/Fuzz/State/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # On a quiet machine: what is measured is how long another client waits.
 bench-hostile: build

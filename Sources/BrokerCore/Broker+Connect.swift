@@ -107,7 +107,9 @@ extension Broker {
         let keepAlive = attach(connection, to: session, request)
         // The session is new in the store, or a former one is to be gone from it; who comes back has been told already
         // that there is a session.
-        if former == nil, let journal, journal.writes != writes { session.firstBatch = journal.openNumber }
+        if former == nil, let journal {
+            session.firstBatch = journal.writes != writes ? journal.openNumber : unwrittenEnds[clientID] ?? 0
+        }
         observer?.client(connection, .connected(clientID: clientID, userName: userName))
         return ConnectResult(
             reasonCode: .success,

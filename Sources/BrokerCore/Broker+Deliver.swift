@@ -65,7 +65,7 @@ extension Broker {
         if let stream = session.stream {
             hasRoom = stream.output.readableBytes < stream.dropMark
         } else {
-            hasRoom = session.sink?.isWritable ?? false
+            hasRoom = session.sink.map { $0.isWritable && !($0.isRead && session.isBehind) } ?? false
         }
         guard hasRoom else {
             statistics.dropped &+= 1
@@ -83,7 +83,7 @@ extension Broker {
     private func write(_ outbound: OutboundMessage, id: PacketID, dup: Bool, to session: Session) {
         guard let connection = session.connection else { return }
         if let stream = session.stream {
-            let batch = batch(toHold: outbound, for: session, stream)
+            let batch = batch(toHold: outbound, for: session, stream.holdsPublish ? stream.held?.lastBatch ?? 0 : 0)
             guard writePublish(outbound, id: id, dup: dup, to: stream, after: batch) else {
                 // Too large for this client: treated as if it had been sent [MQTT-3.1.2-25].
                 statistics.dropped &+= 1
@@ -92,17 +92,22 @@ extension Broker {
             }
             if batch > durableBatch { noteHeld(connection) }
         } else if let sink = session.sink {
-            sink.append(
-                Delivery(
-                    message: outbound.message,
-                    qos: outbound.qos,
-                    retain: outbound.retain,
-                    dup: dup,
-                    packetID: id == 0 ? nil : id,
-                    subscriptionIdentifiers: outbound.identifiers,
-                    sequence: outbound.sequence
-                )
+            let delivery = Delivery(
+                message: outbound.message,
+                qos: outbound.qos,
+                retain: outbound.retain,
+                dup: dup,
+                packetID: id == 0 ? nil : id,
+                subscriptionIdentifiers: outbound.identifiers,
+                sequence: outbound.sequence
             )
+            let batch = max(batch(toHold: outbound, for: session, 0), sink.lastHeldBatch)
+            if batch > durableBatch {
+                sink.hold(delivery, until: batch)
+                noteHeld(connection)
+            } else {
+                sink.append(delivery)
+            }
         }
         countDelivery(outbound.message.payloadLength)
         markDirty(connection)
@@ -111,15 +116,22 @@ extension Broker {
     /// The batch that a PUBLISH waits for.
     ///
     /// A client drops a QoS 2 message whose Packet Identifier it has not released yet [MQTT-4.3.3-10], so it must see none
-    /// that the broker can forget. Deliveries at QoS 1 don't wait, but overtake none that does.
+    /// that the broker can forget; nor must a gateway's, who would be given it again under another name. Deliveries at QoS 1
+    /// don't wait, but overtake none that does.
+    ///
+    /// - Parameter last: the batch that the last PUBLISH waits for that has not left; 0 without one.
     @inline(__always)
-    private func batch(toHold outbound: OutboundMessage, for session: Session, _ stream: PacketStream) -> UInt64 {
+    private func batch(
+        toHold outbound: OutboundMessage,
+        for session: Session,
+        _ last: @autoclosure () -> UInt64
+    ) -> UInt64 {
         guard session.isStored, outbound.qos != .atMostOnce else { return 0 }
         if outbound.qos == .exactlyOnce {
             journal?.hurry()
             return unwrittenBatch
         }
-        return stream.holdsPublish ? stream.held?.lastBatch ?? 0 : 0
+        return last()
     }
 
     private func writePublish(

@@ -93,6 +93,7 @@ extension Broker {
         connection.lastBatch = max(session.firstBatch, session.lastBatch)
         session.connection = nil
         session.stream = nil
+        session.sink?.forgetHeld()
         session.sink = nil
         connectedCount -= 1
         connectedByProtocol[connection.transportProtocol, default: 0] -= 1

@@ -63,6 +63,7 @@ extension Broker {
         session.storedInflight = []
         session.isStored = false
         journal.append(.removeSession(clientID: session.clientID, session.number))
+        unwrittenEnds[session.clientID] = journal.openNumber
         // What is not finished when the broker stops is so at its next start: it belongs to no session.
         var queue = session.queue
         begin { broker, steps in

@@ -178,6 +178,7 @@ extension Broker {
         if hadFailed { onStoreFailure?(nil) }
         lastWritten = number
         if durableBatch != .max { durableBatch = number }
+        if !unwrittenEnds.isEmpty { unwrittenEnds = unwrittenEnds.filter { $0.value > number } }
         releaseHeld(through: number)
         settleWaiters()
         requestFlush()
@@ -204,8 +205,10 @@ extension Broker {
     private func releaseHeld(through batch: UInt64) {
         var stillHeld: ContiguousArray<VirtualConnection> = []
         for connection in held {
-            guard case .packets(let stream) = connection.outlet else { continue }
-            connection.isHeld = stream.release(through: batch)
+            switch connection.outlet {
+            case .packets(let stream): connection.isHeld = stream.release(through: batch)
+            case .messages(let sink): connection.isHeld = sink.release(through: batch)
+            }
             if connection.isHeld { stillHeld.append(connection) }
             markDirty(connection)
         }

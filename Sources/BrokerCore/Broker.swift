@@ -37,7 +37,9 @@ package final class Broker {
     package var onStoreFailure: ((StoreFailure?) -> Void)?
     /// Whether the store takes no new messages.
     @exclusivity(unchecked) var isStoreRefusing = false
-    /// Packet streams with answers that wait for the store.
+    /// Client Identifiers whose stored session is over, with the batch that says so, until it is written.
+    var unwrittenEnds: [String: UInt64] = [:]
+    /// Connections with something that waits for the store.
     var held: ContiguousArray<VirtualConnection> = []
     /// What else waits for a batch.
     var waiters = StoreWaiters()

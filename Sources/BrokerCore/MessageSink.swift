@@ -13,9 +13,14 @@ package final class MessageSink {
     package let maximumBytes: Int
     /// QoS 1 and 2 messages that may be unacknowledged, in place of `Limits.inflightMessages`; nil leaves it at that.
     package let inflightMessages: Int?
+    /// Whether the client says how far it has read, which is true of everything before that: then nothing, at QoS 0 either,
+    /// goes past what waits.
+    package let isRead: Bool
     private let receive: @Sendable ([Delivery]) -> Void
     private let closed: @Sendable (ReasonCode) -> Void
     private var pending: [Delivery] = []
+    /// Deliveries that wait until the store has written what they rely on, in order.
+    private var held: Deque<(batch: UInt64, delivery: Delivery)> = []
     /// The sizes of what is in the adapter, oldest first.
     private var outstanding: Deque<Int> = []
     private var outstandingBytes = 0
@@ -27,18 +32,21 @@ package final class MessageSink {
     ///   - maximumBytes: bytes that may wait there, give or take one message.
     ///   - inflightMessages: QoS 1 and 2 messages that may be unacknowledged, when the adapter has to keep more of them
     ///     than other clients may; nil is `Limits.inflightMessages`.
+    ///   - isRead: whether the client says how far it has read, rather than what it has.
     ///   - receive: takes one batch.
     ///   - closed: told once, when the core ends the connection: taken over, shutting down, not authorised.
     package init(
         capacity: Int,
         maximumBytes: Int = .max,
         inflightMessages: Int? = nil,
+        isRead: Bool = false,
         receive: @escaping @Sendable ([Delivery]) -> Void,
         closed: @escaping @Sendable (ReasonCode) -> Void
     ) {
         self.capacity = capacity
         self.maximumBytes = maximumBytes
         self.inflightMessages = inflightMessages
+        self.isRead = isRead
         self.receive = receive
         self.closed = closed
     }
@@ -52,6 +60,30 @@ package final class MessageSink {
         outstanding.append(delivery.cost)
         outstandingBytes += delivery.cost
     }
+
+    /// The batch that the last delivery waits for; 0 when none waits.
+    var lastHeldBatch: UInt64 { held.last?.batch ?? 0 }
+
+    /// Takes a delivery in that is handed over once that batch is written, and all before it.
+    func hold(_ delivery: Delivery, until batch: UInt64) {
+        held.append((max(batch, lastHeldBatch), delivery))
+        outstanding.append(delivery.cost)
+        outstandingBytes += delivery.cost
+    }
+
+    /// Lets go what waited for batches up to that one.
+    ///
+    /// - Returns: whether anything still waits.
+    func release(through batch: UInt64) -> Bool {
+        while let first = held.first, first.batch <= batch {
+            pending.append(first.delivery)
+            held.removeFirst()
+        }
+        return !held.isEmpty
+    }
+
+    /// The connection is over: what waits is for nobody, and stays in the session.
+    func forgetHeld() { held = [] }
 
     func consumed(_ count: Int) {
         for _ in 0..<count {

@@ -154,6 +154,23 @@ import Testing
         #expect(try test.store.sessions.isEmpty)
     }
 
+    @Test("[MQTT-3.1.2-4] whoever has ended it", arguments: [true, false])
+    func discardOfAnother(_ cleanStart: Bool) throws {
+        try away()
+        test.store.hold()
+        let former = test.open()
+        #expect(try former.connect("s") == nil)
+        former.drop()
+        let client = test.open()
+        #expect(try client.connect("s") { $0.cleanStart = cleanStart } == nil)
+        release()
+        let packets = try client.packets()
+        #expect(packets.map(\.type) == [.connack])
+        // From now on nobody waits for it.
+        test.store.hold()
+        #expect(try test.connect("s").connack?.sessionPresent == false)
+    }
+
     @Test("a session that ends with its connection waits for nothing, and is not stored")
     func transient() throws {
         test.store.hold()
@@ -389,6 +406,30 @@ import Testing
         let again = try next.connectPersistent("s")
         try next.connect("p").publish("t", "x", qos: .exactlyOnce)
         #expect(try again.texts() == ["x"])
+    }
+
+    @Test("nor is it handed to a gateway, and nothing overtakes it there")
+    func deliveryWaits() throws {
+        let request = ConnectRequest(clientID: "s", cleanStart: false, sessionExpiryInterval: 60)
+        let client = SinkClient(test)
+        client.connect(request)
+        client.subscribe("t", qos: .exactlyOnce)
+        let publisher = try test.connect("p")
+        test.store.hold()
+        try publisher.sendPublish("t", "1", qos: .exactlyOnce, packetID: 1)
+        try publisher.sendPublish("t", "2", qos: .atLeastOnce, packetID: 2)
+        try publisher.sendPublish("t", "at most once")
+        #expect(client.deliveries().isEmpty)
+        release()
+        #expect(client.deliveries().map(\.text) == ["1", "2", "at most once"])
+        test.store.hold()
+        try publisher.sendPublish("t", "3", qos: .exactlyOnce, packetID: 3)
+        client.disconnect()
+        release()
+        #expect(client.deliveries().isEmpty)
+        let again = SinkClient(test)
+        again.connect(request)
+        #expect(again.deliveries().map(\.text) == ["1", "2", "3"])
     }
 
     @Test("[MQTT-4.3.3-4] PUBREC and then a crash: PUBREL, and no PUBLISH")

@@ -239,6 +239,25 @@ import Testing
         #expect(try heir.texts() == ["1", "2", "3"])
     }
 
+    @Test("nothing goes past what waits to a client that says how far it has read: it would have read that, too")
+    func cursor() throws {
+        let request = ConnectRequest(clientID: "s", cleanStart: false, sessionExpiryInterval: 60)
+        let client = SinkClient(test, isRead: true)
+        client.connect(request)
+        client.subscribe("t", qos: .atLeastOnce)
+        client.disconnect()
+        let publisher = try test.connect("p")
+        try publisher.publish("t", "1", qos: .atLeastOnce)
+        test.store.holdReading()
+        let again = SinkClient(test, isRead: true)
+        again.connect(request)
+        try publisher.publish("t", "dropped")
+        #expect(again.deliveries().isEmpty)
+        answer()
+        try publisher.publish("t", "2")
+        #expect(again.deliveries().map(\.text) == ["1", "2"])
+    }
+
     @Test("a page of the queue that comes after the end of its session is for nobody", arguments: [true, false])
     func page(_ cleanStart: Bool) throws {
         let member = try connected()

@@ -15,7 +15,8 @@ package final class SinkClient {
     /// - Parameters:
     ///   - capacity: messages that may wait here before QoS 0 is dropped.
     ///   - inflightMessages: messages that may be unacknowledged, if not as many as for others.
-    package init(_ test: TestBroker, capacity: Int = 100, inflightMessages: Int? = nil) {
+    ///   - isRead: whether it says how far it has read.
+    package init(_ test: TestBroker, capacity: Int = 100, inflightMessages: Int? = nil, isRead: Bool = false) {
         self.test = test
         connection = VirtualConnection(
             transportProtocol: .coap,
@@ -24,6 +25,7 @@ package final class SinkClient {
                 MessageSink(
                     capacity: capacity,
                     inflightMessages: inflightMessages,
+                    isRead: isRead,
                     receive: { [inbox] batch in inbox.state.withLockedValue { $0.deliveries += batch } },
                     closed: { [inbox] reason in inbox.state.withLockedValue { $0.closed.append(reason) } }
                 )

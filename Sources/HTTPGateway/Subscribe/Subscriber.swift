@@ -58,6 +58,7 @@ final class Subscriber: Sendable {
                     capacity: configuration.subscriberMessages,
                     maximumBytes: configuration.subscriberBytes,
                     inflightMessages: request.isPersistent ? window : nil,
+                    isRead: request.isPersistent,
                     receive: { inbox.receive($0) },
                     closed: { inbox.close($0) }
                 )
