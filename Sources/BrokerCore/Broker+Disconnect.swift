@@ -31,7 +31,7 @@ extension Broker {
         for session in sessions.values {
             if let connection = session.connection { end(connection, reason: .serverShuttingDown) }
         }
-        flush()
+        flush(atOnce: .max)
     }
 
     /// The broker ends a connection: tells the client, closes, and lets the session go on as it may.

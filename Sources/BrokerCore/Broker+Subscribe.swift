@@ -25,7 +25,7 @@ extension Broker {
                 if added.wantsRetained { withRetained.append((added.subscription, added.subscription.options)) }
             }
         }
-        count(effort: 4 * subscriptions.count)
+        count(effort: subscriptions.reduce(0) { $0 + Backlog.effort(of: $1.filter) })
         acknowledge(
             subscriptions.map { refused[$0.filter] ?? ReasonCode(rawValue: granted($0.options.qos).rawValue) }
         )
@@ -102,7 +102,7 @@ extension Broker {
             return .success
         }
         if !shares.isEmpty { leave(shares, session) }
-        count(effort: 4 * filters.count)
+        count(effort: filters.reduce(0) { $0 + Backlog.effort(of: $1) })
         return reasonCodes
     }
 }

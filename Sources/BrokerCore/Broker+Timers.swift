@@ -56,12 +56,25 @@ extension Broker {
     private static var messageExpiryLook: TimeAmount { .seconds(60) }
 
     /// When `advance(to:)` has something to do; nil when nothing is waited for.
-    package var nextDeadline: NIODeadline? { timers.nextDeadline }
+    package var nextDeadline: NIODeadline? { isBehindTime ? nil : timers.nextDeadline }
 
     /// Sets the time of what comes next, and does what has become due.
     package func advance(to time: NIODeadline) {
         now = max(now, time)
-        while let event = timers.popDue(at: now) { handle(event) }
+        guard !isBehindTime, !handleDue() else { return }
+        isBehindTime = true
+        goOn { $0.handleDue() }
+    }
+
+    /// - Returns: whether nothing is due any more; false when the turn was over before that.
+    private func handleDue() -> Bool {
+        while let event = timers.popDue(at: now) {
+            handle(event)
+            count(effort: 4)
+            if isTurnOver, let next = timers.nextDeadline, next <= now { return false }
+        }
+        isBehindTime = false
+        return true
     }
 
     /// A network connection is open and has the connect timeout to send its CONNECT [MQTT-3.1.4-1].

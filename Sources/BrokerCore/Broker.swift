@@ -68,6 +68,8 @@ package final class Broker {
     /// Clients to be disconnected once the message that is being routed has reached everybody.
     @exclusivity(unchecked) var overflowed: [Session] = []
     var timers = TimerQueue()
+    /// Whether what is due is done in slices.
+    var isBehindTime = false
     var backlog = Backlog()
     /// What has been done in this turn of the core, without what the router has done; see `isTurnOver`.
     @exclusivity(unchecked) var effort = 0
@@ -167,20 +169,37 @@ package final class Broker {
     }
 
     /// Ends the tick: everything gathered for each connection leaves in one write or one batch.
-    package func flush() {
+    ///
+    /// - Parameter limit: connections whose output leaves now; that of others leaves in slices, since a write takes a while.
+    package func flush(atOnce limit: Int = 1_024) {
         isFlushRequested = false
         beginTurn()
         disconnectOverflowed()
-        let leaving = dirty
+        var leaving = dirty[...]
         dirty = []
-        for connection in leaving {
-            connection.isDirty = false
-            statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
-            if let session = connection.session, session.isWaiting { sendQueued(session) }
+        flush(&leaving, limit)
+        if !leaving.isEmpty {
+            backlog.append { broker, steps in
+                let count = max(steps / Backlog.write, 1)
+                broker.flush(&leaving, count)
+                steps -= count * Backlog.write
+                return leaving.isEmpty
+            }
         }
         for session in departed where session.connection == nil { session.queue.unload() }
         departed.removeAll()
         if journal != nil { commitIfDue() }
+    }
+
+    /// The latest first: who asks for the end of a tick wants what has just been brought about.
+    private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) {
+        var left = limit
+        while left > 0, let connection = leaving.popLast() {
+            left -= 1
+            connection.isDirty = false
+            statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
+            if let session = connection.session, session.isWaiting { sendQueued(session) }
+        }
     }
 }
 

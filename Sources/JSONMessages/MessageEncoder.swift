@@ -6,9 +6,9 @@ package import NIOCore
 ///
 /// It remembers the latest ones. Not for use by several threads.
 package final class MessageEncoder {
-    /// Messages remembered, and the bytes of a message's JSON up to which it is.
+    /// Messages remembered, and bytes of their JSON; one message is remembered whatever its size.
     private static let maximumCount = 64
-    private static let maximumBytes = 65_536
+    private static let maximumBytes = 1_048_576
 
     /// All that the JSON depends on, but the time it has left.
     private struct Key: Hashable {
@@ -26,6 +26,7 @@ package final class MessageEncoder {
     }
 
     private var latest: [Key: Encoded] = [:]
+    private var bytes = 0
 
     package init() {}
 
@@ -35,11 +36,13 @@ package final class MessageEncoder {
         let key = Key(message: message.identity, qos: delivery.qos.rawValue, retain: delivery.retain, dup: delivery.dup)
         let remaining = message.remainingExpiryInterval(at: now)
         if let encoded = latest[key], encoded.remainingExpiryInterval == remaining { return encoded.json }
-        var json = JSON.encode(MessageJSON(delivery, at: now))
-        json.moveReaderIndex(forwardBy: 1)
-        json.moveWriterIndex(to: json.writerIndex - 1)
-        guard json.readableBytes <= Self.maximumBytes else { return json }
-        if latest.count >= Self.maximumCount { latest.removeAll(keepingCapacity: true) }
+        var json = ByteBuffer()
+        MessageJSON.writeMembers(of: delivery, at: now, to: &json)
+        if latest.count >= Self.maximumCount || bytes + json.readableBytes > Self.maximumBytes {
+            latest.removeAll(keepingCapacity: true)
+            bytes = 0
+        }
+        bytes += json.readableBytes
         latest[key] = Encoded(message: message, remainingExpiryInterval: remaining, json: json)
         return json
     }

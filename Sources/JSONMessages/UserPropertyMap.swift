@@ -2,8 +2,8 @@ import FoundationEssentials
 package import MQTTCodec
 
 /// User Properties as an object; a name that is given more than once has an array.
-package struct UserPropertyMap: Codable, Equatable, Sendable {
-    private enum Value: Codable, Equatable, Sendable {
+package struct UserPropertyMap: Decodable, Sendable {
+    private enum Value: Decodable, Sendable {
         case one(String)
         case many([String])
 
@@ -15,31 +15,12 @@ package struct UserPropertyMap: Codable, Equatable, Sendable {
                 self = .many(try container.decode([String].self))
             }
         }
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            switch self {
-            case .one(let value): try container.encode(value)
-            case .many(let values): try container.encode(values)
-            }
-        }
     }
 
     private let values: [String: Value]
 
-    package init(_ properties: [UserProperty]) {
-        values = Dictionary(grouping: properties, by: \.name).mapValues { same in
-            same.count == 1 ? .one(same[0].value) : .many(same.map(\.value))
-        }
-    }
-
     package init(from decoder: any Decoder) throws {
         values = try decoder.singleValueContainer().decode([String: Value].self)
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(values)
     }
 
     /// In the order of their names.

@@ -66,14 +66,15 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether a level is a wildcard, each where it may be [MQTT-4.7.1-1], [MQTT-4.7.1-2].
     private static func checkWildcards(_ filter: String) throws(TopicError) -> Bool {
-        guard filter.utf8.contains(where: isWildcard) else { return false }
-        var sawLast = false
-        for level in filter.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
-            if sawLast { throw .multiLevelWildcardNotLast }
-            guard level.contains(where: isWildcard) else { continue }
-            guard level.count == 1 else { throw .wildcardInsideLevel }
-            sawLast = level.first == UInt8(ascii: "#")
+        let bytes = filter.utf8Span.span
+        var hasWildcards = false
+        for place in bytes.indices where isWildcard(bytes[place]) {
+            hasWildcards = true
+            let isLast = place == bytes.count - 1
+            guard place == 0 || bytes[place - 1] == UInt8(ascii: "/"), isLast || bytes[place + 1] == UInt8(ascii: "/")
+            else { throw .wildcardInsideLevel }
+            if bytes[place] == UInt8(ascii: "#"), !isLast { throw .multiLevelWildcardNotLast }
         }
-        return true
+        return hasWildcards
     }
 }

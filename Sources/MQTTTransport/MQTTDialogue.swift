@@ -112,7 +112,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         guard !isBehind else { return false }
         for done in whenRead { done() }
         whenRead = []
-        if isEnding { ended(broker) }
+        if isEnding { end(broker) }
         return true
     }
 
@@ -145,6 +145,10 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// What is left of the bytes is a packet that is not whole, or packets whose turn it is later.
     private func waitForTurn(_ broker: Broker) {
         guard broker.isTurnOver, state != .awaitingAnswer else { return }
+        putOff(broker)
+    }
+
+    private func putOff(_ broker: Broker) {
         isBehind = true
         guard !isCatchingUp else { return }
         isCatchingUp = true
@@ -181,11 +185,16 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// The network connection has ended, without or after a DISCONNECT.
     package func ended(_ broker: Broker) {
-        // What came before that counts.
-        guard !isBehind else {
+        // What came before that counts, and what the end brings about takes its turn, too: a will may be for very many.
+        guard !isBehind, !broker.isTurnOver else {
             isEnding = true
-            return
+            return putOff(broker)
         }
+        end(broker)
+    }
+
+    private func end(_ broker: Broker) {
+        broker.count(effort: 1)
         state = .closed
         forgetInput()
         authentication = nil

@@ -72,8 +72,13 @@ package struct WebhookPost: Sendable {
         timestamp: Int
     ) -> HTTPClientRequest {
         let now = NIODeadline.now()
-        let messages = attempt.items.map { MessageJSON($0.delivery, name: $0.id, at: now) }
-        let body = configuration.schedule.batch > 1 ? JSON.encode(messages) : JSON.encode(messages.first)
+        let isBatch = configuration.schedule.batch > 1
+        var body = ByteBuffer(string: isBatch ? "[" : "")
+        for (place, item) in attempt.items.enumerated() where isBatch || place == 0 {
+            if place > 0 { body.writeStaticString(",") }
+            MessageJSON.write(item.delivery, name: item.id, at: now, to: &body)
+        }
+        if isBatch { body.writeStaticString("]") }
         let id = attempt.items.first?.id ?? ""
         var request = HTTPClientRequest(url: configuration.url)
         request.method = .POST

@@ -15,19 +15,40 @@ struct Backlog {
     /// Things that may be visited for all clients together before other events have their turn: packets, deliveries.
     static let effort = 8_192
 
+    /// What it is worth to write a connection's output.
+    static let write = 8
+
+    /// What it is worth to subscribe to a filter, or to unsubscribe from it: more where it has many levels.
+    static func effort(of filter: String) -> Int { 4 + filter.utf8.count / 16 }
+
     /// Does some of the work.
     ///
     /// - Parameter steps: things it may still visit, at least 1; it takes off what it has visited.
     /// - Returns: whether all of the work is done.
     typealias Work = (_ broker: Broker, _ steps: inout Int) -> Bool
 
-    private var waiting: Deque<Work> = []
+    /// Work that has not had a turn yet.
+    private var fresh: Deque<Work> = []
+    /// Work that goes on.
+    private var begun: Deque<Work> = []
+    private var turns: UInt = 0
 
-    var isEmpty: Bool { waiting.isEmpty }
+    var isEmpty: Bool { fresh.isEmpty && begun.isEmpty }
 
-    mutating func append(_ work: @escaping Work) { waiting.append(work) }
+    mutating func append(_ work: @escaping Work) { fresh.append(work) }
 
-    mutating func next() -> Work? { waiting.popFirst() }
+    mutating func goOn(_ work: @escaping Work) { begun.append(work) }
+
+    /// Every other turn is the latest work's: who comes with little need not wait until all have gone on who came with
+    /// much.
+    mutating func next() -> Work? {
+        turns &+= 1
+        switch turns % 4 {
+        case 0: return begun.popFirst() ?? fresh.popFirst()
+        case 2: return fresh.popFirst() ?? begun.popFirst()
+        default: return fresh.popLast() ?? begun.popFirst()
+        }
+    }
 }
 
 extension Broker {
@@ -45,7 +66,7 @@ extension Broker {
             let isDone = work(self, &left)
             // Work that visits nothing, and is not done, must not go on for ever.
             steps -= max(turn - left, 1)
-            if !isDone { backlog.append(work) }
+            if !isDone { backlog.goOn(work) }
         }
         beginTurn()
     }
@@ -56,7 +77,7 @@ extension Broker {
     func begin(steps: Int = Backlog.turn, _ work: @escaping Backlog.Work) {
         guard !isTurnOver else { return backlog.append(work) }
         var left = steps
-        if !work(self, &left) { backlog.append(work) }
+        if !work(self, &left) { backlog.goOn(work) }
         effort &+= steps - left
     }
 

@@ -11,7 +11,6 @@ package final class CoreLoop: @unchecked Sendable {
     private let broker: Broker
     /// What was submitted and could not be done yet, because the turn was over.
     private var submitted: Deque<@Sendable (Broker) -> Void> = []
-    private var isCatchingUp = false
     private let mailbox = NIOLockedValueBox<[@Sendable (Broker) -> Void]>([])
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
@@ -85,7 +84,7 @@ package final class CoreLoop: @unchecked Sendable {
         let value = work(broker)
         broker.noteChanges()
         scheduleTimer()
-        if broker.hasBacklog { scheduleProceed() }
+        if broker.hasBacklog || !submitted.isEmpty { scheduleProceed() }
         return value
     }
 
@@ -97,24 +96,16 @@ package final class CoreLoop: @unchecked Sendable {
         }
         let isBehind = !submitted.isEmpty
         submitted.append(contentsOf: waiting)
-        if !isBehind { run { _ = self.doSubmitted($0) } }
+        if !isBehind { run(doSubmitted) }
     }
 
-    /// Does what was submitted, in order, and puts the rest off when the turn is over.
-    ///
-    /// - Returns: whether all is done.
-    private func doSubmitted(_ broker: Broker) -> Bool {
+    /// Does what was submitted, in order, until the turn is over; the rest comes first in the next one.
+    private func doSubmitted(_ broker: Broker) {
         while let work = submitted.popFirst() {
             work(broker)
             broker.count(effort: 1)
-            if broker.isTurnOver, !submitted.isEmpty {
-                if !isCatchingUp { broker.goOn(doSubmitted) }
-                isCatchingUp = true
-                return false
-            }
+            if broker.isTurnOver { return }
         }
-        isCatchingUp = false
-        return true
     }
 
     /// Tasks run after all of a tick's reads, so that one task flushes what they all brought about.
@@ -127,7 +118,10 @@ package final class CoreLoop: @unchecked Sendable {
         isProceedScheduled = true
         eventLoop.scheduleTask(in: Self.pause) {
             self.isProceedScheduled = false
-            self.run { $0.proceed() }
+            self.run { broker in
+                self.doSubmitted(broker)
+                broker.proceed()
+            }
         }
     }
 

@@ -32,8 +32,11 @@ struct LabelNumbers {
 
     /// The number of a filter's level, which uses it from now on.
     mutating func retain(_ level: RawSpan) -> LabelNumber {
-        if level.isEqual(to: [UInt8(ascii: "+")]) { return .singleLevelWildcard }
-        if level.isEqual(to: [UInt8(ascii: "#")]) { return .multiLevelWildcard }
+        switch level.byteCount == 1 ? level.unsafeLoad(fromByteOffset: 0, as: UInt8.self) : 0 {
+        case UInt8(ascii: "+"): return .singleLevelWildcard
+        case UInt8(ascii: "#"): return .multiLevelWildcard
+        default: break
+        }
         let levelHash = hash(level)
         if let row = find(level, levelHash) {
             labels[Int(row)].uses += 1

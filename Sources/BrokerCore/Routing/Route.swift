@@ -141,7 +141,7 @@ struct Router {
     private mutating func findRoute(_ topic: RawSpan, _ topicHash: UInt64, _ place: Int) -> Route {
         cache.forgetSome(before: index.generation)
         match(topic, topicHash, into: scratch)
-        effort &+= index.effort &+ scratch.destinations.count
+        effort &+= index.effort
         guard seenOnce[place] == topicHash else {
             seenOnce[place] = topicHash
             return scratch
@@ -154,9 +154,12 @@ struct Router {
         route.sharedGroups.removeAll(keepingCapacity: true)
         matching &+= 1
         let current = matching
+        var visited = 0
+        defer { effort &+= visited }
         guard let authorizer else {
             index.match(topic, hash: topicHash) { node in
                 for subscription in node.plain.subscriptions { route.merge(subscription, matching: current) }
+                visited &+= 1 &+ node.plain.subscriptions.count
                 node.forEachShare { route.sharedGroups.append($0) }
             }
             return
@@ -167,6 +170,7 @@ struct Router {
             where authorizer.mayReceive(name, client: subscription.session.identity) {
                 route.merge(subscription, matching: current)
             }
+            visited &+= 1 &+ node.plain.subscriptions.count
             node.forEachShare { route.sharedGroups.append($0) }
         }
     }

@@ -1,4 +1,5 @@
 package import BrokerCore
+import DequeModule
 import MQTTCodec
 import NIOCore
 
@@ -15,6 +16,9 @@ package final class CoreGateway: @unchecked Sendable {
     private let maximumBytes: Int
     private var gathered: [CoreEvent] = []
     private var isGathering = false
+    private var waiting: Deque<CoreRequest> = []
+    /// Whether the broker goes on with them by itself.
+    private var isBehind = false
 
     /// - Parameters:
     ///   - receiveMaximum: QoS 1 and 2 deliveries of one client that may be under way.
@@ -27,14 +31,29 @@ package final class CoreGateway: @unchecked Sendable {
         self.capacity = capacity
     }
 
-    /// Carries out a batch; its answers go back as one.
+    /// Carries out a batch, and puts off what would keep others waiting.
     package func perform(_ batch: CoreBatch, _ broker: Broker) {
+        waiting.append(contentsOf: batch.requests)
+        guard !isBehind, !performWaiting(broker) else { return }
+        isBehind = true
+        broker.goOn(performWaiting)
+    }
+
+    /// The answers go back as one batch.
+    ///
+    /// - Returns: whether all is done.
+    private func performWaiting(_ broker: Broker) -> Bool {
         isGathering = true
-        for request in batch.requests { perform(request, broker) }
+        while let request = waiting.popFirst() {
+            perform(request, broker)
+            broker.count(effort: 1)
+            if broker.isTurnOver { break }
+        }
         isGathering = false
-        guard !gathered.isEmpty else { return }
-        inbox.append(gathered)
+        if !gathered.isEmpty { inbox.append(gathered) }
         gathered.removeAll(keepingCapacity: true)
+        if waiting.isEmpty { isBehind = false }
+        return waiting.isEmpty
     }
 
     private func emit(_ event: CoreEvent) {

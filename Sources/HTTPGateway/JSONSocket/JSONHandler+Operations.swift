@@ -6,10 +6,22 @@ import NIOCore
 extension JSONHandler {
     /// Does what one message asks for; an empty one is a pong.
     func perform(_ text: ByteBuffer) {
-        guard text.readableBytes > 0 else { return heard() }
-        let label = JSONOperation.label(of: text)
+        guard text.readableBytes > 0, let eventLoop = context?.eventLoop else { return heard() }
+        isReading = true
+        JSONReader.read(text, on: eventLoop) { [maximum = gateway.limits.filtersPerPacket] text in
+            LabelledOperation(text, maximumFilters: maximum)
+        } _: { [self] read in
+            isReading = false
+            guard state != .closed else { return }
+            perform(read)
+            if text.readableBytes > JSONReader.small { proceed() }
+        }
+    }
+
+    private func perform(_ read: LabelledOperation) {
+        let label = read.label
         do throws(Problem) {
-            let operation = try JSONOperation.read(text, maximumFilters: gateway.limits.filtersPerPacket)
+            let operation = try read.operation.get()
             guard let connection else {
                 guard case .connect(let connect) = operation else {
                     throw .unprocessable("the first op is connect [MQTT-3.1.0-1]", .protocolError)

@@ -38,6 +38,8 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     var unacknowledged: [UInt64: PacketID] = [:]
     private(set) var context: ChannelHandlerContext?
     private var connectTimeout: Scheduled<Void>?
+    /// Whether an operation is being read.
+    var isReading = false
     /// Operations that are not begun.
     private var waiting: Deque<ByteBuffer> = []
     /// Bytes they take.
@@ -117,7 +119,7 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     private var canProceed: Bool {
-        state != .connecting && inHand < Self.maximumInHand && context?.channel.isWritable ?? false
+        state != .connecting && !isReading && inHand < Self.maximumInHand && context?.channel.isWritable ?? false
     }
 
     func proceed() {

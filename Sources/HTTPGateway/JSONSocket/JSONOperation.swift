@@ -155,6 +155,17 @@ package enum JSONOperation: Sendable {
     }
 }
 
+/// One message as it was read.
+struct LabelledOperation: Sendable {
+    let label: JSONLabel?
+    let operation: Result<JSONOperation, Problem>
+
+    init(_ text: ByteBuffer, maximumFilters: Int) {
+        label = JSONOperation.label(of: text)
+        operation = Result { () throws(Problem) in try JSONOperation.read(text, maximumFilters: maximumFilters) }
+    }
+}
+
 extension CodingUserInfoKey {
     /// Topics of one operation, at most.
     fileprivate static var maximumFilters: CodingUserInfoKey? { CodingUserInfoKey(rawValue: "maximumFilters") }

@@ -23,7 +23,10 @@ extension Gateway {
                 )
             }
         }
-        let (messages, isBatch) = try PublishEnvelope.read(body, maximumBatch: configuration.maximumBatch)
+        let read = await JSONReader.read(body) { [maximum = configuration.maximumBatch] body in
+            Result { () throws(Problem) in try PublishEnvelope.read(body, maximumBatch: maximum) }
+        }
+        let (messages, isBatch) = try read.get()
         return try await publish(messages, isBatch: isBatch, exchange)
     }
 

@@ -29,20 +29,20 @@ extension Response {
     /// The answer to a poll.
     static func batch(_ deliveries: [Delivery], epoch: String, next: String, isReset: Bool = false) -> Response {
         let now = NIODeadline.now()
-        let messages = deliveries.map {
-            MessageJSON($0, id: EventID(epoch: epoch, sequence: $0.sequence), at: now)
+        // `reset` when what the client has missed is unknown.
+        var body = ByteBuffer(string: "{\"messages\":[")
+        for (place, delivery) in deliveries.enumerated() {
+            if place > 0 { body.writeStaticString(",") }
+            let id = EventID(epoch: epoch, sequence: delivery.sequence)
+            MessageJSON.write(delivery, name: id.description, at: now, to: &body)
         }
+        body.writeStaticString("],\"next\":")
+        body.writeJSON(next)
+        body.writeStaticString(isReset ? ",\"reset\":true}" : "}")
         return Response(
             status: .ok,
             headers: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: JSON.encode(PollAnswer(messages: messages, next: next, reset: isReset ? true : nil))
+            body: body
         )
     }
-}
-
-/// `{"messages": […], "next": "…"}`; `reset` when what the client has missed is unknown.
-struct PollAnswer: Encodable {
-    let messages: [MessageJSON]
-    let next: String
-    let reset: Bool?
 }

@@ -84,24 +84,39 @@ storage: {{ path: "{self.folder}/data" }}
 
 
 class Watcher:
-    """Another client, in a process of its own: the longest time that it waits for an answer, in milliseconds."""
+    """Another client, in a process of its own, that measures how long it waits for an answer."""
 
-    def __init__(self, port):
+    def __init__(self, broker):
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-B", __file__, str(broker.mqtt), str(broker.process.pid)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.process.stdout.readline()
 
     def longest(self):
+        """The longest wait, and the most that one thread of the broker has computed during a wait; in milliseconds."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return float(self.process.communicate(timeout=90)[0])
+            waited, computed = self.process.communicate(timeout=90)[0].split()
+            return float(waited), float(computed)
         except (subprocess.TimeoutExpired, ValueError):
             self.process.kill()
-            return float("inf")
+            return float("inf"), float("inf")
 
 
-def watch(port):
+def computed(process):
+    """Nanoseconds that each thread has been on a CPU."""
+    times = {}
+    for thread in pathlib.Path(f"/proc/{process}/task").iterdir():
+        try:
+            times[thread.name] = int((thread / "schedstat").read_text().split()[0])
+        except OSError:
+            pass
+    return times
+
+
+def watch(port, process):
     try:
         os.nice(-10)
     except PermissionError:
@@ -110,17 +125,23 @@ def watch(port):
     stopping = []
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     print("ready", flush=True)
-    longest = 0.0
+    waited = busiest = 0.0
     while not stopping:
-        begin = time.perf_counter()
-        client.socket.sendall(PING)
-        if client.packet(0xD0) is None:
-            longest = float("inf")
+        try:
+            before = computed(process)
+            begin = time.perf_counter()
+            client.socket.sendall(PING)
+            if client.packet(0xD0) is None:
+                raise ConnectionError
+            waited = max(waited, time.perf_counter() - begin)
+            after = computed(process)
+            busiest = max(busiest, max(after[thread] - before.get(thread, after[thread]) for thread in after))
+        except OSError:
+            waited = busiest = float("inf")
             break
-        longest = max(longest, time.perf_counter() - begin)
         time.sleep(0.003)
-    print(longest * 1000)
+    print(waited * 1e3, busiest / 1e6)
 
 
 if __name__ == "__main__":
-    watch(int(sys.argv[1]))
+    watch(int(sys.argv[1]), int(sys.argv[2]))

@@ -234,7 +234,7 @@ def shares_publish(broker, scale):
         client.drain(0.1)
 
 
-@scenario("a member with 1,000 queued messages of 1,000 shares leaves, 50 times")
+@scenario("a member with 1,000 queued messages of 1,000 shares leaves, 10 times")
 def share_leaves(broker, scale):
     filters = [f"$share/{share}/t/{share}" for share in range(1_000)]
     other = broker.client("other", clean=False, expiry=1_000)
@@ -242,7 +242,7 @@ def share_leaves(broker, scale):
     other.packet(0x90)
     other.close()
     yield
-    for _ in range(scaled(50, scale)):
+    for _ in range(scaled(10, scale)):
         leaver = broker.client("leaver", clean=False, expiry=1_000)
         leaver.send(subscribe(filters, options=1))
         leaver.packet(0x90)

@@ -9,6 +9,14 @@ import struct
 import time
 
 
+def ready(connection, seconds, events=select.POLLIN):
+    """Which of the events has come within so many seconds; select() knows no descriptors above 1,023."""
+    poll = select.poll()
+    poll.register(connection, events)
+    found = poll.poll(max(0, seconds) * 1000)
+    return found[0][1] if found else 0
+
+
 def length(number):
     """A variable byte integer (MQTT 5.0 1.5.5)."""
     out = b""
@@ -77,12 +85,12 @@ class Client:
         self.socket.setblocking(False)
         try:
             while len(view):
-                readable, writable, _ = select.select([self.socket], [self.socket], [], 60)
-                if readable:
+                events = ready(self.socket, 60, select.POLLIN | select.POLLOUT)
+                if events & select.POLLIN:
                     self.received = (self.received + self.socket.recv(1 << 20))[-64:]
-                if writable:
+                if events & select.POLLOUT:
                     view = view[self.socket.send(view[: 1 << 20]) :]
-                if not readable and not writable:
+                if not events & (select.POLLIN | select.POLLOUT):
                     return
         except (BrokenPipeError, ConnectionResetError):
             return
@@ -108,7 +116,7 @@ class Client:
                 found, self.received = self.received[: place + size], self.received[place + size :]
                 if found[0] & 0xF0 == first:
                     return found
-            if time.time() > end or not select.select([self.socket], [], [], end - time.time())[0]:
+            if time.time() > end or not ready(self.socket, end - time.time()):
                 return None
             try:
                 data = self.socket.recv(1 << 20)
@@ -126,7 +134,7 @@ class Client:
     def drain(self, seconds):
         """Reads for so long, or until nothing has come for a second."""
         end = time.time() + seconds
-        while time.time() < end and select.select([self.socket], [], [], 1)[0]:
+        while time.time() < end and ready(self.socket, 1):
             try:
                 if not self.socket.recv(1 << 20):
                     return
@@ -143,7 +151,7 @@ def http(port, request, seconds=30):
     with socket.create_connection(("127.0.0.1", port), seconds) as connection:
         try:
             connection.sendall(request)
-            while select.select([connection], [], [], 2)[0]:
+            while ready(connection, 2):
                 data = connection.recv(1 << 20)
                 if not data:
                     break
@@ -186,7 +194,7 @@ class JSONClient:
     def drain(self, seconds, least=0):
         """Reads at least so many bytes, or for so long."""
         end, count = time.time() + seconds, 0
-        while time.time() < end and count <= least and select.select([self.socket], [], [], end - time.time())[0]:
+        while time.time() < end and count <= least and ready(self.socket, end - time.time()):
             data = self.socket.recv(1 << 20)
             if not data:
                 return
