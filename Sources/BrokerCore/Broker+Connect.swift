@@ -96,6 +96,7 @@ extension Broker {
         _ userName: String?,
         on connection: VirtualConnection
     ) -> ConnectResult {
+        count(effort: 64)
         if let reason = reasonToRefuse(request, clientID) { return refuse(connection, reason, request) }
         let writes = journal?.writes
         let cleanStart = request.cleanStart || isForeign(clientID, to: userName)

@@ -15,6 +15,7 @@ extension Broker {
         storedAs number: inout MessageNumber,
         to session: Session
     ) {
+        effort &+= 16
         var outbound = OutboundMessage(
             message: message,
             qos: qos,

@@ -123,7 +123,7 @@ extension Broker {
             )
         }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
-        effort &+= route.destinations.count &+ route.sharedGroups.count
+        effort &+= route.destinations.count &+ 8 &* route.sharedGroups.count
         return true
     }
 

@@ -16,20 +16,58 @@ extension Broker {
         guard let session = connection.session else {
             return acknowledge(subscriptions.map { _ in .notAuthorized })
         }
-        var withRetained: [(subscription: Subscription, options: SubscriptionOptions)] = []
-        var refused = ByteKeyed<ReasonCode>()
-        for wanted in subscriptions.eachFilterOnce {
-            switch add(wanted, identifier ?? 0, to: session) {
-            case .failure(let failure): refused[wanted.subscription.filter] = failure.reasonCode
+        var request = SubscribeRequest(subscriptions, identifier)
+        var steps = Int.max
+        _ = subscribe(&request, session, &steps)
+        count(effort: subscriptions.reduce(0) { $0 + Backlog.effort(of: $1.filter) })
+        finish(request, acknowledge)
+    }
+
+    /// The same in slices, where there is much of it.
+    ///
+    /// - Parameter acknowledge: called once, at once or later; with nil when the connection has ended before all was done.
+    package func subscribeInSlices(
+        _ subscriptions: [Subscribe.Subscription],
+        identifier: UInt32?,
+        on connection: VirtualConnection,
+        acknowledge: @escaping ([ReasonCode]?) -> Void
+    ) {
+        guard let session = connection.session else {
+            return acknowledge(subscriptions.map { _ in .notAuthorized })
+        }
+        var request = SubscribeRequest(subscriptions, identifier)
+        begin { broker, steps in
+            guard connection.session === session else {
+                acknowledge(nil)
+                return true
+            }
+            guard broker.subscribe(&request, session, &steps) else { return false }
+            broker.finish(request, acknowledge)
+            return true
+        }
+    }
+
+    /// - Returns: whether all of its filters have been subscribed to.
+    private func subscribe(_ request: inout SubscribeRequest, _ session: Session, _ steps: inout Int) -> Bool {
+        while steps > 0, let wanted = request.rest.popFirst() {
+            steps -= Backlog.effort(of: wanted.subscription.filter) / Backlog.step
+            switch add(wanted, request.identifier, to: session) {
+            case .failure(let failure): request.refused[wanted.subscription.filter] = failure.reasonCode
             case .success(let added):
-                if added.wantsRetained { withRetained.append((added.subscription, added.subscription.options)) }
+                guard added.wantsRetained else { continue }
+                request.withRetained.append((added.subscription, added.subscription.options))
             }
         }
-        count(effort: subscriptions.reduce(0) { $0 + Backlog.effort(of: $1.filter) })
+        return request.rest.isEmpty
+    }
+
+    private func finish(_ request: SubscribeRequest, _ acknowledge: ([ReasonCode]) -> Void) {
         acknowledge(
-            subscriptions.map { refused[$0.filter] ?? ReasonCode(rawValue: granted($0.options.qos).rawValue) }
+            request.subscriptions.map {
+                request.refused[$0.filter] ?? ReasonCode(rawValue: granted($0.options.qos).rawValue)
+            }
         )
-        for (subscription, options) in withRetained { deliverRetained(for: subscription, options) }
+        for (subscription, options) in request.withRetained { deliverRetained(for: subscription, options) }
     }
 
     private func granted(_ qos: QoS) -> QoS {
@@ -104,6 +142,22 @@ extension Broker {
         if !shares.isEmpty { leave(shares, session) }
         count(effort: filters.reduce(0) { $0 + Backlog.effort(of: $1) })
         return reasonCodes
+    }
+}
+
+/// What one packet wants, and how far that has come.
+private struct SubscribeRequest {
+    let subscriptions: [Subscribe.Subscription]
+    /// 0 without one.
+    let identifier: UInt32
+    var rest: ArraySlice<WantedFilter>
+    var refused = ByteKeyed<ReasonCode>()
+    var withRetained: [(subscription: Subscription, options: SubscriptionOptions)] = []
+
+    init(_ subscriptions: [Subscribe.Subscription], _ identifier: UInt32?) {
+        self.subscriptions = subscriptions
+        self.identifier = identifier ?? 0
+        rest = subscriptions.eachFilterOnce[...]
     }
 }
 

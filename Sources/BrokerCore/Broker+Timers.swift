@@ -70,7 +70,7 @@ extension Broker {
     private func handleDue() -> Bool {
         while let event = timers.popDue(at: now) {
             handle(event)
-            count(effort: 4)
+            count(effort: 16)
             if isTurnOver, let next = timers.nextDeadline, next <= now { return false }
         }
         isBehindTime = false

@@ -92,7 +92,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     /// The same, on the core loop.
     private func receive(_ bytes: ByteBuffer, _ dialogue: MQTTDialogue) {
         core.run { dialogue.receive(bytes, $0) }
-        guard dialogue.isBehind, !isPaused else { return }
+        guard dialogue.isWaiting, !isPaused else { return }
         isPaused = true
         dialogue.whenRead { self.resumeReading() }
     }

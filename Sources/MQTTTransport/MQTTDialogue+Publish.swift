@@ -112,13 +112,18 @@ extension MQTTDialogue {
     }
 
     func subscribeReceived(_ subscribe: Subscribe, _ broker: Broker) {
-        broker.subscribe(
+        isSubscribing = true
+        broker.subscribeInSlices(
             subscribe.subscriptions,
             identifier: subscribe.subscriptionIdentifier,
             on: connection
-        ) { reasonCodes in
-            let suback = Suback(packetID: subscribe.packetID, reasonCodes: reasonCodes)
-            broker.answer(.suback(suback), on: connection, stream)
+        ) { [unowned broker] reasonCodes in
+            self.isSubscribing = false
+            if let reasonCodes {
+                let suback = Suback(packetID: subscribe.packetID, reasonCodes: reasonCodes)
+                broker.answer(.suback(suback), on: self.connection, self.stream)
+            }
+            self.subscribed(broker)
         }
     }
 

@@ -34,7 +34,9 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// Bytes of a packet that has not wholly arrived, and what waits for the answer to CONNECT or for its turn.
     private var partial: ByteBuffer?
     /// Whether packets wait because the core has to see to others first.
-    private(set) var isBehind = false
+    private var isBehind = false
+    /// Whether a SUBSCRIBE is being carried out, before anything behind it is read.
+    var isSubscribing = false
     /// Whether the broker goes on with them by itself.
     private var isCatchingUp = false
     /// To be called when none wait any more.
@@ -98,7 +100,15 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// Calls back when everything that has arrived so far has been read; at once, unless that takes several turns.
     func whenRead(_ done: @escaping () -> Void) {
-        if isBehind { whenRead.append(done) } else { done() }
+        if isWaiting { whenRead.append(done) } else { done() }
+    }
+
+    /// Whether something that has arrived will be read later.
+    var isWaiting: Bool { isBehind || isSubscribing }
+
+    /// A SUBSCRIBE has been carried out: goes on with what came behind it.
+    func subscribed(_ broker: Broker) {
+        if isBehind || !whenRead.isEmpty { putOff(broker) }
     }
 
     /// Goes on with packets that others were served before.
@@ -108,8 +118,8 @@ package final class MQTTDialogue: @unchecked Sendable {
         isBehind = false
         isCatchingUp = true
         readOn(broker)
-        isCatchingUp = isBehind
-        guard !isBehind else { return false }
+        isCatchingUp = isBehind && !isSubscribing
+        guard !isWaiting else { return !isCatchingUp }
         for done in whenRead { done() }
         whenRead = []
         if isEnding { end(broker) }
@@ -144,6 +154,10 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// What is left of the bytes is a packet that is not whole, or packets whose turn it is later.
     private func waitForTurn(_ broker: Broker) {
+        guard !isSubscribing else {
+            isBehind = true
+            return
+        }
         guard broker.isTurnOver, state != .awaitingAnswer else { return }
         putOff(broker)
     }
@@ -186,15 +200,16 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// The network connection has ended, without or after a DISCONNECT.
     package func ended(_ broker: Broker) {
         // What came before that counts, and what the end brings about takes its turn, too: a will may be for very many.
-        guard !isBehind, !broker.isTurnOver else {
+        guard !isWaiting, !broker.isTurnOver else {
             isEnding = true
-            return putOff(broker)
+            isBehind = true
+            return isSubscribing ? () : putOff(broker)
         }
         end(broker)
     }
 
     private func end(_ broker: Broker) {
-        broker.count(effort: 1)
+        broker.count(effort: 64)
         state = .closed
         forgetInput()
         authentication = nil
@@ -213,7 +228,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         if state == .awaitingConnect, buffer.readableBytesView.starts(with: Self.clientHello) {
             throw MalformedPacket(.malformedPacket, "the client speaks TLS, which this listener does not")
         }
-        while state != .closed, state != .awaitingAnswer, !broker.isTurnOver {
+        while state != .closed, state != .awaitingAnswer, !isSubscribing, !broker.isTurnOver {
             guard
                 let header = try FixedHeader.parse(
                     buffer.readableBytesSpan,
@@ -226,7 +241,7 @@ package final class MQTTDialogue: @unchecked Sendable {
             }
             guard header.packetLength <= buffer.readableBytes else { return }
             packets &+= 1
-            broker.count(effort: 1)
+            broker.count(effort: 4)
             if header.type == .publish, state == .connected {
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
                 buffer.moveReaderIndex(forwardBy: header.packetLength)

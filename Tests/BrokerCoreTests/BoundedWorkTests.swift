@@ -48,6 +48,32 @@ import Testing
         #expect(packets.count { if case .publish = $0 { true } else { false } } == 3)
     }
 
+    @Test("a SUBSCRIBE that takes long is carried out in slices, before what comes behind it")
+    func subscribeInSlices() throws {
+        let test = TestBroker { $0.filtersPerPacket = 100_000 }
+        let client = try test.connect("a")
+        let other = try test.connect("b")
+        let filters = (0..<1_000).map { "a/+/\($0)" }
+        var bytes = client.encoded(subscribe(filters))
+        bytes.writeImmutableBuffer(
+            client.encoded(.publish(Publish(topic: try TopicName("a/x/999"), payload: ByteBuffer())))
+        )
+        client.feed(bytes)
+        #expect(test.broker.hasBacklog)
+        #expect(try other.ping())
+        client.drop()
+        test.flush()
+        #expect(!test.broker.hasBacklog)
+        let again = try test.connect("a")
+        again.feed(again.encoded(subscribe(filters)))
+        again.feed(again.encoded(.publish(Publish(topic: try TopicName("a/x/999"), payload: ByteBuffer()))))
+        test.flush()
+        let packets = try again.packets()
+        #expect(packets.count == 2)
+        guard case .suback(let suback) = packets.first else { return #expect(Bool(false), "\(packets)") }
+        #expect(suback.reasonCodes == Array(repeating: .success, count: 1_000))
+    }
+
     // MARK: Matching
 
     @Test("delivers by filters of very many levels as `TopicFilter.matches` has it", arguments: 0..<20 as Range<UInt64>)

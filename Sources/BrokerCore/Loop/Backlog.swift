@@ -12,14 +12,17 @@ struct Backlog {
     static let steps = 4_096
     /// Things that one piece of work may visit before it is the next one's turn.
     static let turn = 512
-    /// Things that may be visited for all clients together before other events have their turn: packets, deliveries.
-    static let effort = 8_192
+    /// What may be done for all clients together before other events have their turn, in deliveries at QoS 0, each of
+    /// which takes about 100 ns.
+    static let effort = 65_536
+    /// A step in deliveries.
+    static let step = 8
 
     /// What it is worth to write a connection's output.
     static let write = 8
 
     /// What it is worth to subscribe to a filter, or to unsubscribe from it: more where it has many levels.
-    static func effort(of filter: String) -> Int { 4 + filter.utf8.count / 16 }
+    static func effort(of filter: String) -> Int { 24 + filter.utf8.count / 2 }
 
     /// Does some of the work.
     ///
@@ -78,7 +81,7 @@ extension Broker {
         guard !isTurnOver else { return backlog.append(work) }
         var left = steps
         if !work(self, &left) { backlog.goOn(work) }
-        effort &+= steps - left
+        effort &+= (steps - left) * Backlog.step
     }
 
     /// Whether as much has been done for clients as may be before other events have their turn: who has more to do puts it
@@ -86,9 +89,9 @@ extension Broker {
     @inline(__always)
     package var isTurnOver: Bool { effort &+ router.effort >= turnEnd }
 
-    /// Something has been done: a packet, say.
+    /// Something has been done that takes as long as so many deliveries.
     @inline(__always)
-    package func count(effort steps: Int) { effort &+= steps }
+    package func count(effort deliveries: Int) { effort &+= deliveries }
 
     /// Other events have had their turn.
     func beginTurn() {
@@ -102,10 +105,10 @@ extension Broker {
     package func goOn(_ work: @escaping (_ broker: Broker) -> Bool) {
         backlog.append { broker, steps in
             let before = broker.effort &+ broker.router.effort
-            broker.turnEnd = before &+ steps
+            broker.turnEnd = before &+ steps * Backlog.step
             let isDone = work(broker)
             broker.turnEnd = Backlog.effort
-            steps -= broker.effort &+ broker.router.effort &- before
+            steps -= (broker.effort &+ broker.router.effort &- before) / Backlog.step
             return isDone
         }
     }

@@ -103,7 +103,7 @@ package final class CoreLoop: @unchecked Sendable {
     private func doSubmitted(_ broker: Broker) {
         while let work = submitted.popFirst() {
             work(broker)
-            broker.count(effort: 1)
+            broker.count(effort: 8)
             if broker.isTurnOver { return }
         }
     }

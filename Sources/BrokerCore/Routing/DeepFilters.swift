@@ -20,7 +20,7 @@ struct DeepFilters {
 
     var isEmpty: Bool { count == 0 }
     /// What a match costs at most that finds nothing, in visits: a filter's part in the words of its block.
-    var effort: Int { count / 16 }
+    var effort: Int { count / 8 }
 
     /// What a filter holds; nil when there is no such filter.
     func node(at path: RawSpan) -> FilterNode? {
