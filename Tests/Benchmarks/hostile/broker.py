@@ -118,7 +118,7 @@ def computed(process):
 
 def watch(port, process):
     try:
-        os.nice(-10)
+        os.nice(-20)
     except PermissionError:
         pass
     client = Client(port, "watcher")

@@ -280,10 +280,10 @@ def takeover(broker, scale):
         client.close()
 
 
-@scenario("2,000 clients connect at once and are gone, with a will to 1,000 subscribers")
+@scenario("500 clients are gone at once, each with a will to 1,000 subscribers")
 def wills(broker, scale):
     watching = [subscribed(broker, f"s{number}", ["w"]) for number in range(scaled(1_000, scale))]
-    clients = [broker.client(f"c{number}", will=("w", b"x" * 100)) for number in range(scaled(2_000, scale))]
+    clients = [broker.client(f"c{number}", will=("w", b"x" * 100)) for number in range(scaled(500, scale))]
     yield
     for client in clients:
         client.close()
@@ -359,6 +359,17 @@ def packets(broker, scale):
             pass
     for client in clients:
         client.drain(0.2)
+
+
+@scenario("one PUBLISH of 100 kB to 1,000 subscribers, 5 times")
+def fan_out_large(broker, scale):
+    clients = [subscribed(broker, f"s{number}", ["t"]) for number in range(scaled(1_000, scale))]
+    publisher, data = broker.client("p"), publish("t", b"x" * 100_000)
+    yield
+    for _ in range(5):
+        publisher.send(data)
+        publisher.ping()
+    del clients
 
 
 # Values and properties
