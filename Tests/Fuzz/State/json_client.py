@@ -88,6 +88,7 @@ class JSONClient:
         self.let_go()
 
     def subscribe(self, filter, qos):
+        self.session.may_share |= filter.startswith("$share/")
         self.ask((filter, qos), op="subscribe", topic=filter, qos=qos)
 
     def unsubscribe(self, random):

@@ -51,6 +51,8 @@ class Session:
         self.since = None
         # Whether the store has had it, so that a crash may bring it back.
         self.was_stored = False
+        # Whether it may have shared subscriptions, told so or not.
+        self.may_share = False
         self.is_over = False
         self.subscriptions = []
         # Packet Identifiers of QoS 2 messages that are not released, or event identifiers seen.
@@ -131,7 +133,7 @@ class Ledger:
 
     def ended(self, session):
         self.sessions.remove(session)
-        if any(s.filter.startswith("$share/") for s in session.subscriptions):
+        if session.may_share:
             self.shares_left_at = self.tick()
 
     # Receiving

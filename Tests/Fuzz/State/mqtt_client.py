@@ -115,6 +115,7 @@ class MQTTClient:
         self.let_go()
 
     def subscribe(self, filter, qos):
+        self.session.may_share |= filter.startswith("$share/")
         packet_id = self.take_id()
         self.requests[packet_id] = (filter, qos)
         self.link.send(mqtt.subscribe(self.version, packet_id, filter, qos))
