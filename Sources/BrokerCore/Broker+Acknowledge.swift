@@ -77,18 +77,21 @@ extension Broker {
             if let entry = session.window.complete(id) { finish(entry.outbound) }
         }
         for place in session.queue.drop(through: sequence) { journal?.finish(place) }
+        noteQueued(session)
     }
 
     /// The adapter of a message sink has passed on its oldest deliveries (of any QoS), so many; it may get more.
     package func consumed(_ count: Int, on connection: VirtualConnection) {
         guard let session = connection.session, let sink = session.sink else { return }
         sink.consumed(count)
+        countBuffers(of: connection)
         if !session.queue.isEmpty { sendQueued(session) }
     }
 
     private func complete(_ packetID: PacketID, _ session: Session) {
         guard let entry = session.window.complete(packetID) else { return }
         finish(entry.outbound)
+        noteQueued(session)
         if session.isWaiting { sendQueued(session) }
     }
 
@@ -103,6 +106,11 @@ extension Broker {
         guard let session = connection.session else { return nil }
         if session.received.contains(packetID) { return false }
         guard session.received.count < receiveMaximum else { return nil }
+        if session.received.count & (Session.receivedStep - 1) == Session.receivedStep - 1 {
+            let cost = Session.receivedStep * Session.receivedCost
+            guard accounts.sessionBytes.refusal(of: cost, for: session.holder) == nil else { return nil }
+            recount(session)
+        }
         session.received.insert(packetID)
         if session.isStored {
             recordingWrites(of: session) { journal?.append(.received(packetID, of: session.number)) }

@@ -69,7 +69,11 @@ extension Broker {
         case .notAuthorized: pending.completion(refuse(connection, .notAuthorized, request))
         case .busy: pending.completion(refuse(connection, .serverBusy, request))
         case .pending(let later):
+            guard hasRoom(forInput: pending.cost, of: connection) else {
+                return pending.completion(refuse(connection, .serverBusy, request))
+            }
             connection.pendingConnect = pending
+            countBuffers(of: connection)
             pending.generation = credentialsGeneration
             later.whenAnswered { [mailbox] answer in
                 mailbox? { $0.answered(pending, answer, on: connection) }
@@ -81,6 +85,7 @@ extension Broker {
         // The connection may have ended meanwhile.
         guard connection.pendingConnect === pending else { return }
         connection.pendingConnect = nil
+        countBuffers(of: connection)
         guard pending.generation == credentialsGeneration else {
             // It was found out with what does not count any more.
             let credentials = credentials(of: pending.request, clientID: pending.clientID, connection)
@@ -97,7 +102,8 @@ extension Broker {
         on connection: VirtualConnection
     ) -> ConnectResult {
         count(effort: 64)
-        if let reason = reasonToRefuse(request, clientID) { return refuse(connection, reason, request) }
+        let holder = holder(connection, userName)
+        if let reason = reasonToRefuse(request, clientID, holder) { return refuse(connection, reason, request) }
         let writes = journal?.writes
         let cleanStart = request.cleanStart || isForeign(clientID, to: userName)
         let former = request.isTransient ? nil : takeOver(clientID, cleanStart: cleanStart)
@@ -105,7 +111,7 @@ extension Broker {
             request.isTransient
             ? makeTransientSession(clientID, userName, connection) : former ?? makeSession(clientID)
         session.userName = userName
-        let keepAlive = attach(connection, to: session, request)
+        let keepAlive = attach(connection, to: session, request, holder)
         // The session is new in the store, or a former one is to be gone from it; who comes back has been told already
         // that there is a session.
         if former == nil, let journal {
@@ -131,16 +137,13 @@ extension Broker {
     }
 
     /// What an authenticated client can't have; nil when it can have it all.
-    private func reasonToRefuse(_ request: ConnectRequest, _ clientID: String) -> ReasonCode? {
+    private func reasonToRefuse(_ request: ConnectRequest, _ clientID: String, _ holder: Holder) -> ReasonCode? {
         guard !isShuttingDown else { return .serverUnavailable }
-        guard connectedCount < limits.connections || sessions[clientID]?.connection != nil else { return .serverBusy }
-        guard request.isTransient || sessions[clientID] != nil || sessions.count < limits.sessions else {
-            return .quotaExceeded
-        }
         if isStoreRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[clientID] == nil {
             return .quotaExceeded
         }
-        return request.will.flatMap(reasonToRefuse)
+        if let will = request.will, let reason = reasonToRefuse(will) { return reason }
+        return lackOfRoom(request, clientID, holder)
     }
 
     /// What is wrong with a will; nil when nothing is.
@@ -250,7 +253,7 @@ extension Broker {
         _ userName: String?,
         _ connection: VirtualConnection
     ) -> Session {
-        let isTaken = sessions[clientID].map { $0.userName != userName } ?? false
+        let isTaken = sessions[clientID].map { !$0.userName.isSame(as: userName) } ?? false
         let session = newSession(clientID, isTaken ? .none : PublisherID(clientID: clientID))
         if limits.publishRate > 0 {
             session.publishRate = transientRates.rate(
@@ -273,28 +276,43 @@ extension Broker {
     }
 
     /// - Returns: the Keep Alive in force, seconds.
-    private func attach(_ connection: VirtualConnection, to session: Session, _ request: ConnectRequest) -> UInt16 {
+    private func attach(
+        _ connection: VirtualConnection,
+        to session: Session,
+        _ request: ConnectRequest,
+        _ holder: Holder
+    ) -> UInt16 {
         session.expiryInterval =
-            request.isTransient ? 0 : min(request.sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
+            request.isTransient ? 0 : min(request.sessionExpiryInterval, sessionExpiryMaximum)
         session.expiresAt = .distantFuture
         session.will = request.will
         session.willDueAt = nil
+        forgetEnd(of: session)
         session.receiveMaximum = min(Int(request.receiveMaximum), limits.inflightMessages)
         session.window.beginConnection()
         session.connection = connection
         switch connection.outlet {
         case .packets(let stream):
             session.stream = stream
+            session.inflightBytes = queueLimits.bytes
             stream.maximumPacketSize = request.maximumPacketSize
         case .messages(let sink):
             session.sink = sink
             if let inflight = sink.inflightMessages {
                 session.receiveMaximum = min(Int(request.receiveMaximum), inflight)
             }
+            // An adapter that keeps more of them bounds their bytes itself.
+            session.inflightBytes = sink.inflightMessages == nil ? queueLimits.bytes : .max
         }
         connection.session = session
         connection.lastActivity = now
+        session.isTransient = request.isTransient
+        idleSessions.remove(session)
+        recount(session, for: holder)
+        accounts.connections.add(1, for: holder)
+        begin(connection, for: holder)
         connectedCount += 1
+        if !request.isTransient { connectedSessions += 1 }
         connectedByProtocol[connection.transportProtocol, default: 0] += 1
         statistics.connections &+= 1
         statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)

@@ -32,10 +32,11 @@ extension Broker {
 
     private func deliver(_ outbound: OutboundMessage, to session: Session) {
         guard outbound.qos != .atMostOnce else { return deliverAtMostOnce(outbound, to: session) }
-        guard session.queue.isEmpty, session.canSend, session.connection != nil else {
+        guard session.queue.isEmpty, session.canSend, session.connection != nil, mayHoldMore(session) else {
             return enqueue(outbound, for: session)
         }
         send(outbound, to: session)
+        noteQueued(session)
     }
 
     /// Sends what waits in the queue, as far as the client's window and connection take it.
@@ -50,6 +51,7 @@ extension Broker {
             }
             send(outbound, to: session)
         }
+        noteQueued(session)
         if session.queue.wantsPage, session.connection != nil, session.canSend { loadPage(session) }
     }
 
@@ -175,12 +177,14 @@ extension Broker {
     /// Puts a message into a session's queue; when that is full, its policy decides.
     private func enqueue(_ outbound: OutboundMessage, for session: Session) {
         guard !session.hasEnded else { return finish(outbound) }
-        if !session.queue.hasRoom(for: outbound.cost, limits: queueLimits) { dropExpired(session) }
-        guard session.queue.hasRoom(for: outbound.cost, limits: queueLimits) || makeRoom(for: outbound, session) else {
+        if !hasRoom(for: outbound, in: session) { dropExpired(session) }
+        guard hasRoom(for: outbound, in: session) || makeRoom(for: outbound, session) else {
             statistics.dropped &+= 1
             return finish(outbound)
         }
         session.queue.append(outbound, isAway: session.connection == nil)
+        noteQueued(session)
+        if session.idleOwner != nil { idleSessions.remove(session) }
         scheduleMessageExpiry(session)
     }
 
@@ -200,12 +204,21 @@ extension Broker {
             return false
         case .dropOldest:
             guard !session.isMakingRoom else { return false }
-            var steps = Backlog.turn
-            if dropOldest(of: session, for: outbound.cost, &steps) { return true }
+            let before = session.queue.bytes
+            for _ in 0..<Backlog.turn {
+                // Where all queues together are full, a session pays with what it has itself, and with no more than that.
+                if hasRoom(for: outbound, in: session, besides: before - session.queue.bytes) { return true }
+                guard dropOldest(of: session) else { return false }
+            }
             session.isMakingRoom = true
             backlog.append { broker, steps in
                 // By then the message is in the queue.
-                guard broker.dropOldest(of: session, for: 0, &steps) else { return false }
+                while !session.queue.hasRoom(for: 0, limits: broker.queueLimits) {
+                    guard steps > 0 else { return false }
+                    steps -= 1
+                    guard broker.dropOldest(of: session) else { break }
+                }
+                broker.noteQueued(session)
                 session.isMakingRoom = false
                 return true
             }
@@ -213,17 +226,11 @@ extension Broker {
         }
     }
 
-    /// Drops the oldest messages until there is room.
-    ///
-    /// - Parameter steps: messages that may be dropped.
-    /// - Returns: whether there is room.
-    private func dropOldest(of session: Session, for cost: Int, _ steps: inout Int) -> Bool {
-        while !session.queue.hasRoom(for: cost, limits: queueLimits) {
-            guard steps > 0 else { return false }
-            steps -= 1
-            if let oldest = session.queue.dropFirst() { journal?.finish(oldest) }
-            statistics.dropped &+= 1
-        }
+    /// - Returns: whether there was one.
+    private func dropOldest(of session: Session) -> Bool {
+        guard let oldest = session.queue.dropFirst() else { return false }
+        journal?.finish(oldest)
+        statistics.dropped &+= 1
         return true
     }
 
@@ -232,6 +239,8 @@ extension Broker {
             journal?.finish(place)
             statistics.dropped &+= 1
         }
+        noteQueued(session)
+        noteIdle(session)
     }
 
     /// A delivery is done: acknowledged, dropped or expired.

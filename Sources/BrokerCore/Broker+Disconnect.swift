@@ -14,7 +14,7 @@ extension Broker {
         reason: ReasonCode,
         sessionExpiryInterval: UInt32? = nil
     ) {
-        connection.forgetReference()
+        forget(connection)
         guard let session = connection.session else { return }
         observer?.client(connection, .left(clientID: session.clientID, reason))
         if let sessionExpiryInterval, session.isPersistent {
@@ -38,7 +38,7 @@ extension Broker {
     ///
     /// - Parameter detail: what the client did wrong, for its own eyes and the log.
     package func end(_ connection: VirtualConnection, reason: ReasonCode, detail: String? = nil) {
-        connection.forgetReference()
+        forget(connection)
         if let session = connection.session {
             observer?.client(connection, .ended(clientID: session.clientID, reason, detail: detail))
             detach(connection, from: session)
@@ -65,7 +65,7 @@ extension Broker {
 
     /// Closes a connection that has no session (any more), after what its outlet still holds.
     package func close(_ connection: VirtualConnection) {
-        connection.forgetReference()
+        forget(connection)
         if case .packets(let stream) = connection.outlet { stream.close() }
     }
 
@@ -88,6 +88,13 @@ extension Broker {
         if let session = connection.session { sendQueued(session) }
     }
 
+    /// The connection is over: nothing is due or kept for it, and whoever still holds its reference holds nothing.
+    private func forget(_ connection: VirtualConnection) {
+        forgetTimers(of: connection)
+        connection.forgetReference()
+        forgetBuffers(of: connection)
+    }
+
     private func detach(_ connection: VirtualConnection, from session: Session) {
         connection.session = nil
         connection.lastBatch = max(session.firstBatch, session.lastBatch)
@@ -95,7 +102,9 @@ extension Broker {
         session.stream = nil
         session.sink?.forgetHeld()
         session.sink = nil
+        accounts.connections.giveBack(for: session.holder)
         connectedCount -= 1
+        if !session.isTransient { connectedSessions -= 1 }
         connectedByProtocol[connection.transportProtocol, default: 0] -= 1
         guard session.isPersistent else { return endSession(session) }
         session.expiresAt =
@@ -103,6 +112,8 @@ extension Broker {
         session.window.trim()
         scheduleExpiry(session)
         scheduleWill(session)
+        recount(session)
+        noteIdle(session)
         save(session)
         if session.isStored {
             departed.append(session)

@@ -35,10 +35,14 @@ extension Broker {
         let page = left.page
         guard !page.isEmpty else { return }
         // During recovery there is no loop yet to get an answer on.
-        guard mailbox != nil else { return timers.add(.passOn(left), at: now) }
+        guard mailbox != nil else {
+            timers.add(.passOn(left), at: now)
+            return
+        }
         read(page.map(\.place)) { broker, result in
             guard case .success(let messages) = result else {
-                return broker.timers.add(.passOn(left), at: broker.now + .seconds(1))
+                broker.timers.add(.passOn(left), at: broker.now + .seconds(1))
+                return
             }
             var outbound: [OutboundMessage] = []
             for (stored, loaded) in zip(page, messages) {
@@ -65,7 +69,8 @@ extension Broker {
         }
         let page = session.queue.page(after: sequence) { goingOn.contains($0.share) }
         guard let first = page.first?.sequence, let last = page.last?.sequence else {
-            return session.forgetUnusedShares()
+            session.forgetUnusedShares()
+            return recount(session)
         }
         let numbers = session.shares
         read(page.map(\.place)) { broker, result in
@@ -85,6 +90,7 @@ extension Broker {
             }
             let taken = broker.passOn(outbound, of: numbers)
             session.queue.remove(taken.map(\.sequence))
+            broker.noteQueued(session)
             for message in taken { broker.finish(message) }
             broker.passOnStored(of: shares, after: last, session)
         }

@@ -55,7 +55,9 @@ extension Broker {
         }
         if isStoreRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
         if publication.retain, !isStoreRefusing {
-            let reason = recordingWrites(of: session) { retain(&publication, topic: topic, payload: payload) }
+            let reason = recordingWrites(of: session) {
+                retain(&publication, topic: topic, payload: payload, for: session.holder)
+            }
             if reason.isError { return reason }
             // What it clears may have been cleared by somebody else, and that may not be written yet.
             if payload.isEmpty { waitForAll(session) }
@@ -81,7 +83,13 @@ extension Broker {
         if topic.utf8Span.span.bytes.isSystemTopic { return }
         if let authorizer, !authorizer.mayPublish(topic, client: session.identity) { return }
         if will.retain,
-            retain(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan).isError
+            retain(
+                &publication,
+                topic: topic.utf8Span.span.bytes,
+                payload: payload.readableBytesSpan,
+                for: session.holder
+            )
+            .isError
         {
             return
         }
@@ -96,8 +104,12 @@ extension Broker {
         let route = router.route(of: topic)
         guard !route.isEmpty else { return false }
         templates.begin(isShared: route.destinations.count > 1)
-        for place in route.destinations.indices {
-            let destination = route.destinations[place]
+        // Its own reference: what leaves before all is written may change subscriptions.
+        let destinations = route.destinations
+        let size = destinations.count > 1 ? publication.wireSize(topic, payload) : 0
+        for place in destinations.indices {
+            if place & (Self.fanOutStep - 1) == Self.fanOutStep - 1 { noteFanOut(Self.fanOutStep * size) }
+            let destination = destinations[place]
             var qos = destination.qos
             var retainAsPublished = destination.retainAsPublished
             var identifiers: [UInt32] = []
@@ -122,6 +134,7 @@ extension Broker {
                 share: .none
             )
         }
+        if destinations.count > 1 { noteFanOut((destinations.count & (Self.fanOutStep - 1)) * size) }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
         effort &+= route.destinations.count &+ 8 &* route.sharedGroups.count
         return true

@@ -19,10 +19,11 @@ extension Broker {
             case .subscription(let record, let number):
                 if let session = recovered[number] { restore(record, to: session) }
             case .received(let packetID, let number): recovered[number]?.received.insert(packetID)
-            case .retained(let message): message.withBytes { topic, _ in retained.set(message, topic: topic) }
+            case .retained(let message): message.withBytes { topic, _ in keepRetained(message, topic, for: .nobody) }
             case .message(let message): restore(message, recovered, &left)
             }
         }
+        scheduleRetainedExpiry()
         for session in recovered.values {
             guard session.isPersistent else {
                 // It has ended with the former process.
@@ -64,6 +65,7 @@ extension Broker {
             identifier: record.identifier
         )
         session.subscriptions[record.filter] = subscription
+        session.subscriptionBytes += Subscription.cost(filter)
         router.insert(subscription)
     }
 
@@ -94,6 +96,7 @@ extension Broker {
                 session.storedInflight.append(
                     StoredInflight(place, destination.sequence, packetID, .published, share, cost: cost)
                 )
+                session.storedInflightBytes += cost
             case .released(let packetID):
                 session.storedInflight.append(
                     StoredInflight(place, destination.sequence, packetID, .released, share, cost: cost)
@@ -125,6 +128,10 @@ extension Broker {
         }
         if expires || isWillDue { save(session) }
         scheduleMessageExpiry(session)
+        // Where it was is not known any more.
+        recount(session, for: Holder(network: nil, userName: authenticator.knowsUsers ? session.userName : nil))
+        noteQueued(session)
+        noteIdle(session)
     }
 
     // MARK: Reading back
@@ -180,6 +187,8 @@ extension Broker {
             }
         }
         session.storedInflight = []
+        session.storedInflightBytes = 0
+        noteQueued(session)
         session.window.beginConnection()
         guard session.connection != nil else { return }
         if let sequence = session.acknowledgedSequence { complete(through: sequence, session) }
@@ -189,7 +198,11 @@ extension Broker {
 
     /// Until then the session stays as it is while it loads: nothing may overtake what could not be read.
     private func retryLoading(_ session: Session) {
-        timers.add(.loadRetry(clientID: session.clientID, session.number), at: now + .seconds(1))
+        timers.cancel(session.loadTimer)
+        session.loadTimer = timers.add(
+            .loadRetry(clientID: session.clientID, session.number),
+            at: now + .seconds(1)
+        )
     }
 
     /// The store could not be read a while ago: tries again what the session's client waits for.

@@ -3,39 +3,81 @@ import NIOCore
 
 extension Broker {
     /// Stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5], [MQTT-3.3.1-6].
-    func retain(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> ReasonCode {
+    ///
+    /// - Parameter holder: for whom it is kept.
+    func retain(
+        _ publication: inout Publication,
+        topic: RawSpan,
+        payload: RawSpan,
+        for holder: Holder
+    ) -> ReasonCode {
         guard limits.retainAvailable else { return .retainNotSupported }
         guard !payload.isEmpty else {
-            if retained.remove(topic) { journal?.append(.removeRetained(TopicName(validated: topic))) }
+            if forgetRetained(topic) { journal?.append(.removeRetained(TopicName(validated: topic))) }
             return .success
         }
         guard topic.levelCount <= limits.topicLevels else { return .topicNameInvalid }
         let message = publication.stored(topic, payload)
-        guard makeRoomForRetained(message, topic) else { return .quotaExceeded }
-        retained.set(message, topic: topic)
+        guard makeRoomForRetained(message, topic, holder) else {
+            statistics.retainedRefused &+= 1
+            return .quotaExceeded
+        }
+        keepRetained(message, topic, for: holder)
         journal?.append(.retained(message))
+        scheduleRetainedExpiry()
         return .success
     }
 
     /// Whether a message may be retained; expired ones make room.
     ///
-    /// Looking for those takes a while, so it is done once a second at most.
-    private func makeRoomForRetained(_ message: Message, _ topic: RawSpan) -> Bool {
-        if hasRoomForRetained(message, topic) { return true }
-        guard now >= nextRetainedSweep else { return false }
-        nextRetainedSweep = now + .seconds(1)
-        for message in retained.expired(at: now) { removeRetained(message) }
-        return hasRoomForRetained(message, topic)
+    /// There may be so many to be looked at that room is there a moment later only.
+    private func makeRoomForRetained(_ message: Message, _ topic: RawSpan, _ holder: Holder) -> Bool {
+        if hasRoomForRetained(message, topic, holder) { return true }
+        if retained.earliestExpiry <= now { removeExpiredRetained() }
+        return hasRoomForRetained(message, topic, holder)
     }
 
-    private func hasRoomForRetained(_ message: Message, _ topic: RawSpan) -> Bool {
-        (retained.count < limits.retainedMessages || retained.message(of: topic) != nil)
-            && retained.bytes(with: message.cost, at: topic) <= limits.retainedBytes
+    private func hasRoomForRetained(_ message: Message, _ topic: RawSpan, _ holder: Holder) -> Bool {
+        let isNew = retained.message(of: topic) == nil
+        let more = retained.bytes(with: message.cost, at: topic) - retained.bytes
+        return (!isNew || accounts.retainedMessages.refusal(for: holder) == nil)
+            && (more <= 0 || accounts.retainedBytes.refusal(of: more, for: holder) == nil)
     }
 
-    private func removeRetained(_ message: Message) {
-        message.withBytes { topic, _ in _ = retained.remove(topic) }
-        journal?.append(.removeRetained(message.topic))
+    func keepRetained(_ message: Message, _ topic: RawSpan, for holder: Holder) {
+        let former = retained.message(of: topic)
+        // Topic levels count for whoever has a message there, as they did when they were new.
+        let levels = former == nil ? retained.missingLevels(of: topic) : retained.charge(of: topic)?.levels ?? 0
+        let charge = RetainedCharge(
+            holder: holder,
+            bytes: message.cost + RetainedCharge.cost + levels,
+            levels: levels
+        )
+        let formerCharge = retained.set(message, topic: topic, charge: holder.isNobody ? nil : charge)
+        count(retained: former == nil ? 1 : 0, giving: formerCharge, charge)
+    }
+
+    /// Removes a topic's message.
+    ///
+    /// - Returns: whether there was one.
+    func forgetRetained(_ topic: RawSpan) -> Bool {
+        let removed = retained.remove(topic)
+        if removed.wasThere { count(retained: -1, giving: removed.charge, nil) }
+        return removed.wasThere
+    }
+
+    /// Counts that a retained message has come, gone or changed; the totals are what there is.
+    private func count(retained more: Int, giving former: RetainedCharge?, _ charge: RetainedCharge?) {
+        accounts.retainedMessages.addToTotal(more)
+        accounts.retainedBytes.addToTotal(retained.bytes - accounts.retainedBytes.used)
+        if let former {
+            accounts.retainedMessages.addToShares(-1, of: former.holder)
+            accounts.retainedBytes.addToShares(-former.bytes, of: former.holder)
+        }
+        if let charge {
+            accounts.retainedMessages.addToShares(1, of: charge.holder)
+            accounts.retainedBytes.addToShares(charge.bytes, of: charge.holder)
+        }
     }
 
     /// The retained message of a topic, unless it has expired or the client may not read it.

@@ -8,6 +8,9 @@ extension Broker {
     /// From now on nothing is delivered to it, though its subscriptions may be in the index for a while.
     func endSession(_ session: Session) {
         session.hasEnded = true
+        forgetCount(of: session)
+        forgetTimers(of: session)
+        idleSessions.remove(session)
         let will = session.will
         session.will = nil
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
@@ -26,6 +29,7 @@ extension Broker {
         guard session.subscriptions.count > 0 else { return }
         var subscriptions = Array(session.subscriptions.values)
         session.subscriptions = ByteKeyed()
+        session.subscriptionBytes = 0
         begin { broker, steps in
             while steps > 0, let subscription = subscriptions.popLast() {
                 broker.router.remove(subscription)
@@ -61,6 +65,7 @@ extension Broker {
             if !kept.contains(entry.outbound.place) { journal.finish(entry.outbound.place) }
         }
         session.storedInflight = []
+        session.storedInflightBytes = 0
         session.isStored = false
         journal.append(.removeSession(clientID: session.clientID, session.number))
         unwrittenEnds[session.clientID] = journal.openNumber

@@ -11,6 +11,7 @@ extension Broker {
         let waiting = session.queue.messages.filter { shares.contains($0.share) }
         let taken = passOn(waiting, of: session.shares)
         session.queue.remove(taken.map(\.sequence))
+        noteQueued(session)
         for outbound in taken { finish(outbound) }
         passOnStored(of: shares, session)
     }

@@ -150,6 +150,7 @@ extension Broker {
     @inline(__always)
     package func noteChanges() {
         guard let journal, !journal.isEmpty else { return }
+        isStoreRefusing = journal.isRefusing
         if journal.isUrgent ? !journal.isCommitting : !isUnhurriedCommitScheduled { requestFlush() }
     }
 
@@ -173,7 +174,8 @@ extension Broker {
         guard failure == nil else {
             onStoreFailure?(failure)
             for done in waiters.take() { done(false) }
-            return timers.add(.storeRetry, at: now + .seconds(1))
+            timers.add(.storeRetry, at: now + .seconds(1))
+            return
         }
         if hadFailed { onStoreFailure?(nil) }
         lastWritten = number

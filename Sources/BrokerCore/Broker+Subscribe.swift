@@ -103,9 +103,15 @@ extension Broker {
             if isChanged { router.update(existing) }
             subscription = existing
         } else {
-            guard session.subscriptions.count < limits.subscriptionsPerSession else {
+            let cost = Subscription.cost(filter)
+            guard session.subscriptions.count < limits.subscriptionsPerSession,
+                accounts.sessionBytes.refusal(of: cost, for: session.holder) == nil
+            else {
+                statistics.subscriptionsRefused &+= 1
                 return .failure(RequestRefused(reasonCode: .quotaExceeded))
             }
+            session.subscriptionBytes += cost
+            recount(session)
             subscription = Subscription(session: session, filter: filter, options: options, identifier: identifier)
             session.subscriptions[wanted.filter] = subscription
             router.insert(subscription)
@@ -133,6 +139,8 @@ extension Broker {
                 return (try? TopicFilter(filter)) == nil ? .topicFilterInvalid : .noSubscriptionExisted
             }
             router.remove(subscription)
+            session.subscriptionBytes -= Subscription.cost(subscription.filter)
+            recount(session)
             if session.isStored {
                 recordingWrites(of: session) { journal?.append(.removeSubscription(filter, of: session.number)) }
             }

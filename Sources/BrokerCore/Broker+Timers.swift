@@ -1,55 +1,8 @@
-import HeapModule
 import MQTTCodec
 package import NIOCore
 
-/// What is due at some time.
-///
-/// Entries are not taken out when they become idle; whoever they name is asked when they come up, and each kind bounds
-/// how many can be outstanding.
-struct TimerQueue {
-    enum Event {
-        case connectTimeout(ConnectionReference)
-        case keepAlive(ConnectionReference)
-        case tokenExpiry(ConnectionReference)
-        case sessionExpiry(clientID: String, SessionNumber)
-        case will(clientID: String, SessionNumber)
-        case messageExpiry(clientID: String, SessionNumber)
-        case systemTopics
-        case storeRetry
-        case unhurriedCommit
-        case loadRetry(clientID: String, SessionNumber)
-        indirect case passOn(LeftInStore)
-    }
-
-    private struct Entry: Comparable {
-        let deadline: NIODeadline
-        let order: UInt64
-        let event: Event
-
-        static func < (left: Entry, right: Entry) -> Bool {
-            (left.deadline, left.order) < (right.deadline, right.order)
-        }
-        static func == (left: Entry, right: Entry) -> Bool { left.order == right.order }
-    }
-
-    private var heap = Heap<Entry>()
-    private var order: UInt64 = 0
-
-    var nextDeadline: NIODeadline? { heap.min?.deadline }
-
-    mutating func add(_ event: Event, at deadline: NIODeadline) {
-        order += 1
-        heap.insert(Entry(deadline: deadline, order: order, event: event))
-    }
-
-    mutating func popDue(at now: NIODeadline) -> Event? {
-        guard let first = heap.min, first.deadline <= now else { return nil }
-        return heap.popMin()?.event
-    }
-}
-
 extension Broker {
-    /// The longest time between two looks at a connection, so that entries of connections long gone don't pile up.
+    /// The longest time between two looks at a connection.
     private static var connectionLook: TimeAmount { .seconds(60) }
 
     /// The longest time from the expiry of a queued message to its removal, if the client does not come for it.
@@ -80,7 +33,7 @@ extension Broker {
     /// A network connection is open and has the connect timeout to send its CONNECT [MQTT-3.1.4-1].
     package func expectConnect(on connection: VirtualConnection) {
         statistics.sockets &+= 1
-        timers.add(
+        connection.lookTimer = timers.add(
             .connectTimeout(connection.reference()),
             at: now + .seconds(Int64(limits.connectTimeout))
         )
@@ -113,11 +66,16 @@ extension Broker {
         let requested = request.keepAlive
         let maximum = request.takesServerKeepAlive ? UInt16(clamping: limits.keepAliveMaximum) : .max
         let keepAlive = maximum < .max && (requested == 0 || requested > maximum) ? maximum : requested
+        timers.cancel(connection.lookTimer)
+        connection.lookTimer = nil
         guard keepAlive > 0 else { return 0 }
         // One and a half times the Keep Alive [MQTT-3.1.2-22].
         let timeout = TimeAmount.milliseconds(Int64(keepAlive) * 1_500)
         connection.keepAliveTimeout = timeout
-        timers.add(.keepAlive(connection.reference()), at: now + min(timeout, Self.connectionLook))
+        connection.lookTimer = timers.add(
+            .keepAlive(connection.reference()),
+            at: now + min(timeout, Self.connectionLook)
+        )
         return keepAlive
     }
 
@@ -125,7 +83,11 @@ extension Broker {
     func watchToken(_ connection: VirtualConnection, until expiresAt: NIODeadline?) {
         guard let expiresAt else { return }
         connection.tokenExpiresAt = expiresAt
-        timers.add(.tokenExpiry(connection.reference()), at: min(expiresAt, now + Self.connectionLook))
+        timers.cancel(connection.tokenTimer)
+        connection.tokenTimer = timers.add(
+            .tokenExpiry(connection.reference()),
+            at: min(expiresAt, now + Self.connectionLook)
+        )
     }
 
     private func checkToken(_ connection: VirtualConnection) {
@@ -136,28 +98,30 @@ extension Broker {
 
     func scheduleExpiry(_ session: Session) {
         let due = session.expiresAt
-        guard due != .distantFuture, due < session.expiryTimer ?? .distantFuture else { return }
-        session.expiryTimer = due
-        timers.add(.sessionExpiry(clientID: session.clientID, session.number), at: due)
+        guard due != .distantFuture, due < session.expiryTimer?.deadline ?? .distantFuture else { return }
+        timers.cancel(session.expiryTimer)
+        session.expiryTimer = timers.add(.sessionExpiry(clientID: session.clientID, session.number), at: due)
     }
 
     func scheduleWill(_ session: Session, at due: NIODeadline) {
         session.willDueAt = due
-        guard due < session.willTimer ?? .distantFuture else { return }
-        session.willTimer = due
-        timers.add(.will(clientID: session.clientID, session.number), at: due)
+        guard due < session.willTimer?.deadline ?? .distantFuture else { return }
+        timers.cancel(session.willTimer)
+        session.willTimer = timers.add(.will(clientID: session.clientID, session.number), at: due)
     }
 
     /// Expired messages are taken out of the queue, so that they take no room from others and none on disk.
     @inline(__always)
     func scheduleMessageExpiry(_ session: Session) {
-        guard !session.hasMessageTimer, session.queue.earliestExpiry != .distantFuture else { return }
-        session.hasMessageTimer = true
-        timers.add(.messageExpiry(clientID: session.clientID, session.number), at: now + Self.messageExpiryLook)
+        guard session.messageTimer == nil, session.queue.earliestExpiry != .distantFuture else { return }
+        session.messageTimer = timers.add(
+            .messageExpiry(clientID: session.clientID, session.number),
+            at: now + Self.messageExpiryLook
+        )
     }
 
     private func checkMessageExpiry(_ session: Session) {
-        session.hasMessageTimer = false
+        session.messageTimer = nil
         dropExpired(session)
         scheduleMessageExpiry(session)
     }
@@ -180,6 +144,7 @@ extension Broker {
         case .systemTopics: updateSystemTopics()
         case .storeRetry: retryCommit()
         case .unhurriedCommit: unhurriedCommit()
+        case .retainedExpiry: removeExpiredRetained()
         case .loadRetry(let clientID, let number):
             if let session = session(clientID, number) { loadAgain(session) }
         case .passOn(let left): passOn(left)
@@ -192,7 +157,7 @@ extension Broker {
     }
 
     private func checkExpiry(_ session: Session) {
-        if let timer = session.expiryTimer, timer <= now { session.expiryTimer = nil }
+        session.expiryTimer = nil
         guard session.connection == nil else { return }
         guard session.expiresAt <= now else { return scheduleExpiry(session) }
         statistics.sessionsExpired &+= 1
@@ -200,11 +165,13 @@ extension Broker {
     }
 
     private func checkWill(_ session: Session) {
-        if let timer = session.willTimer, timer <= now { session.willTimer = nil }
+        session.willTimer = nil
         guard let due = session.willDueAt, let will = session.will else { return }
         guard due <= now else { return scheduleWill(session, at: due) }
         session.will = nil
         session.willDueAt = nil
+        recount(session)
+        noteIdle(session)
         save(session)
         publishWill(will, of: session)
     }
@@ -213,6 +180,9 @@ extension Broker {
         guard connection.session != nil, let timeout = connection.keepAliveTimeout else { return }
         let due = connection.lastActivity + timeout
         guard due > now else { return end(connection, reason: .keepAliveTimeout) }
-        timers.add(.keepAlive(connection.reference()), at: min(due, now + Self.connectionLook))
+        connection.lookTimer = timers.add(
+            .keepAlive(connection.reference()),
+            at: min(due, now + Self.connectionLook)
+        )
     }
 }

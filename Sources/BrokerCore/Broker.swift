@@ -50,6 +50,12 @@ package final class Broker {
 
     var sessions = ByteKeyed<Session>()
     var connectedCount = 0
+    /// Sessions that others can find and whose clients are connected.
+    var connectedSessions = 0
+    @exclusivity(unchecked) var accounts: Accounts
+    var idleSessions = IdleSessions()
+    /// Bytes written for many clients at once in this tick; see `noteFanOut`.
+    @exclusivity(unchecked) var fannedOut = 0
     /// The same, each protocol by itself.
     var connectedByProtocol: [VirtualConnection.TransportProtocol: Int] = [:]
     var isShuttingDown = false
@@ -63,6 +69,10 @@ package final class Broker {
     var systemSources: [String: (Broker) -> [(topic: String, value: String)]] = [:]
     /// When the retained messages may be searched for expired ones again.
     var nextRetainedSweep = NIODeadline.distantPast
+    /// Looks for retained messages that have expired.
+    var retainedTimer: TimerQueue.Entry?
+    /// Whether they are being looked for.
+    var isRemovingRetained = false
     @exclusivity(unchecked) var templates = PublishTemplates()
     @exclusivity(unchecked) var dirty: ContiguousArray<VirtualConnection> = []
     /// Clients to be disconnected once the message that is being routed has reached everybody.
@@ -106,6 +116,7 @@ package final class Broker {
         let hash = TopicHash()
         self.limits = limits
         self.queueLimits = queue
+        accounts = Accounts(limits)
         self.authenticator = authenticator
         self.enhancedAuthenticator = enhancedAuthenticator
         self.authorizer = authorizer
@@ -124,6 +135,8 @@ package final class Broker {
     /// Virtual connections that have a session, all protocols together.
     package var connectedClients: Int { connectedCount }
 
+    /// Bytes in memory of what is to be stored and has not been handed over yet.
+    package var unwrittenBytes: Int { journal?.bytes ?? 0 }
     /// Whether what is to be stored can be; true without a store.
     package var isStoreWriting: Bool { !isStoreRefusing }
     /// Sessions, of connected clients and of absent ones.
@@ -149,6 +162,7 @@ package final class Broker {
             session.subscriptions = ByteKeyed()
             session.connection?.forgetReference()
             session.connection?.session = nil
+            idleSessions.remove(session)
         }
     }
 
@@ -175,6 +189,7 @@ package final class Broker {
         isFlushRequested = false
         beginTurn()
         disconnectOverflowed()
+        fannedOut = 0
         var leaving = dirty[...]
         dirty = []
         flush(&leaving, limit)
@@ -198,6 +213,7 @@ package final class Broker {
             left -= 1
             connection.isDirty = false
             statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
+            countBuffers(of: connection)
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
     }

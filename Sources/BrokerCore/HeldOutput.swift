@@ -11,6 +11,8 @@ struct HeldOutput {
     /// The batch that the last of it waits for; 0 when nothing is held.
     var lastBatch: UInt64 { marks.last?.batch ?? 0 }
     var readableBytes: Int { bytes.readableBytes }
+    /// Bytes in memory.
+    var bufferedBytes: Int { bytes.capacity + marks.count * 2 * MemoryLayout<(UInt64, Int)>.size }
 
     /// Appends what `encode` writes; nothing of it leaves before that batch is written, nor before what is held already.
     mutating func append(until batch: UInt64, _ encode: (inout ByteBuffer) -> Void) {

@@ -1,9 +1,22 @@
 /// What one broker grants to its clients; every bound of the core is here.
 package struct Limits: Equatable, Sendable {
     /// Virtual connections at a time, all protocols together.
+    ///
+    /// Of one address and one user half of them, unless the shares say something else; so it is with all that have shares.
     package var connections = 100_000
-    /// Sessions, those without a connection included.
+    package var connectionShares = Shares()
+    /// Sessions that outlive their connections; those that don't are bounded by `connections`.
     package var sessions = 1_000_000
+    package var sessionShares = Shares()
+    /// Bytes in memory of all sessions without their messages: names, subscriptions, Topic Filters, wills.
+    package var sessionBytes = 1_073_741_824
+    package var sessionByteShares = Shares()
+    /// Bytes in memory of all sessions' QoS 1 and 2 messages: queued, sent and not acknowledged, in the store alone.
+    package var queuedBytes = 1_610_612_736
+    package var queuedByteShares = Shares()
+    /// Bytes encoded or handed over for clients, and not taken by their network connections yet.
+    package var bufferBytes = 1_073_741_824
+    package var bufferByteShares = Shares()
     /// Bytes of the largest MQTT packet, and of the largest body a gateway takes [MQTT-3.2.2-15].
     package var maximumPacketSize = 1_048_576
     /// QoS 1 and 2 publishes one client may have unacknowledged, 1 to 65,535 (MQTT 5.0 §3.2.2.3.3).
@@ -24,8 +37,10 @@ package struct Limits: Equatable, Sendable {
     package var sessionExpiryMaximum = 4_294_967_295
     /// Retained messages, all topics together.
     package var retainedMessages = 1_000_000
-    /// Bytes of their topics and payloads.
+    package var retainedMessageShares = Shares()
+    /// Bytes in memory of them and of the tree of their topics.
     package var retainedBytes = 1_073_741_824
+    package var retainedByteShares = Shares()
     /// Subscriptions of one session.
     package var subscriptionsPerSession = 1_000
     /// Topic Filters in one SUBSCRIBE or UNSUBSCRIBE, or what is the same in another protocol.
@@ -47,7 +62,25 @@ package struct Limits: Equatable, Sendable {
     /// Seconds a new network connection has to send its CONNECT.
     package var connectTimeout = 10
 
+    /// Bytes of changes that gather while the store writes, at which what needs it is refused.
+    package static let unwrittenBytes = 67_108_864
+    /// Bytes of a Topic Alias on a connection, both ways.
+    package static let topicAliasBytes = 2 * OutboundTopicAliases.cost
+    /// Bytes of routes that are remembered.
+    package static let routeCacheBytes = RouteCache.maximumBytes
+
     package init() {}
+}
+
+/// What one address and one user may have of something that is for all; 0 is half of it.
+package struct Shares: Equatable, Sendable {
+    package var perAddress = 0
+    package var perUser = 0
+
+    package init(perAddress: Int = 0, perUser: Int = 0) {
+        self.perAddress = perAddress
+        self.perUser = perUser
+    }
 }
 
 /// How many messages a session may hold for its client, and what happens to the next one.
@@ -61,7 +94,7 @@ package struct QueueLimits: Equatable, Sendable {
 
     /// Messages queued for one session.
     package var messages = 1_000
-    /// Bytes of topics and payloads queued for one session.
+    /// Bytes in memory of what is queued for one session, and of what is sent and not acknowledged.
     package var bytes = 10_485_760
     /// What gives way.
     package var whenFull = Policy.dropOldest

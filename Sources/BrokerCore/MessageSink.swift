@@ -53,6 +53,9 @@ package final class MessageSink {
 
     var isWritable: Bool { outstanding.count < capacity && hasRoomForQueued }
 
+    /// Bytes in memory of what is in the adapter.
+    var bufferedBytes: Int { outstandingBytes }
+
     var hasRoomForQueued: Bool { outstandingBytes < maximumBytes }
 
     func append(_ delivery: Delivery) {

@@ -6,6 +6,11 @@ struct OutboundTopicAliases {
     /// Shorter topics are not worth the three bytes of the property.
     private static let minimumTopicLength = 8
 
+    /// Longer ones are remembered for nobody: all aliases of a connection together are to take some kilobytes.
+    private static let maximumTopicLength = 128
+    /// Bytes in memory of an alias, at most.
+    static let cost = maximumTopicLength + 96
+
     private let maximum: Int
     private let hash = TopicHash()
     private var index = HashIndex()
@@ -22,7 +27,8 @@ struct OutboundTopicAliases {
 
     /// The alias the topic would be set next; nil when it gets none.
     func next(for topic: RawSpan) -> UInt16? {
-        topics.count < maximum && topic.byteCount >= Self.minimumTopicLength ? UInt16(topics.count + 1) : nil
+        topics.count < maximum && (Self.minimumTopicLength...Self.maximumTopicLength).contains(topic.byteCount)
+            ? UInt16(topics.count + 1) : nil
     }
 
     /// The client has been sent the topic with `next`.

@@ -13,6 +13,8 @@ package protocol PacketStreamTransport: AnyObject {
 ///
 /// The core appends encoded packets to `output`; at the end of the tick they leave in one write.
 package final class PacketStream {
+    /// Bytes of unwritten output beyond which QoS 0 messages are dropped, where there is room.
+    static let wideDropMark = 10_485_760
     /// Bytes of unwritten output at which QoS 1 and 2 messages stay in the queue.
     static let queueMark = 256 * 1_024
     /// A larger output buffer is given back when it has drained, so that idle connections stay small.
@@ -34,17 +36,17 @@ package final class PacketStream {
     @exclusivity(unchecked) var topicAliases: OutboundTopicAliases?
     /// Whether the network connection takes more.
     @exclusivity(unchecked) var isWritable = true
-    /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted.
-    let dropMark: Int
+    /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted; fewer for a client that takes nothing
+    /// while all together keep much.
+    @exclusivity(unchecked) var dropMark = wideDropMark
+    /// Bytes that were handed over last; they wait in the network connection while that takes no more.
+    @exclusivity(unchecked) private(set) var lastFlush = 0
     /// Whether the broker has closed the network connection; nothing is to be read any more.
     package private(set) var isClosed = false
     /// Let go of by `close` or `detach`, one of which always comes: the transport in turn holds the stream.
     @exclusivity(unchecked) private var transport: (any PacketStreamTransport)?
 
-    package init(transport: any PacketStreamTransport, dropMark: Int = 10_485_760) {
-        self.transport = transport
-        self.dropMark = dropMark
-    }
+    package init(transport: any PacketStreamTransport) { self.transport = transport }
 
     /// The client takes so many Topic Aliases.
     package func useTopicAliases(maximum: Int) {
@@ -58,7 +60,10 @@ package final class PacketStream {
         output.readableBytes + (held?.readableBytes ?? 0) - dropMark - Self.queueMark > maximumPacketSize
     }
 
-    var hasRoomForQueued: Bool { isWritable && output.readableBytes < Self.queueMark }
+    var hasRoomForQueued: Bool {
+        isWritable && output.readableBytes < Self.queueMark
+            && (!holdsPublish || held?.readableBytes ?? 0 < Self.queueMark)
+    }
 
     /// Appends a packet, unless it is larger than the client takes: it is discarded then [MQTT-3.1.2-25].
     ///
@@ -85,6 +90,7 @@ package final class PacketStream {
         let count = output.readableBytes
         guard isWritable, count > 0, corkedUntil == 0 else { return 0 }
         // Taken out first: a write may tell us that there is room for more, which is appended at once.
+        lastFlush = count
         var leaving = ByteBuffer()
         swap(&leaving, &output)
         transport?.write(leaving)

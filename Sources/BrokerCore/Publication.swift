@@ -59,6 +59,11 @@ struct Publication {
         return made
     }
 
+    /// Bytes that each subscriber is sent, about.
+    func wireSize(_ topic: RawSpan, _ payload: RawSpan) -> Int {
+        topic.byteCount + payload.byteCount + (properties?.values.cost ?? 0)
+    }
+
     /// Whether the payload is said to be UTF-8 text and is not.
     func isMislabelled(_ payload: RawSpan) -> Bool {
         properties?.values.payloadFormatIndicator == true && !payload.isUTF8

@@ -53,6 +53,21 @@ package final class VirtualConnection: @unchecked Sendable {
     /// Its CONNECT, while the answer to its credentials is waited for.
     var pendingConnect: PendingConnect?
 
+    /// Looks whether it has connected in time, then whether it is alive.
+    var lookTimer: TimerQueue.Entry?
+    /// Looks whether its token is over.
+    var tokenTimer: TimerQueue.Entry?
+    /// For whom what it keeps is counted: its address, and, once it has a session, its user.
+    var holder: Holder
+    /// Bytes of what its client has sent that the adapter keeps: half a packet.
+    @exclusivity(unchecked) var inputBytes = 0
+    /// Bytes that are kept as long as it lasts: Topic Aliases; or a CONNECT during enhanced authentication.
+    var keptBytes = 0
+    // What is counted of what it keeps; see `Broker+Buffers`.
+    @exclusivity(unchecked) var countedBytes = 0
+    @exclusivity(unchecked) var sharedBytes = 0
+    /// Whether it has ended, so that nothing is kept for it.
+    @exclusivity(unchecked) var isOver = false
     private var ownReference: ConnectionReference?
 
     /// Makes the core's end of a connection.
@@ -66,6 +81,7 @@ package final class VirtualConnection: @unchecked Sendable {
         remoteAddress = address.description
         network = address.network
         self.transportIdentity = transportIdentity
+        holder = Holder(network: network)
         self.outlet = outlet
     }
 

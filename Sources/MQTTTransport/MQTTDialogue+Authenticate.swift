@@ -15,16 +15,23 @@ struct EnhancedAuthentication {
 extension MQTTDialogue {
     /// CONNECT asks for an Authentication Method.
     func beginAuthentication(_ method: String, _ connect: Connect, _ broker: Broker) {
+        let data = connect.properties.authenticationData
         switch broker.beginAuthentication(method, ConnectRequest(connect), on: connection) {
         case .failure(let refused): refuse(refused.reasonCode, broker)
         case .success(let exchange):
+            // Of its User Properties and data nothing is wanted later.
+            let will = connect.will
+            var connect = connect.withoutContents
+            connect.will = will
+            let kept = (will?.cost ?? 0) + MemoryCost.text(connect.clientID) + MemoryCost.text(connect.userName)
+            guard broker.keeps(kept, for: connection) else { return refuse(.serverBusy, broker) }
             state = .authenticating
             authentication = EnhancedAuthentication(
                 method: method,
                 connect: connect,
                 exchange: exchange
             )
-            step(exchange, connect.properties.authenticationData, broker)
+            step(exchange, data, broker)
         }
     }
 
@@ -69,6 +76,7 @@ extension MQTTDialogue {
             }
             return sendAuth(.success, lastWords, broker)
         }
+        _ = broker.keeps(0, for: connection)
         let result = broker.connect(ConnectRequest(connect), authenticatedAs: userName, on: connection)
         connectAnswered(connect, result, lastWords: lastWords, broker)
     }

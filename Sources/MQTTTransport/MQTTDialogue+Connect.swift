@@ -19,8 +19,10 @@ extension MQTTDialogue {
         }
         state = .awaitingAnswer
         var isLate = false
-        broker.connect(ConnectRequest(connect), on: connection) { [self] result in
-            connectAnswered(connect, result, broker)
+        let request = ConnectRequest(connect)
+        let asked = connect.withoutContents
+        broker.connect(request, on: connection) { [self] result in
+            connectAnswered(asked, result, broker)
             if isLate { readOn(broker) }
         }
         isLate = true
@@ -78,6 +80,18 @@ extension MQTTDialogue {
             sessionExpiryInterval: disconnect.sessionExpiryInterval
         )
         broker.close(connection)
+    }
+}
+
+extension Connect {
+    /// What its answer depends on, to be kept as long as that takes.
+    var withoutContents: Connect {
+        var connect = self
+        connect.will = nil
+        connect.password = nil
+        connect.properties.userProperties = []
+        connect.properties.authenticationData = nil
+        return connect
     }
 }
 

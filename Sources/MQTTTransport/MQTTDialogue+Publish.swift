@@ -31,6 +31,9 @@ extension MQTTDialogue {
         }
         if !layout.topic.isEmpty {
             topicAliases[alias] = TopicName(validated: packet.extracting(layout.topic))
+            guard broker.keeps(topicAliases.bytes, for: connection) else {
+                throw MalformedPacket(.quotaExceeded, "no room for a Topic Alias")
+            }
         }
         guard let topic = topicAliases[alias] else {
             throw MalformedPacket(.protocolError, "a Topic Alias that was not set")

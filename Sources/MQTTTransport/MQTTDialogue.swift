@@ -319,11 +319,21 @@ package final class MQTTDialogue: @unchecked Sendable {
 struct TopicAliases {
     let maximum: Int
     private var topics: [UInt16: TopicName] = [:]
+    /// Bytes in memory of long topics; short ones are part of what a connection takes anyway.
+    private(set) var bytes = 0
 
     init(maximum: Int) { self.maximum = maximum }
 
     subscript(alias: UInt16) -> TopicName? {
         get { topics[alias] }
-        set { topics[alias] = newValue }
+        set {
+            bytes += Self.cost(of: newValue) - Self.cost(of: topics[alias])
+            topics[alias] = newValue
+        }
+    }
+
+    private static func cost(of topic: TopicName?) -> Int {
+        guard let count = topic?.string.utf8.count, count > 128 else { return 0 }
+        return MemoryCost.block + count
     }
 }

@@ -17,5 +17,6 @@ struct CheckCommand: ParsableCommand {
         for listener in loaded.configuration.listeners {
             print("  \(listener.protocolName.rawValue) on \(listener.bind)")
         }
+        for line in MemoryBound(loaded.configuration).lines { print(line) }
     }
 }

@@ -203,18 +203,6 @@ import Testing
         #expect(test.broker.statistics.dropped == 0)
     }
 
-    @Test("refuses a session beyond the limit, and lets those that are there go on")
-    func sessions() throws {
-        let test = TestBroker { $0.sessions = 2 }
-        let first = try test.connectPersistent("1")
-        let second = try test.connectPersistent("2")
-        first.drop()
-        #expect(try test.open().connect("3")?.reasonCode == .quotaExceeded)
-        #expect(try test.connectPersistent("1").connack?.sessionPresent == true)
-        second.send(.disconnect(Disconnect(sessionExpiryInterval: 0)))
-        _ = try test.connect("3")
-    }
-
     @Test("[MQTT-3.1.2-25] discards an answer that is larger than its client takes")
     func answerTooLarge() throws {
         let client = try test.connect("c") { $0.properties.maximumPacketSize = 30 }

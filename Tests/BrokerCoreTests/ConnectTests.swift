@@ -159,7 +159,10 @@ import Testing
         arguments: ProtocolVersion.allCases
     )
     func connectionLimit(_ version: ProtocolVersion) throws {
-        let test = TestBroker { $0.connections = 2 }
+        let test = TestBroker {
+            $0.connections = 2
+            $0.connectionShares = Shares(perAddress: 2)
+        }
         let first = try test.connect("a", version)
         _ = try test.connect("b", version)
         let third = test.open(version)

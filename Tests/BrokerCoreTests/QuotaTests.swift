@@ -1,5 +1,6 @@
 import BrokerCore
 import BrokerTestSupport
+import MQTTCodec
 import Testing
 
 @Suite struct QuotaTests {
@@ -19,7 +20,7 @@ import Testing
         #expect(fill(&quota, holder("192.0.2.1")) == 50)
         #expect(quota.take(for: holder("192.0.2.1", user: "u")) == .address)
         #expect(quota.take(for: holder("192.0.2.2", user: "u")) == nil)
-        quota = Quota(.init(total: 100, perAddress: 20, perUser: 30))
+        quota = Quota(.init(total: 100, Shares(perAddress: 20, perUser: 30)))
         #expect(fill(&quota, holder("192.0.2.1", user: "u")) == 20)
         #expect(fill(&quota, holder("192.0.2.2", user: "u")) == 10)
         #expect(quota.take(for: holder("192.0.2.3", user: "u")) == .user)
@@ -38,7 +39,7 @@ import Testing
 
     @Test("a share above the limit is the limit; a limit of 0 has nothing for anybody")
     func bounds() {
-        var quota = Quota(.init(total: 10, perAddress: 1_000))
+        var quota = Quota(.init(total: 10, Shares(perAddress: 1_000)))
         #expect(fill(&quota, holder("192.0.2.1", user: "u")) == 5)
         #expect(fill(&quota, holder("192.0.2.1", user: "v")) == 5)
         var none = Quota(.init(total: 0))
@@ -95,6 +96,19 @@ import Testing
         #expect((quota.used, quota.holders) == (0, 0))
     }
 
+    @Test("who takes the place of another needs no more than that one had")
+    func replacing() {
+        var quota = Quota(.init(total: 4))
+        let (one, other) = (holder("192.0.2.1"), holder("192.0.2.2"))
+        #expect(fill(&quota, one) == 2)
+        #expect(quota.refusal(for: one, replacing: one) == nil)
+        #expect(fill(&quota, other) == 2)
+        #expect(quota.refusal(for: one, replacing: other) == .address)
+        #expect(quota.refusal(for: other) == .exhausted)
+        #expect(quota.refusal(for: other, replacing: other) == nil)
+        #expect(quota.refusal(for: holder("192.0.2.3"), replacing: other) == nil)
+    }
+
     @Test("users are told apart byte by byte")
     func canonical() throws {
         var quota = Quota(.init(total: 4))
@@ -112,5 +126,44 @@ import Testing
         quota.add(-15, for: Holder(network: network))
         #expect(quota.take(for: holder("192.0.2.1")) == .address)
         #expect(quota.take(for: holder("192.0.2.2")) == nil)
+    }
+}
+
+@Suite struct RetainedShareTests {
+    @Test("one address retains no more than its share, in number and bytes; clearing and replacing give it back")
+    func share() throws {
+        let test = TestBroker { $0.retainedMessages = 20 }
+        let one = try test.connect("1", from: "198.51.100.1")
+        let other = try test.connect("2", from: "198.51.100.2")
+        func retain(_ client: TestClient, _ topic: String, _ text: String = "x") throws -> ReasonCode? {
+            try client.publish(topic, text, qos: .atLeastOnce, retain: true)
+        }
+        for number in 0..<10 { #expect(try retain(one, "a/\(number)") == .noMatchingSubscribers) }
+        #expect(try retain(one, "a/10") == .quotaExceeded)
+        #expect(try retain(one, "a/9", "new") == .noMatchingSubscribers)
+        #expect(try retain(other, "b") == .noMatchingSubscribers)
+        // What another one replaces is that one's from then on.
+        #expect(try retain(other, "a/0") == .noMatchingSubscribers)
+        #expect(try retain(one, "a/10") == .noMatchingSubscribers)
+        #expect(try retain(one, "a/11") == .quotaExceeded)
+        for number in 0..<12 { #expect(try retain(one, "a/\(number)", "")?.isError == false) }
+        #expect(try retain(other, "b", "")?.isError == false)
+        one.disconnect()
+        other.disconnect()
+        #expect(test.broker.usage == MemoryUsage())
+        #expect(test.broker.statistics.retainedRefused == 2)
+    }
+
+    @Test("deep topics count for the share of who made them")
+    func deep() throws {
+        let test = TestBroker { $0.retainedBytes = 1_000_000 }
+        let one = try test.connect("1", from: "198.51.100.1")
+        for number in 0..<100 {
+            try one.publish("\(number)" + String(repeating: "/", count: 150), "x", qos: .atLeastOnce, retain: true)
+        }
+        #expect(test.broker.retainedBytes <= 500_000)
+        #expect(test.broker.retainedBytes > 400_000)
+        let other = try test.connect("2", from: "198.51.100.2")
+        #expect(try other.publish("b", "x", qos: .atLeastOnce, retain: true) == .noMatchingSubscribers)
     }
 }

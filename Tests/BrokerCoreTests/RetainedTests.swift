@@ -168,7 +168,10 @@ import Testing
 
     @Test("refuses one retained message too many, and takes changes of those it has")
     func limit() throws {
-        let test = TestBroker { $0.retainedMessages = 2 }
+        let test = TestBroker {
+            $0.retainedMessages = 2
+            $0.retainedMessageShares = Shares(perAddress: 2)
+        }
         let publisher = try test.connect("p")
         try publisher.publish("a", "1", qos: .atLeastOnce, retain: true)
         try publisher.publish("b", "1", qos: .atLeastOnce, retain: true)
@@ -201,7 +204,10 @@ import Testing
         try empty.connect("p").publish("a", "x", qos: .atLeastOnce, retain: true)
         let one = empty.broker.retainedBytes - 1
         // Two messages of 49 bytes; three of 33 bytes in all would need room for one more.
-        let test = TestBroker { $0.retainedBytes = 2 * one + 98 }
+        let test = TestBroker {
+            // The share of the one address: of all the last tenth is not for it.
+            $0.retainedByteShares = Shares(perAddress: 2 * one + 98)
+        }
         let publisher = try test.connect("p")
         let retain = { (topic: String, count: Int) throws -> ReasonCode? in
             let payload = String(repeating: "x", count: count)
@@ -230,7 +236,10 @@ import Testing
 
     @Test("expired retained messages make room for new ones")
     func expiredMakeRoom() throws {
-        let test = TestBroker { $0.retainedMessages = 2 }
+        let test = TestBroker {
+            $0.retainedMessages = 2
+            $0.retainedMessageShares = Shares(perAddress: 2)
+        }
         let publisher = try test.connect("p")
         for topic in ["a", "b"] {
             try publisher.publish(topic, "1", retain: true) { $0.properties.messageExpiryInterval = 10 }

@@ -118,7 +118,9 @@ package final class TestBroker {
     }
 
     /// An open network connection that has sent nothing yet.
-    package func open(_ version: ProtocolVersion = .v5) -> TestClient { TestClient(self, version) }
+    package func open(_ version: ProtocolVersion = .v5, from address: String = "192.0.2.1") -> TestClient {
+        TestClient(self, version, address: address)
+    }
 
     /// A connected client.
     ///
@@ -127,9 +129,10 @@ package final class TestBroker {
     package func connect(
         _ clientID: String,
         _ version: ProtocolVersion = .v5,
+        from address: String = "192.0.2.1",
         _ configure: (inout Connect) -> Void = { _ in }
     ) throws -> TestClient {
-        let client = open(version)
+        let client = open(version, from: address)
         let connack = try client.connect(clientID, configure)
         guard let connack, connack.reasonCode == .success else {
             throw UnexpectedAnswer(wanted: "CONNACK with Success", got: "\(connack as Connack?)")
@@ -141,9 +144,10 @@ package final class TestBroker {
     package func connectPersistent(
         _ clientID: String,
         _ version: ProtocolVersion = .v5,
+        from address: String = "192.0.2.1",
         _ configure: (inout Connect) -> Void = { _ in }
     ) throws -> TestClient {
-        try connect(clientID, version) {
+        try connect(clientID, version, from: address) {
             $0.cleanStart = false
             if version == .v5 { $0.properties.sessionExpiryInterval = 3_600 }
             configure(&$0)

@@ -16,14 +16,14 @@ package final class TestClient {
     private var inbox: [Packet] = []
     private var lastPacketID: PacketID = 0
 
-    init(_ test: TestBroker, _ version: ProtocolVersion) {
+    init(_ test: TestBroker, _ version: ProtocolVersion, address: String) {
         self.test = test
         self.version = version
         decoder = PacketDecoder(role: .client, version: version)
         dialogue = MQTTDialogue(
             transport: wire,
             transportProtocol: .mqtt,
-            address: ClientAddress("192.0.2.1:50000"),
+            address: ClientAddress("\(address):50000"),
             limits: test.broker.limits
         )
         dialogue.begin(test.broker)

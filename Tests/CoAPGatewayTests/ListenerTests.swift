@@ -130,6 +130,7 @@ import Testing
         var limits = Limits()
         // The observer, one more endpoint, and who publishes in the end.
         limits.connections = 3
+        limits.connectionShares = Shares(perAddress: 3)
         let configuration = CoAPListener.Configuration.local {
             $0.idleEndpoints = 1
             $0.shards = 1

@@ -65,7 +65,16 @@ import Testing
               echo: true
             limits:
               connections: 11
+              connections_per_address: 6
+              connections_per_user: 7
               sessions: 27
+              sessions_per_address: 8
+              sessions_per_user: 9
+              session_bytes: 2000000
+              session_bytes_per_user: 1000000
+              queued_bytes: 3000000
+              queued_bytes_per_address: 1500000
+              buffer_bytes: 4000000
               maximum_packet_size: 1024
               receive_maximum: 12
               inflight_messages: 13
@@ -90,7 +99,14 @@ import Testing
         )
         var limits = Limits()
         limits.connections = 11
+        limits.connectionShares = Shares(perAddress: 6, perUser: 7)
         limits.sessions = 27
+        limits.sessionShares = Shares(perAddress: 8, perUser: 9)
+        limits.sessionBytes = 2_000_000
+        limits.sessionByteShares = Shares(perUser: 1_000_000)
+        limits.queuedBytes = 3_000_000
+        limits.queuedByteShares = Shares(perAddress: 1_500_000)
+        limits.bufferBytes = 4_000_000
         limits.maximumPacketSize = 1_024
         limits.receiveMaximum = 12
         limits.inflightMessages = 13
@@ -101,6 +117,7 @@ import Testing
         limits.sessionExpiryMaximum = 16
         limits.retainedMessages = 17
         limits.subscriptionsPerSession = 18
+        limits.filtersPerPacket = 18
         limits.topicLevels = 19
         limits.connectTimeout = 20
         limits.connectionBytes = 2_000_000

@@ -60,7 +60,7 @@ extension Message {
 
 extension OutboundMessage {
     /// Bytes in memory of a place in a queue or a window, without the message.
-    static let overhead = 128
+    static let overhead = 256
 
     /// Bytes in memory, the message included; others may share it.
     @inline(__always)

@@ -27,6 +27,9 @@ package struct Holder: Hashable, Sendable {
         return keys
     }
 
+    /// Whether it has no share of anything.
+    package var isNobody: Bool { network == nil && user == nil }
+
     /// Whether it counts for a user of its own.
     package var isUser: Bool { user != nil }
 

@@ -5,25 +5,28 @@ package struct Quota: Sendable {
     /// How much there is.
     package struct Limit: Equatable, Sendable {
         /// All together.
-        package var total: Int
-        /// Of one address (IPv4) or network (an IPv6 /64); 0 is half of all.
-        package var perAddress = 0
-        /// Of one user; 0 is half of all.
-        package var perUser = 0
-
-        package init(total: Int, perAddress: Int = 0, perUser: Int = 0) {
-            self.total = total
-            self.perAddress = perAddress
-            self.perUser = perUser
-        }
-
-        /// What one address has in the end.
-        package var addressShare: Int { perAddress > 0 ? min(perAddress, total) : total - total / 2 }
-        /// What one user has in the end.
-        package var userShare: Int { perUser > 0 ? min(perUser, total) : total - total / 2 }
+        package let total: Int
+        /// Of one address (IPv4) or network (an IPv6 /64).
+        package let addressShare: Int
+        /// Of one user.
+        package let userShare: Int
         /// The last tenth, which is kept from strangers, and, where no users are known, from whoever has a tenth
         /// already.
-        package var reserve: Int { total / 10 }
+        package let reserve: Int
+        /// Nobody is refused as long as all together have no more than that.
+        fileprivate let plenty: Int
+
+        package init(total: Int, perAddress: Int = 0, perUser: Int = 0) {
+            self.init(total: total, Shares(perAddress: perAddress, perUser: perUser))
+        }
+
+        package init(total: Int, _ shares: Shares) {
+            self.total = total
+            addressShare = shares.perAddress > 0 ? min(shares.perAddress, total) : total - total / 2
+            userShare = shares.perUser > 0 ? min(shares.perUser, total) : total - total / 2
+            reserve = total / 10
+            plenty = min(addressShare, userShare, total - reserve)
+        }
     }
 
     /// Why somebody may not have more.
@@ -49,26 +52,40 @@ package struct Quota: Sendable {
     package init(_ limit: Limit) { self.limit = limit }
 
     /// Why the holder may not have so much more; nil when it may.
-    package func refusal(of amount: Int = 1, for holder: Holder) -> Refusal? {
-        guard used + amount <= limit.total else { return .exhausted }
+    ///
+    /// - Parameter former: who gives as much back at the same time; nil when nobody does.
+    package func refusal(of amount: Int = 1, for holder: Holder, replacing former: Holder? = nil) -> Refusal? {
+        let rest = former == nil ? used : used - amount
+        guard rest + amount > limit.plenty else { return nil }
+        guard rest + amount <= limit.total else { return .exhausted }
+        let leaving = former?.keys ?? []
         var ofAddress = 0
         for key in holder.keys {
-            let own = shares[key] ?? 0
+            let own = (shares[key] ?? 0) + amount - (leaving.contains(key) ? amount : 0)
             switch key {
             case .network:
                 ofAddress = own
-                guard own + amount <= limit.addressShare else { return .address }
-            case .user: guard own + amount <= limit.userShare else { return .user }
+                guard own <= limit.addressShare else { return .address }
+            case .user: guard own <= limit.userShare else { return .user }
             }
         }
-        guard used + amount > limit.total - limit.reserve, !holder.isUser else { return nil }
-        return holder.isStranger || ofAddress + amount > limit.reserve ? .reserved : nil
+        guard rest + amount > limit.total - limit.reserve, !holder.isUser else { return nil }
+        return holder.isStranger || ofAddress > limit.reserve ? .reserved : nil
     }
 
     /// The holder has so much more, whether it may or not; less when negative.
     package mutating func add(_ amount: Int, for holder: Holder) {
         guard amount != 0 else { return }
-        used += amount
+        addToTotal(amount)
+        addToShares(amount, of: holder)
+    }
+
+    /// For what changes so often that shares are counted from time to time only.
+    @inline(__always)
+    mutating func addToTotal(_ amount: Int) { used &+= amount }
+
+    mutating func addToShares(_ amount: Int, of holder: Holder) {
+        guard amount != 0 else { return }
         for key in holder.keys { add(amount, key) }
     }
 

@@ -8,8 +8,6 @@ import NIOCore
 ///
 /// Confined to the core loop.
 final class Journal {
-    /// Bytes of messages in the open batch at which no more are taken, since the store does not keep up.
-    static let maximumBytes = 64 * 1_024 * 1_024
     /// Changes that nobody waits for are handed over at the latest when there are so many.
     static let maximumUnhurried = 4_096
 
@@ -17,7 +15,10 @@ final class Journal {
     @exclusivity(unchecked) private var open: StoreBatch
     /// Number of the open batch's first message.
     @exclusivity(unchecked) private var openFirst: UInt64
-    @exclusivity(unchecked) private var openBytes = 0
+    /// What is changed besides, until the batch is handed over.
+    private var changes = OpenChanges()
+    /// Bytes in memory of the open batch's messages and their destinations.
+    @exclusivity(unchecked) private var messageBytes = 0
     /// Whether somebody waits for the open batch.
     @exclusivity(unchecked) private(set) var isUrgent = false
     /// Handed over, and not known to be durable.
@@ -55,16 +56,19 @@ final class Journal {
     var isCommitting: Bool { committing != nil }
 
     /// Whether there is nothing to be written.
-    var isEmpty: Bool { open.messages.isEmpty && open.changes.isEmpty && states.isEmpty }
+    var isEmpty: Bool { open.messages.isEmpty && changes.isEmpty && states.isEmpty }
 
-    /// Whether messages are to be refused rather than stored.
-    var isRefusing: Bool { failure != nil || openBytes > Self.maximumBytes }
+    /// Bytes in memory of what the open batch has.
+    var bytes: Int { messageBytes + changes.bytes + states.count * 64 }
+
+    /// Whether what is to be stored is to be refused: the store does not write, or does not keep up.
+    var isRefusing: Bool { failure != nil || bytes > Limits.unwrittenBytes }
 
     // MARK: Changes
 
     /// Adds a change that somebody waits for.
     func append(_ change: StoreChange) {
-        open.changes.append(change)
+        changes.append(change)
         writes &+= 1
         isUrgent = true
     }
@@ -83,7 +87,7 @@ final class Journal {
                 remaining: 0
             )
         )
-        openBytes += message.cost
+        messageBytes += message.cost + 64
         writes &+= 1
         isUrgent = true
         return number
@@ -99,6 +103,7 @@ final class Journal {
         let index = open.messages.count - 1
         let place = StoredPlace(message: number, destination: UInt32(open.messages[index].destinationCount))
         open.destinations.append(destination)
+        messageBytes += 96
         open.messages[index].destinationCount += 1
         open.messages[index].remaining += 1
         return place
@@ -132,15 +137,15 @@ final class Journal {
         states[place] = nil
         guard var sharing = shared[place.message] else {
             let isOverridden = overridden.remove(place.message) != nil
-            return open.changes.append(.removeMessage(place.message, destinations: isOverridden ? 1 : 0))
+            return changes.append(.removeMessage(place.message, destinations: isOverridden ? 1 : 0))
         }
         sharing.remaining -= 1
         guard sharing.remaining > 0 else {
             shared[place.message] = nil
-            return open.changes.append(.removeMessage(place.message, destinations: sharing.destinations))
+            return changes.append(.removeMessage(place.message, destinations: sharing.destinations))
         }
         shared[place.message] = sharing
-        open.changes.append(.delivery(place, .done))
+        changes.append(.delivery(place, .done))
     }
 
     /// Where a delivery is in the open batch; nil when it is not there.
@@ -162,7 +167,7 @@ final class Journal {
     /// Whether the open batch can be handed over, and there is a reason to.
     func isDue(evenUnhurried: Bool) -> Bool {
         guard committing == nil, !isEmpty else { return false }
-        return isUrgent || evenUnhurried || open.changes.count + states.count >= Self.maximumUnhurried
+        return isUrgent || evenUnhurried || changes.count + states.count >= Self.maximumUnhurried
     }
 
     /// Hands the open batch over.
@@ -170,19 +175,21 @@ final class Journal {
     /// - Parameter completion: called on any thread with the batch's number.
     func commit(completion: @escaping @Sendable (UInt64, StoreFailure?) -> Void) {
         for (place, state) in states {
-            open.changes.append(.delivery(place, state))
+            changes.append(.delivery(place, state))
             if shared[place.message] == nil { overridden.insert(place.message) }
         }
         states.removeAll(keepingCapacity: true)
         for message in open.messages where message.destinationCount > 1 && message.remaining > 0 {
             shared[message.number] = Shared(destinations: message.destinationCount, remaining: message.remaining)
         }
+        open.changes = changes.list
+        changes = OpenChanges()
         let batch = open
         committing = batch
         committingFirst = openFirst
         open = StoreBatch(number: batch.number + 1)
         openFirst = nextMessage
-        openBytes = 0
+        messageBytes = 0
         isUrgent = false
         store.commit(batch) { completion(batch.number, $0) }
     }

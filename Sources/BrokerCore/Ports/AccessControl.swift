@@ -6,6 +6,12 @@ package protocol Authenticator: AnyObject {
     ///
     /// What takes its time answers `.pending` and goes on elsewhere.
     func authenticate(_ credentials: Credentials) -> Authentication
+    /// Whether a user name it lets in is proven; an anonymous client is a stranger then.
+    var knowsUsers: Bool { get }
+}
+
+extension Authenticator {
+    package var knowsUsers: Bool { true }
 }
 
 /// Decides which topics a client may use.
@@ -91,6 +97,8 @@ package struct ClientIdentity: Sendable {
 /// Lets everybody in, under the name they give or the transport gives them.
 package final class AnonymousAccess: Authenticator {
     package init() {}
+
+    package var knowsUsers: Bool { false }
 
     package func authenticate(_ credentials: Credentials) -> Authentication {
         if let identity = credentials.transportIdentity { return .accepted(userName: identity) }

@@ -72,6 +72,8 @@ package struct InflightWindow {
     private var places: ContiguousArray<Place> = []
     /// Unacknowledged entries.
     package private(set) var count = 0
+    /// Bytes in memory of their messages.
+    package private(set) var bytes = 0
     /// Those whose PUBLISH was sent on the present connection.
     private var quotaUsed = 0
     /// The identifier of the entry sent first, and of the one sent last; 0 when there is none.
@@ -180,6 +182,7 @@ package struct InflightWindow {
         if last == 0 { first = id } else { places[place(of: last)].next = id }
         last = id
         count += 1
+        bytes &+= outbound.cost
         nextID = Self.identifier(after: id)
     }
 
@@ -207,6 +210,7 @@ package struct InflightWindow {
         if places[place].usesQuota { quotaUsed -= 1 }
         places[place].id = 0
         count -= 1
+        bytes &-= outbound.cost
         if id == firstUnsent {
             firstUnsent = next
             skipToUnsent()

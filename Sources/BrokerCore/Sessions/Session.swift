@@ -27,13 +27,14 @@ final class Session: @unchecked Sendable {
     var expiryInterval: UInt32 = 0
     /// When a session without a connection ends.
     var expiresAt = NIODeadline.distantFuture
-    /// The earliest timer that will look whether the session is over; nil without one.
-    var expiryTimer: NIODeadline?
-    var will: Will?
+    /// Looks whether the session is over, at `expiresAt` or before.
+    var expiryTimer: TimerQueue.Entry?
+    var will: Will? { didSet { willCost = will?.cost ?? 0 } }
+    private(set) var willCost = 0
     /// When the will of a lost connection is published.
     var willDueAt: NIODeadline?
-    /// The earliest timer that will look whether the will is due; nil without one.
-    var willTimer: NIODeadline?
+    /// Looks whether the will is due, at `willDueAt` or before.
+    var willTimer: TimerQueue.Entry?
 
     /// Whether the store has it.
     @exclusivity(unchecked) var isStored = false
@@ -48,8 +49,32 @@ final class Session: @unchecked Sendable {
     /// What the client says it has, while those deliveries are being read back; see `Broker.resume`.
     var acknowledgedSequence: UInt64?
 
-    /// A timer will look for expired messages in the queue.
-    @exclusivity(unchecked) var hasMessageTimer = false
+    /// Looks for expired messages in the queue.
+    @exclusivity(unchecked) var messageTimer: TimerQueue.Entry?
+    /// Tries again to read messages back.
+    var loadTimer: TimerQueue.Entry?
+
+    // What is counted for it, and for whom; see `Broker+Accounts`.
+    var holder = Holder.nobody
+    /// Whether it is counted among the sessions that last.
+    var isCounted = false
+    var countedBytes = 0
+    @exclusivity(unchecked) var countedQueued = 0
+    @exclusivity(unchecked) var sharedQueued = 0
+    /// Bytes in memory of its subscriptions.
+    var subscriptionBytes = 0
+    /// Bytes in memory that `storedInflight` will take when it is read back.
+    @exclusivity(unchecked) var storedInflightBytes = 0
+    /// Bytes of messages sent and not acknowledged at which no more are sent.
+    @exclusivity(unchecked) var inflightBytes = Int.max
+
+    // Its place among `IdleSessions`.
+    var idleOwner: Holder.Key?
+    var idleBefore: Session?
+    var idleAfter: Session?
+
+    /// Whether nobody but its own connection can find it.
+    var isTransient = false
 
     var subscriptions = ByteKeyed<Subscription>()
     var shares = SessionShares()
@@ -88,7 +113,8 @@ final class Session: @unchecked Sendable {
     /// Whether the client may be sent one more QoS 1 or 2 message right now: not before what it was sent by a former
     /// process [MQTT-4.6.0-1], whose Packet Identifiers are in use.
     var canSend: Bool {
-        window.hasRoom(receiveMaximum: receiveMaximum) && canTake && !isLoading && storedInflight.isEmpty
+        window.hasRoom(receiveMaximum: receiveMaximum) && window.bytes < inflightBytes && canTake && !isLoading
+            && storedInflight.isEmpty
     }
 
     /// Whether a QoS 1 or 2 message would be sent right now.

@@ -20,6 +20,9 @@ struct SessionShares {
     /// No number is given twice in a row: one that is known from before means nothing rather than another share.
     private var last: UInt32 = 0
 
+    /// Bytes in memory.
+    private(set) var bytes = 0
+
     var isEmpty: Bool { filters.isEmpty }
 
     /// The number of a shared subscription, `.none` for a filter that is none.
@@ -30,11 +33,16 @@ struct SessionShares {
         let number = ShareNumber(rawValue: last)
         filters[number] = filter
         numbers[filter] = number
+        bytes += Self.cost(of: filter)
         return number
     }
 
     /// The shared subscription of that number; nil for `.none`, and for one that is not in use any more.
     subscript(number: ShareNumber) -> TopicFilter? { filters[number] }
+
+    private static func cost(of filter: TopicFilter) -> Int {
+        4 * MemoryCost.block + 2 * filter.string.utf8.count
+    }
 
     /// The numbers of those shared subscriptions that it is true of.
     func numbers(where isWanted: (TopicFilter) -> Bool) -> Set<ShareNumber> {
@@ -48,6 +56,7 @@ struct SessionShares {
         for (number, filter) in filters where !used.contains(number) {
             filters[number] = nil
             numbers[filter] = nil
+            bytes -= Self.cost(of: filter)
         }
         guard filters.isEmpty else { return }
         // Room for as many as there were once is not needed.

@@ -27,5 +27,14 @@ package struct Statistics: Sendable, Equatable {
     /// Sessions whose Session Expiry Interval ended.
     package var sessionsExpired: UInt64 = 0
 
+    /// Clients that were not let in for want of room: connections, sessions.
+    package var connectionsRefused: UInt64 = 0
+    package var sessionsRefused: UInt64 = 0
+    /// Idle sessions that have given way to new ones.
+    package var sessionsGivenWay: UInt64 = 0
+    /// Subscriptions, retained messages refused for want of room.
+    package var subscriptionsRefused: UInt64 = 0
+    package var retainedRefused: UInt64 = 0
+
     package init() {}
 }

@@ -49,7 +49,7 @@ struct SystemTopics {
             ("version", "sluice version \(version)"),
             ("uptime", "\(uptime) seconds"),
             ("clients/connected", "\(connected)"),
-            ("clients/disconnected", "\(total - connected)"),
+            ("clients/disconnected", "\(total - broker.connectedSessions)"),
             ("clients/total", "\(total)"),
             ("clients/maximum", "\(statistics.maximumConnected)"),
             ("clients/expired", "\(statistics.sessionsExpired)"),
@@ -65,6 +65,22 @@ struct SystemTopics {
             ("retained messages/count", "\(broker.retained.count)"),
             ("subscriptions/count", "\(broker.router.index.count)"),
             ("shared_subscriptions/count", "\(broker.router.index.sharedCount)"),
+        ] + limits(broker)
+    }
+
+    /// What is kept of what has a limit, and what was refused for want of room.
+    private func limits(_ broker: Broker) -> [(topic: String, value: String)] {
+        let (usage, statistics) = (broker.usage, broker.statistics)
+        return [
+            ("limits/sessions/bytes", "\(usage.sessionBytes)"),
+            ("limits/queued/bytes", "\(usage.queuedBytes)"),
+            ("limits/retained/bytes", "\(usage.retainedBytes)"),
+            ("limits/buffers/bytes", "\(usage.bufferBytes)"),
+            ("limits/connections/refused", "\(statistics.connectionsRefused)"),
+            ("limits/sessions/refused", "\(statistics.sessionsRefused)"),
+            ("limits/sessions/given_way", "\(statistics.sessionsGivenWay)"),
+            ("limits/subscriptions/refused", "\(statistics.subscriptionsRefused)"),
+            ("limits/retained/refused", "\(statistics.retainedRefused)"),
         ]
     }
 

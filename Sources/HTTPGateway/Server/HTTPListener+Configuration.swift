@@ -36,6 +36,8 @@ extension HTTPListener {
         ///
         /// Older ones count as read. What the sockets' buffers at both ends hold has to find room in it.
         package var replayWindow: UInt16 = 16_384
+        /// Bytes of them, likewise.
+        package var replayBytes = 4_194_304
         /// How long they can be had again.
         package var replayTime = Duration.seconds(60)
         /// How often a stream with nothing to say says so.

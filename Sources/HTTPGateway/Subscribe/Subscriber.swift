@@ -24,8 +24,9 @@ final class Subscriber: Sendable {
     private let isPersistent: Bool
     /// QoS 1 and 2 deliveries of a persistent session that are kept unacknowledged after they were written.
     private let replayWindow: Int
+    private let replayBytes: Int
     private let replayTime: TimeAmount
-    private let written = NIOLockedValueBox<Deque<(sequence: UInt64, at: NIODeadline)>>([])
+    private let written = NIOLockedValueBox(Written())
     private let isClosed = Atomic(false)
 
     private struct Opened: Sendable {
@@ -46,6 +47,7 @@ final class Subscriber: Sendable {
                 + configuration.subscriberMessages
             : min(configuration.subscriberMessages, gateway.limits.inflightMessages)
         replayWindow = Int(configuration.replayWindow)
+        replayBytes = configuration.replayBytes
         replayTime = configuration.replayTime.timeAmount
 
         let inbox = Inbox()
@@ -113,11 +115,14 @@ final class Subscriber: Sendable {
         guard isPersistent else { return acknowledge(batch) }
         let now = NIODeadline.now()
         let oldEnough = written.withLockedValue { written -> UInt64? in
-            for delivery in batch where delivery.packetID != nil { written.append((delivery.sequence, now)) }
+            for delivery in batch where delivery.packetID != nil { written.append(delivery, at: now) }
             // Some at a time, since each time all that is kept is looked at.
-            guard written.count > replayWindow + replayWindow / Self.slack else { return nil }
+            let slack = 1 + 1 / Double(Self.slack)
+            guard written.exceeds(Int(Double(replayWindow) * slack), bytes: Int(Double(replayBytes) * slack)) else {
+                return nil
+            }
             var last: UInt64?
-            while written.count > replayWindow { last = written.popFirst()?.sequence }
+            while written.exceeds(replayWindow, bytes: replayBytes) { last = written.popFirst()?.sequence }
             return last
         }
         let connection = connection
@@ -192,5 +197,26 @@ final class Subscriber: Sendable {
             !isKnown || broker.hasTakenForRead(after: event.sequence, on: connection)
         }
         return .success(Opened(userName: connection.userName, epoch: epoch, isReset: hasLost ?? false))
+    }
+}
+
+/// Deliveries that were written to a client, and that it may ask for again.
+private struct Written {
+    private var deliveries: Deque<(sequence: UInt64, cost: Int, at: NIODeadline)> = []
+    private var bytes = 0
+
+    var first: (sequence: UInt64, cost: Int, at: NIODeadline)? { deliveries.first }
+
+    func exceeds(_ count: Int, bytes: Int) -> Bool { deliveries.count > count || self.bytes > bytes }
+
+    mutating func append(_ delivery: Delivery, at now: NIODeadline) {
+        deliveries.append((delivery.sequence, delivery.cost, now))
+        bytes += delivery.cost
+    }
+
+    mutating func popFirst() -> (sequence: UInt64, cost: Int, at: NIODeadline)? {
+        guard let first = deliveries.popFirst() else { return nil }
+        bytes -= first.cost
+        return first
     }
 }

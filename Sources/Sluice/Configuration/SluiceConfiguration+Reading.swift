@@ -272,33 +272,6 @@ extension StorageConfiguration {
     }
 }
 
-extension Limits {
-    fileprivate mutating func read(_ reader: inout MappingReader) {
-        reader.integer("connections", in: 1...10_000_000, &connections)
-        reader.integer("sessions", in: 1...100_000_000, &sessions)
-        reader.integer("maximum_packet_size", in: 64...268_435_460, &maximumPacketSize)
-        reader.integer("receive_maximum", in: 1...65_535, &receiveMaximum)
-        reader.integer("inflight_messages", in: 1...65_535, &inflightMessages)
-        reader.integer("topic_alias_maximum", in: 0...65_535, &topicAliasMaximum)
-        reader.integer("maximum_qos", in: 0...2, &maximumQoS)
-        reader.flag("retain_available", &retainAvailable)
-        reader.integer("keep_alive_maximum", in: 1...65_535, &keepAliveMaximum)
-        reader.integer("session_expiry_maximum", in: 0...4_294_967_295, &sessionExpiryMaximum)
-        reader.integer("retained_messages", in: 0...1_000_000_000, &retainedMessages)
-        reader.integer("retained_bytes", in: 0...1_000_000_000_000, &retainedBytes)
-        reader.integer("subscriptions_per_session", in: 1...10_000_000, &subscriptionsPerSession)
-        filtersPerPacket = subscriptionsPerSession
-        reader.integer("filters_per_packet", in: 1...10_000_000, &filtersPerPacket)
-        reader.integer("topic_levels", in: 1...32_768, &topicLevels)
-        reader.integer("connection_rate", in: 0...1_000_000, &connectionRate)
-        reader.integer("publish_rate", in: 0...10_000_000, &publishRate)
-        reader.flag("validate_payload_format", &validatesPayloadFormat)
-        reader.integer("connection_bytes", in: 1_048_576...1_000_000_000_000, &connectionBytes)
-        reader.integer("connect_timeout", in: 1...3_600, &connectTimeout)
-        reader.finish()
-    }
-}
-
 extension CoAPLimits {
     fileprivate mutating func read(_ reader: inout MappingReader) {
         reader.integer("endpoints", in: 64...10_000_000, &endpoints)

@@ -12,7 +12,7 @@ extension Golden {
             "01 01 01 01 05 01 03 'a/b' 'hello'",
             before: [session],
             recovered: session.recovered + [
-                "message 9 8 bytes expires never for 5/1 atLeastOnce false [] - queued"
+                "message 9 \(message.cost) bytes expires never for 5/1 atLeastOnce false [] - queued"
             ]
         ) { $0.add(message, number: MessageNumber(9), for: [StoredDestination(5)]) }
     }
@@ -57,7 +57,7 @@ extension Golden {
             """,
             before: [session],
             recovered: session.recovered + [
-                "message 10 6 bytes expires 6000000000 for "
+                "message 10 \(message.cost) bytes expires 6000000000 for "
                     + "5/300 atLeastOnce true [1, 268435455] $share/g/# queued, "
                     + "5/301 atLeastOnce false [] - published(4660), done"
             ]
@@ -83,7 +83,10 @@ extension Golden {
             "'m' 0000000000000009 00000000",
             value,
             before: [session, try message()],
-            recovered: session.recovered + ["message 9 8 bytes expires never for 5/1 atLeastOnce false [] - \(words)"]
+            recovered: session.recovered + [
+                "message 9 \(Message.cost(topic: 3, payload: 5, properties: nil)) bytes expires never for "
+                    + "5/1 atLeastOnce false [] - \(words)"
+            ]
         ) { $0.add(.delivery(StoredPlace(9), state)) }
     }
 
@@ -99,7 +102,7 @@ extension Golden {
             "01 03",
             before: [session, before],
             recovered: session.recovered + [
-                "message 11 1 bytes expires never for 5/1 atLeastOnce false [] - queued, done"
+                "message 11 \(message.cost) bytes expires never for 5/1 atLeastOnce false [] - queued, done"
             ]
         ) { $0.add(.delivery(StoredPlace(11, 1), .done)) }
     }

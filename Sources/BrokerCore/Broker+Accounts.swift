@@ -1,0 +1,171 @@
+import MQTTCodec
+import NIOCore
+
+// What is kept for clients, and for whom; what a client may have more.
+extension Broker {
+    /// For whom something is kept that a connection brings, with a user name that the authenticator has let in.
+    func holder(_ connection: VirtualConnection, _ userName: String?) -> Holder {
+        // A name that nobody has checked is nobody's.
+        let isProven = authenticator.knowsUsers || connection.transportIdentity != nil
+        return Holder(
+            network: connection.network,
+            userName: isProven ? userName : nil,
+            knowsUsers: authenticator.knowsUsers
+        )
+    }
+
+    /// What a client may not have any more of, to connect; nil when it may connect.
+    ///
+    /// Room is made for a session that is new: one that is idle gives way.
+    func lackOfRoom(_ request: ConnectRequest, _ clientID: String, _ holder: Holder) -> ReasonCode? {
+        let session = request.isTransient ? nil : sessions[clientID]
+        let former = session?.connection == nil ? nil : session?.holder
+        if let refusal = accounts.connections.refusal(for: holder, replacing: former) {
+            statistics.connectionsRefused &+= 1
+            return refusal.isOwnShare ? .quotaExceeded : .serverBusy
+        }
+        let cost = Session.cost(clientID: clientID, userName: request.userName, will: request.will)
+        let more = max(0, cost - (session?.countedBytes ?? 0))
+        if accounts.sessionBytes.refusal(of: more, for: holder) != nil {
+            statistics.sessionsRefused &+= 1
+            return .quotaExceeded
+        }
+        let isNew = session.map { !$0.isPersistent } ?? true
+        guard isNew, !request.isTransient, min(request.sessionExpiryInterval, sessionExpiryMaximum) > 0 else {
+            return nil
+        }
+        return makeRoomForSession(of: holder) ? nil : .quotaExceeded
+    }
+
+    private func makeRoomForSession(of holder: Holder) -> Bool {
+        guard accounts.sessions.refusal(for: holder) != nil else { return true }
+        if let idle = idleSessions.first(of: holder) {
+            statistics.sessionsGivenWay &+= 1
+            endSession(idle)
+        }
+        guard accounts.sessions.refusal(for: holder) != nil else { return true }
+        statistics.sessionsRefused &+= 1
+        return false
+    }
+
+    var sessionExpiryMaximum: UInt32 { UInt32(clamping: limits.sessionExpiryMaximum) }
+
+    // MARK: Sessions
+
+    /// Counts a session for whoever has it now: what it takes without its messages, and itself if it is to last.
+    func recount(_ session: Session, for holder: Holder) {
+        if holder != session.holder {
+            forgetCount(of: session)
+            session.holder = holder
+            noteQueued(session)
+        }
+        recount(session)
+    }
+
+    /// Counts what has changed.
+    func recount(_ session: Session) {
+        guard !session.hasEnded else { return }
+        let bytes = session.cost
+        accounts.sessionBytes.add(bytes - session.countedBytes, for: session.holder)
+        session.countedBytes = bytes
+        let lasts = session.isPersistent
+        guard lasts != session.isCounted else { return }
+        accounts.sessions.add(lasts ? 1 : -1, for: session.holder)
+        session.isCounted = lasts
+    }
+
+    /// Nothing is kept for the session any more.
+    func forgetCount(of session: Session) {
+        accounts.sessionBytes.add(-session.countedBytes, for: session.holder)
+        accounts.queuedBytes.addToTotal(-session.countedQueued)
+        accounts.queuedBytes.addToShares(-session.sharedQueued, of: session.holder)
+        if session.isCounted { accounts.sessions.giveBack(for: session.holder) }
+        session.countedBytes = 0
+        session.countedQueued = 0
+        session.sharedQueued = 0
+        session.isCounted = false
+    }
+
+    // MARK: Messages
+
+    /// A session's messages have become more or less: all of them are counted, and its shares once that matters.
+    @inline(__always)
+    func noteQueued(_ session: Session) {
+        let bytes = session.queuedBytes
+        accounts.queuedBytes.addToTotal(bytes &- session.countedQueued)
+        session.countedQueued = bytes
+        let difference = bytes &- session.sharedQueued
+        if difference > Session.sharingStep || difference < -Session.sharingStep { shareQueued(session) }
+    }
+
+    @inline(never)
+    private func shareQueued(_ session: Session) {
+        accounts.queuedBytes.addToShares(session.countedQueued - session.sharedQueued, of: session.holder)
+        session.sharedQueued = session.countedQueued
+    }
+
+    /// Whether the session may queue one more message.
+    ///
+    /// - Parameter freed: bytes that it has given up for it.
+    func hasRoom(for outbound: OutboundMessage, in session: Session, besides freed: Int = 0) -> Bool {
+        let cost = outbound.cost
+        return session.queue.hasRoom(for: cost, limits: queueLimits)
+            && (freed >= cost || accounts.queuedBytes.refusal(of: cost, for: session.holder) == nil)
+    }
+
+    /// Whether one more message may be sent before those that were are acknowledged; one always may, so that delivery goes
+    /// on where others have filled their queues.
+    @inline(__always)
+    func mayHoldMore(_ session: Session) -> Bool {
+        accounts.queuedBytes.used < limits.queuedBytes || session.window.count == 0
+    }
+
+    /// The session's client is away: it may give way to a new one as long as nothing waits for it.
+    func noteIdle(_ session: Session) {
+        if session.isIdle { idleSessions.append(session) }
+    }
+}
+
+extension Session {
+    /// Bytes that a session's messages may have become more or less before its shares are counted again.
+    static let sharingStep = 4_096
+
+    /// Bytes in memory of a Packet Identifier received and not released, and after how many they are counted again.
+    static let receivedCost = 8
+    static let receivedStep = 64
+
+    /// What a session takes without anything in it: itself, its places in tables.
+    private static let overhead = 1_024
+
+    /// Bytes in memory of a session without subscriptions and messages.
+    static func cost(clientID: String, userName: String?, will: Will?) -> Int {
+        overhead + MemoryCost.text(clientID) + MemoryCost.text(userName) + (will?.cost ?? 0)
+    }
+
+    /// Bytes in memory without its messages.
+    var cost: Int {
+        Self.cost(clientID: clientID, userName: userName, will: nil) + willCost + subscriptionBytes
+            + shares.bytes + received.count * Self.receivedCost
+    }
+
+    /// Bytes in memory of its messages, and of those that are in the store alone what they will take.
+    @inline(__always)
+    var queuedBytes: Int { queue.bytes + window.bytes + storedInflightBytes }
+
+    /// Whether its client is away, and nothing that would be lost with it waits: messages, QoS 2 messages half received,
+    /// a will that is still to come.
+    var isIdle: Bool {
+        connection == nil && !hasEnded && isPersistent && queue.isEmpty && window.count == 0 && storedInflight.isEmpty
+            && received.isEmpty && will == nil
+    }
+}
+
+extension Subscription {
+    /// Bytes in memory: itself, its filter as the client wrote it and as it is looked up, its places in both tables.
+    static func cost(_ filter: TopicFilter) -> Int {
+        let path = filter.filter.utf8Span.span.bytes
+        let texts = filter.string.utf8.count + (filter.shareName == nil ? 0 : filter.string.utf8.count) + path.byteCount
+        let nodes = filter.hasWildcards ? LevelTrie<FilterNode>.cost(path: path) : 0
+        return 640 + texts + nodes
+    }
+}

@@ -1,0 +1,83 @@
+import MQTTCodec
+import NIOCore
+
+// Retained messages whose Message Expiry Interval is over are removed, from the store too.
+extension Broker {
+    /// Sees to it that the next retained message that expires is removed.
+    func scheduleRetainedExpiry() {
+        let due = retained.earliestExpiry
+        guard due != .distantFuture, !isRemovingRetained else { return }
+        let time = max(due, nextRetainedSweep)
+        guard time < retainedTimer?.deadline ?? .distantFuture else { return }
+        timers.cancel(retainedTimer)
+        retainedTimer = timers.add(.retainedExpiry, at: time)
+    }
+
+    /// Goes through all retained messages, in slices, and removes those that have expired.
+    func removeExpiredRetained() {
+        timers.cancel(retainedTimer)
+        retainedTimer = nil
+        guard !isRemovingRetained else { return }
+        isRemovingRetained = true
+        var sweep = retained.beginExpiry()
+        begin { broker, steps in
+            let isDone = broker.retained.visitExpired(&sweep, at: broker.now, &steps)
+            for message in sweep.takeExpired() { broker.removeRetained(message) }
+            guard isDone else { return false }
+            broker.endedRemovingRetained()
+            return true
+        }
+    }
+
+    /// The more there are, the longer it takes to go through them, and the seldomer it is done.
+    private func endedRemovingRetained() {
+        isRemovingRetained = false
+        nextRetainedSweep = now + .seconds(1) + .microseconds(Int64(retained.nodes) * 10)
+        scheduleRetainedExpiry()
+    }
+
+    func removeRetained(_ message: Message) {
+        message.withBytes { topic, _ in _ = forgetRetained(topic) }
+        journal?.append(.removeRetained(message.topic))
+    }
+}
+
+/// How far a search for expired retained messages has come.
+struct RetainedSweep {
+    fileprivate var row = 0
+    fileprivate var expired: [Message] = []
+    fileprivate var earliest = NIODeadline.distantFuture
+
+    mutating func takeExpired() -> [Message] {
+        defer { expired = [] }
+        return expired
+    }
+}
+
+extension RetainedMessages {
+    /// Begins a search for expired messages; those that come meanwhile are for the next one.
+    mutating func beginExpiry() -> RetainedSweep {
+        forgetEarliestExpiry()
+        return RetainedSweep()
+    }
+
+    /// Goes on with a search.
+    ///
+    /// - Returns: whether all has been seen.
+    mutating func visitExpired(_ sweep: inout RetainedSweep, at now: NIODeadline, _ steps: inout Int) -> Bool {
+        while sweep.row < nodes, steps > 0 {
+            steps -= 1
+            if let message = message(in: sweep.row) {
+                if message.expiresAt <= now {
+                    sweep.expired.append(message)
+                } else {
+                    sweep.earliest = min(sweep.earliest, message.expiresAt)
+                }
+            }
+            sweep.row += 1
+        }
+        guard sweep.row >= nodes else { return false }
+        note(expiry: sweep.earliest)
+        return true
+    }
+}

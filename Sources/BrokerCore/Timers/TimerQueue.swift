@@ -1,0 +1,133 @@
+import MQTTCodec
+import NIOCore
+
+/// What is due at some time: a heap that entries can be taken out of, so that nothing is kept of what is gone.
+struct TimerQueue {
+    enum Event {
+        case connectTimeout(ConnectionReference)
+        case keepAlive(ConnectionReference)
+        case tokenExpiry(ConnectionReference)
+        case sessionExpiry(clientID: String, SessionNumber)
+        case will(clientID: String, SessionNumber)
+        case messageExpiry(clientID: String, SessionNumber)
+        case systemTopics
+        case storeRetry
+        case unhurriedCommit
+        case retainedExpiry
+        case loadRetry(clientID: String, SessionNumber)
+        indirect case passOn(LeftInStore)
+    }
+
+    /// One thing that is due; whoever wants to take it out again keeps it.
+    final class Entry {
+        let deadline: NIODeadline
+        fileprivate let event: Event
+        fileprivate let order: UInt64
+        /// Where it is in the heap; nil once it is not there any more.
+        fileprivate var place: Int?
+
+        fileprivate init(_ event: Event, _ deadline: NIODeadline, _ order: UInt64) {
+            self.event = event
+            self.deadline = deadline
+            self.order = order
+        }
+
+        /// Bytes in memory, the place in the heap included.
+        static let cost = 128
+
+        fileprivate func isBefore(_ other: Entry) -> Bool { (deadline, order) < (other.deadline, other.order) }
+    }
+
+    private var heap: [Entry] = []
+    private var order: UInt64 = 0
+
+    /// Entries that wait.
+    var count: Int { heap.count }
+
+    var nextDeadline: NIODeadline? { heap.first?.deadline }
+
+    @discardableResult
+    mutating func add(_ event: Event, at deadline: NIODeadline) -> Entry {
+        order += 1
+        let entry = Entry(event, deadline, order)
+        entry.place = heap.count
+        heap.append(entry)
+        moveUp(entry, from: heap.count - 1)
+        return entry
+    }
+
+    /// Takes an entry out; does nothing when it is not there any more.
+    mutating func cancel(_ entry: Entry?) {
+        guard let entry, let place = entry.place, let last = heap.popLast() else { return }
+        entry.place = nil
+        guard last !== entry else { return }
+        put(last, at: place)
+        moveUp(last, from: place)
+        if let now = last.place { moveDown(last, from: now) }
+    }
+
+    mutating func popDue(at now: NIODeadline) -> Event? {
+        guard let first = heap.first, first.deadline <= now else { return nil }
+        cancel(first)
+        return first.event
+    }
+
+    private mutating func put(_ entry: Entry, at place: Int) {
+        heap[place] = entry
+        entry.place = place
+    }
+
+    private mutating func moveUp(_ entry: Entry, from start: Int) {
+        var place = start
+        while place > 0 {
+            let parent = (place - 1) / 2
+            guard entry.isBefore(heap[parent]) else { break }
+            put(heap[parent], at: place)
+            place = parent
+        }
+        put(entry, at: place)
+    }
+
+    private mutating func moveDown(_ entry: Entry, from start: Int) {
+        var place = start
+        while true {
+            var child = 2 * place + 1
+            guard child < heap.count else { break }
+            if child + 1 < heap.count, heap[child + 1].isBefore(heap[child]) { child += 1 }
+            guard heap[child].isBefore(entry) else { break }
+            put(heap[child], at: place)
+            place = child
+        }
+        put(entry, at: place)
+    }
+}
+
+extension Broker {
+    /// Timers that wait.
+    package var timerCount: Int { timers.count }
+
+    /// Nothing is due any more for a connection that is over.
+    func forgetTimers(of connection: VirtualConnection) {
+        timers.cancel(connection.lookTimer)
+        timers.cancel(connection.tokenTimer)
+        connection.lookTimer = nil
+        connection.tokenTimer = nil
+    }
+
+    /// The session goes on: neither its end nor its will is due.
+    func forgetEnd(of session: Session) {
+        timers.cancel(session.expiryTimer)
+        timers.cancel(session.willTimer)
+        session.expiryTimer = nil
+        session.willTimer = nil
+    }
+
+    /// Nothing is due any more for a session that is over.
+    func forgetTimers(of session: Session) {
+        forgetEnd(of: session)
+        timers.cancel(session.messageTimer)
+        timers.cancel(session.loadTimer)
+        session.messageTimer = nil
+        session.loadTimer = nil
+    }
+}
