@@ -56,7 +56,7 @@ extension Broker {
         complete(through: sequence, session)
         session.takenForRead = max(session.takenForRead, sequence)
         save(session)
-        if !session.queue.isEmpty { sendQueued(session) }
+        if session.isWaiting { sendQueued(session) }
     }
 
     /// Whether some of what came after that place in the session's order counts as taken without the client's word, and
@@ -83,9 +83,9 @@ extension Broker {
     /// The adapter of a message sink has passed on its oldest deliveries (of any QoS), so many; it may get more.
     package func consumed(_ count: Int, on connection: VirtualConnection) {
         guard let session = connection.session, let sink = session.sink else { return }
-        sink.consumed(count)
+        if sink.consumed(count) { markDirty(connection) }
         countBuffers(of: connection)
-        if !session.queue.isEmpty { sendQueued(session) }
+        if session.isWaiting { sendQueued(session) }
     }
 
     private func complete(_ packetID: PacketID, _ session: Session) {

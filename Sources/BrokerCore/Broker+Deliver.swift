@@ -53,6 +53,7 @@ extension Broker {
         }
         noteQueued(session)
         if session.queue.wantsPage, session.connection != nil, session.canSend { loadPage(session) }
+        if !session.retainedDeliveries.isEmpty { resumeRetainedDeliveries(session) }
     }
 
     /// Sends again what was not acknowledged on the former connection, in order, with DUP [MQTT-4.4.0-1], as far as the
@@ -68,7 +69,7 @@ extension Broker {
         if let stream = session.stream {
             hasRoom = stream.output.readableBytes < stream.dropMark
         } else {
-            hasRoom = session.sink.map { $0.isWritable && !($0.isRead && session.isBehind) } ?? false
+            hasRoom = session.sink.map { !($0.isRead && session.isBehind) } ?? false
         }
         guard hasRoom else {
             statistics.dropped &+= 1
@@ -105,7 +106,9 @@ extension Broker {
                 sequence: outbound.sequence
             )
             let batch = max(batch(toHold: outbound, for: session, 0), sink.lastHeldBatch)
-            if batch > durableBatch {
+            if id == 0, !sink.isWritable {
+                statistics.dropped &+= UInt64(truncatingIfNeeded: sink.wait(delivery))
+            } else if batch > durableBatch {
                 sink.hold(delivery, until: batch)
                 noteHeld(connection)
             } else {

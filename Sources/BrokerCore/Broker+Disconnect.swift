@@ -88,6 +88,12 @@ extension Broker {
         if let session = connection.session { sendQueued(session) }
     }
 
+    /// So many bytes of a packet stream have reached a network connection on another loop.
+    package func written(_ bytes: Int, of stream: PacketStream, on connection: VirtualConnection) {
+        stream.confirm(bytes)
+        writabilityChanged(stream.isWritable, of: stream, on: connection)
+    }
+
     /// The connection is over: nothing is due or kept for it, and whoever still holds its reference holds nothing.
     private func forget(_ connection: VirtualConnection) {
         forgetTimers(of: connection)

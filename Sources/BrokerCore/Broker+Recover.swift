@@ -33,6 +33,7 @@ extension Broker {
             }
             session.nextSequence = max(session.nextSequence, epoch)
             resumeClocks(of: session)
+            restoreRetainedDeliveries(session)
         }
         // Now that all members are there.
         for left in left.values { passOn(left) }
@@ -64,6 +65,7 @@ extension Broker {
             options: record.options,
             identifier: record.identifier
         )
+        subscription.isOwedRetained = record.isOwedRetained
         session.subscriptions[record.filter] = subscription
         session.subscriptionBytes += Subscription.cost(filter)
         router.insert(subscription)

@@ -118,26 +118,6 @@ extension Broker {
         }
         return message
     }
-
-    /// Sends the retained messages that match a new subscription [MQTT-3.3.1-9].
-    func deliverRetained(for subscription: Subscription, _ options: SubscriptionOptions) {
-        let session = subscription.session
-        let tree = subscription.filter.filter.utf8.starts(with: "$SYS/".utf8) ? systemRetained : retained
-        tree.matching(subscription.filter) { message in
-            guard message.expiresAt > now else { return }
-            if options.noLocal, message.publisher == session.publisherID { return }
-            if let authorizer, !authorizer.mayReceive(message.topic.string, client: session.identity) { return }
-            var number = MessageNumber.none
-            deliver(
-                message,
-                qos: min(options.qos, message.qos),
-                retain: true,
-                identifiers: subscription.identifierList,
-                storedAs: &number,
-                to: session
-            )
-        }
-    }
 }
 
 /// Why the core refused what an adapter asked for.

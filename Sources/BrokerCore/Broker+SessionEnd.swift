@@ -15,6 +15,7 @@ extension Broker {
         session.will = nil
         if sessions[session.clientID] === session { sessions[session.clientID] = nil }
         removeSubscriptions(of: session)
+        forgetRetainedDeliveries(session)
         let left = session.messagesOfShares
         let leftInStore = leftInStore(by: session)
         forgetStored(session, except: leftInStore.places.union(left.lazy.map(\.place)))

@@ -67,7 +67,7 @@ extension Broker {
                 request.refused[$0.filter] ?? ReasonCode(rawValue: granted($0.options.qos).rawValue)
             }
         )
-        for (subscription, options) in request.withRetained { deliverRetained(for: subscription, options) }
+        deliverRetained(for: request.withRetained)
     }
 
     private func granted(_ qos: QoS) -> QoS {
@@ -141,6 +141,8 @@ extension Broker {
             router.remove(subscription)
             session.subscriptionBytes -= Subscription.cost(subscription.filter)
             recount(session)
+            // [MQTT-3.10.4-2]
+            forgetRetainedDelivery(for: subscription)
             if session.isStored {
                 recordingWrites(of: session) { journal?.append(.removeSubscription(filter, of: session.number)) }
             }
@@ -202,6 +204,11 @@ extension [Subscribe.Subscription] {
 
 extension Subscription {
     var record: SubscriptionRecord {
-        SubscriptionRecord(filter: filter.string, options: options, identifier: identifier)
+        SubscriptionRecord(
+            filter: filter.string,
+            options: options,
+            identifier: identifier,
+            isOwedRetained: isOwedRetained
+        )
     }
 }

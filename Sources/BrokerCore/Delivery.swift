@@ -16,6 +16,8 @@ package struct Delivery: Sendable {
     package let subscriptionIdentifiers: [UInt32]
     /// Its place in the session's order of delivery; strictly ascending, with gaps.
     package let sequence: UInt64
+    /// QoS 0 messages that would have come right before this one, and were dropped because the client is slow.
+    package internal(set) var lost = 0
 
     package init(
         message: Message,

@@ -6,9 +6,10 @@ package import MQTTCodec
 /// The core gathers deliveries during a tick and hands them over as one batch. Both closures run on the core loop and
 /// must only pass on what they get: append to a mailbox, wake a thread, yield to a stream.
 package final class MessageSink {
-    /// Deliveries handed over and not yet reported as consumed at which QoS 0 messages are dropped.
+    /// Deliveries handed over and not yet reported as consumed at which QoS 0 messages wait; as many may wait, and then
+    /// the oldest gives way.
     package let capacity: Int
-    /// Bytes of topics and payloads handed over and not yet reported as consumed at which QoS 0 messages are dropped,
+    /// Bytes of topics and payloads handed over and not yet reported as consumed at which QoS 0 messages wait, likewise,
     /// and QoS 1 and 2 stay in the session's queue.
     package let maximumBytes: Int
     /// QoS 1 and 2 messages that may be unacknowledged, in place of `Limits.inflightMessages`; nil leaves it at that.
@@ -24,11 +25,17 @@ package final class MessageSink {
     /// The sizes of what is in the adapter, oldest first.
     private var outstanding: Deque<Int> = []
     private var outstandingBytes = 0
+    /// QoS 0 messages that the adapter has no room for yet, oldest first.
+    private var waiting: Deque<Delivery> = []
+    private var waitingBytes = 0
+    /// QoS 0 messages that have given way since the last one that was handed over.
+    private var lost = 0
 
     /// Makes an outlet.
     ///
     /// - Parameters:
-    ///   - capacity: messages that may wait in the adapter; beyond it QoS 0 is dropped and counted.
+    ///   - capacity: messages that may wait in the adapter, and QoS 0 messages that may wait for it; beyond that the
+    ///     oldest of these is dropped and counted.
     ///   - maximumBytes: bytes that may wait there, give or take one message.
     ///   - inflightMessages: QoS 1 and 2 messages that may be unacknowledged, when the adapter has to keep more of them
     ///     than other clients may; nil is `Limits.inflightMessages`.
@@ -51,17 +58,46 @@ package final class MessageSink {
         self.closed = closed
     }
 
-    var isWritable: Bool { outstanding.count < capacity && hasRoomForQueued }
+    /// Whether a QoS 0 message would be handed over now.
+    var isWritable: Bool { waiting.isEmpty && hasRoom }
 
-    /// Bytes in memory of what is in the adapter.
-    var bufferedBytes: Int { outstandingBytes }
+    /// Bytes in memory of what is in the adapter, or waits for it.
+    var bufferedBytes: Int { outstandingBytes + waitingBytes }
 
-    var hasRoomForQueued: Bool { outstandingBytes < maximumBytes }
+    private var hasRoom: Bool { outstanding.count < capacity && outstandingBytes < maximumBytes }
+
+    var hasRoomForQueued: Bool { outstandingBytes < maximumBytes && !(isRead && !waiting.isEmpty) }
+
+    /// Lets a QoS 0 message wait, since it is not writable.
+    ///
+    /// The client is told of those that it does not get with the next one that it gets: that is the point at which they are
+    /// missing.
+    ///
+    /// - Returns: the number of messages that have given way.
+    func wait(_ delivery: Delivery) -> Int {
+        waiting.append(delivery)
+        waitingBytes += delivery.cost
+        var dropped = 0
+        while waiting.count > max(capacity, 1) || (waitingBytes > maximumBytes && waiting.count > 1) {
+            waitingBytes -= waiting.removeFirst().cost
+            dropped += 1
+        }
+        lost += dropped
+        return dropped
+    }
 
     func append(_ delivery: Delivery) {
-        pending.append(delivery)
+        pending.append(takingLost(delivery))
         outstanding.append(delivery.cost)
         outstandingBytes += delivery.cost
+    }
+
+    private func takingLost(_ delivery: Delivery) -> Delivery {
+        guard lost > 0 else { return delivery }
+        var delivery = delivery
+        delivery.lost = lost
+        lost = 0
+        return delivery
     }
 
     /// The batch that the last delivery waits for; 0 when none waits.
@@ -69,7 +105,7 @@ package final class MessageSink {
 
     /// Takes a delivery in that is handed over once that batch is written, and all before it.
     func hold(_ delivery: Delivery, until batch: UInt64) {
-        held.append((max(batch, lastHeldBatch), delivery))
+        held.append((max(batch, lastHeldBatch), takingLost(delivery)))
         outstanding.append(delivery.cost)
         outstandingBytes += delivery.cost
     }
@@ -88,11 +124,19 @@ package final class MessageSink {
     /// The connection is over: what waits is for nobody, and stays in the session.
     func forgetHeld() { held = [] }
 
-    func consumed(_ count: Int) {
+    /// - Returns: whether messages that have waited are handed over now.
+    func consumed(_ count: Int) -> Bool {
         for _ in 0..<count {
-            guard let size = outstanding.popFirst() else { return }
+            guard let size = outstanding.popFirst() else { break }
             outstandingBytes -= size
         }
+        var isHandingOver = false
+        while hasRoom, let next = waiting.popFirst() {
+            waitingBytes -= next.cost
+            if held.isEmpty { append(next) } else { hold(next, until: 0) }
+            isHandingOver = true
+        }
+        return isHandingOver
     }
 
     func flush() {

@@ -4,7 +4,10 @@ package import NIOCore
 /// What carries a packet stream's bytes; the I/O side's end of it.
 package protocol PacketStreamTransport: AnyObject {
     /// Writes and flushes a tick's bytes.
-    func write(_ bytes: ByteBuffer)
+    ///
+    /// - Returns: bytes of them that `PacketStream.confirm` will tell of when they have reached the network connection; 0
+    ///   when they have, so that whether it takes more is known at once.
+    func write(_ bytes: ByteBuffer) -> Int
     /// Closes the network connection after what was written. Nothing is called after it.
     func close()
 }
@@ -17,6 +20,8 @@ package final class PacketStream {
     static let wideDropMark = 10_485_760
     /// Bytes of unwritten output at which QoS 1 and 2 messages stay in the queue.
     static let queueMark = 256 * 1_024
+    /// Bytes on their way to a network connection on another loop at which messages stay in the queue.
+    static let unconfirmedMark = 1_048_576
     /// A larger output buffer is given back when it has drained, so that idle connections stay small.
     static let keptCapacity = 4_096
 
@@ -36,6 +41,8 @@ package final class PacketStream {
     @exclusivity(unchecked) var topicAliases: OutboundTopicAliases?
     /// Whether the network connection takes more.
     @exclusivity(unchecked) var isWritable = true
+    /// Bytes on their way to a network connection on another loop.
+    @exclusivity(unchecked) private(set) var unconfirmed = 0
     /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted; fewer for a client that takes nothing
     /// while all together keep much.
     @exclusivity(unchecked) var dropMark = wideDropMark
@@ -61,7 +68,7 @@ package final class PacketStream {
     }
 
     var hasRoomForQueued: Bool {
-        isWritable && output.readableBytes < Self.queueMark
+        isWritable && output.readableBytes < Self.queueMark && unconfirmed < Self.unconfirmedMark
             && (!holdsPublish || held?.readableBytes ?? 0 < Self.queueMark)
     }
 
@@ -88,12 +95,12 @@ package final class PacketStream {
     /// - Returns: its bytes.
     func flush() -> Int {
         let count = output.readableBytes
-        guard isWritable, count > 0, corkedUntil == 0 else { return 0 }
+        guard isWritable, count > 0, corkedUntil == 0, unconfirmed < Self.unconfirmedMark else { return 0 }
         // Taken out first: a write may tell us that there is room for more, which is appended at once.
         lastFlush = count
         var leaving = ByteBuffer()
         swap(&leaving, &output)
-        transport?.write(leaving)
+        unconfirmed &+= transport?.write(leaving) ?? 0
         if leaving.capacity <= Self.keptCapacity, output.capacity == 0 {
             // The transport has usually written by now, and then clearing reuses the memory.
             leaving.clear()
@@ -110,11 +117,14 @@ package final class PacketStream {
         if corkedUntil <= batch { corkedUntil = 0 }
     }
 
+    /// So many bytes have reached the network connection, and with them whether it takes more.
+    func confirm(_ bytes: Int) { unconfirmed = max(unconfirmed - bytes, 0) }
+
     /// Ends the network connection, after what is still to be written.
     func close() {
         isClosed = true
         held = nil
-        if output.readableBytes > 0, corkedUntil == 0 { transport?.write(output) }
+        if output.readableBytes > 0, corkedUntil == 0 { _ = transport?.write(output) }
         output = ByteBuffer()
         transport?.close()
         transport = nil

@@ -11,6 +11,8 @@ package final class LoopBridge: @unchecked Sendable {
         case bytes(MQTTDialogue, ByteBuffer)
         case writability(MQTTDialogue, Bool)
         case ended(MQTTDialogue)
+        /// So many bytes of output have reached the channel.
+        case written(MQTTDialogue, Int)
         /// To be sent back when everything before it has been read.
         case marker(MQTTDialogue, MQTTChannelHandler)
     }
@@ -20,6 +22,8 @@ package final class LoopBridge: @unchecked Sendable {
         case write(MQTTChannelHandler, ByteBuffer)
         case close(MQTTChannelHandler)
         case marker(MQTTChannelHandler)
+        /// To be told when everything before it has been written, so many bytes.
+        case receipt(MQTTChannelHandler, Int)
     }
 
     private let loop: any EventLoop
@@ -67,15 +71,17 @@ package final class LoopBridge: @unchecked Sendable {
         case .bytes(let dialogue, let bytes): dialogue.receive(bytes, broker)
         case .writability(let dialogue, let isWritable): dialogue.writabilityChanged(isWritable, broker)
         case .ended(let dialogue): dialogue.ended(broker)
+        case .written(let dialogue, let bytes): dialogue.written(bytes, broker)
         case .marker(let dialogue, let handler): dialogue.whenRead { self.toLoop(.marker(handler)) }
         }
     }
 
     private static func handle(_ item: Outbound) {
         switch item {
-        case .write(let handler, let bytes): handler.write(bytes)
+        case .write(let handler, let bytes): _ = handler.write(bytes)
         case .close(let handler): handler.close()
         case .marker(let handler): handler.resumeReading()
+        case .receipt(let handler, let bytes): handler.confirm(bytes)
         }
     }
 }
@@ -84,14 +90,25 @@ package final class LoopBridge: @unchecked Sendable {
 final class RemoteTransport: PacketStreamTransport {
     private let handler: MQTTChannelHandler
     private let bridge: LoopBridge
+    /// Bytes written since the last receipt was asked for.
+    private var unconfirmed = 0
+
+    /// Bytes for which a receipt is asked at a time.
+    private static let receiptMark = 128 * 1_024
 
     init(handler: MQTTChannelHandler, bridge: LoopBridge) {
         self.handler = handler
         self.bridge = bridge
     }
 
-    func write(_ bytes: ByteBuffer) {
+    func write(_ bytes: ByteBuffer) -> Int {
         bridge.toLoop(.write(handler, bytes))
+        unconfirmed += bytes.readableBytes
+        if unconfirmed >= Self.receiptMark {
+            bridge.toLoop(.receipt(handler, unconfirmed))
+            unconfirmed = 0
+        }
+        return bytes.readableBytes
     }
 
     func close() {

@@ -153,9 +153,16 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
 }
 
 extension MQTTChannelHandler: PacketStreamTransport {
-    package func write(_ bytes: ByteBuffer) {
-        guard let context, !isClosing else { return }
+    package func write(_ bytes: ByteBuffer) -> Int {
+        guard let context, !isClosing else { return 0 }
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        return 0
+    }
+
+    /// So many bytes have been written; the core has been told before whether the channel takes more.
+    func confirm(_ bytes: Int) {
+        guard let dialogue, let bridge else { return }
+        bridge.toCore(.written(dialogue, bytes))
     }
 
     /// Lets the peer read what was written, then closes.

@@ -222,6 +222,9 @@ package final class MQTTDialogue: @unchecked Sendable {
         broker.writabilityChanged(isWritable, of: stream, on: connection)
     }
 
+    /// So many bytes have reached the network connection.
+    package func written(_ bytes: Int, _ broker: Broker) { broker.written(bytes, of: stream, on: connection) }
+
     private func readPackets(_ buffer: inout ByteBuffer, _ broker: Broker) throws(MalformedPacket) {
         var packets = 0
         defer { broker.received(packets: packets) }

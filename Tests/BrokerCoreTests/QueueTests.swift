@@ -121,28 +121,6 @@ import Testing
         #expect(try client.texts() == ["1", "2", "6", "7", "8", "9", "10"])
     }
 
-    @Test("retained messages that do not fit into the queue follow its policy", arguments: QueueLimits.Policy.allCases)
-    func retainedIntoFullQueue(_ policy: QueueLimits.Policy) throws {
-        let test = TestBroker(
-            queue: {
-                $0.messages = 3
-                $0.whenFull = policy
-            },
-            limits: { $0.inflightMessages = 1 }
-        )
-        let publisher = try test.connect("p")
-        for number in 0..<10 { try publisher.publish("r/\(number)", "\(number)", qos: .atLeastOnce, retain: true) }
-        let client = try test.connect("s")
-        #expect(try client.subscribe("r/#", qos: .atLeastOnce) == [.grantedQoS1])
-        #expect(client.isClosed == (policy == .disconnect))
-        if policy == .disconnect {
-            #expect(try client.takeDisconnect()?.reasonCode == .quotaExceeded)
-        } else {
-            #expect(try client.messages().count == 4)
-            #expect(test.broker.statistics.dropped == 6)
-        }
-    }
-
     @Test("messages of a session that ends are gone, and with them its subscriptions")
     func gone() throws {
         let test = TestBroker()

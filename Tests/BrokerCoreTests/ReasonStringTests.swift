@@ -84,6 +84,6 @@ import Testing
 }
 
 private final class NoTransport: PacketStreamTransport {
-    func write(_ bytes: ByteBuffer) {}
+    func write(_ bytes: ByteBuffer) -> Int { 0 }
     func close() {}
 }

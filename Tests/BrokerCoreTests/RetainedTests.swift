@@ -291,7 +291,7 @@ import Testing
         #expect(topics.sorted() == (1...5).map { "t/\($0)" })
     }
 
-    @Test("[MQTT-3.8.4-3] a filter that stands twice in one SUBSCRIBE gets its retained messages once, as it asks last")
+    @Test("[MQTT-3.8.4-5] a filter that stands twice in one SUBSCRIBE gets its retained messages once, as it asks last")
     func twice() throws {
         let test = TestBroker()
         try test.connect("p").publish("t", "x", qos: .exactlyOnce, retain: true)

@@ -81,7 +81,10 @@ package final class SinkClient {
     }
 
     /// The adapter has passed deliveries on.
-    package func consumed(_ count: Int) { test.broker.consumed(count, on: connection) }
+    package func consumed(_ count: Int) {
+        test.broker.consumed(count, on: connection)
+        test.flush()
+    }
 
     /// The end of the connection.
     package func disconnect(_ reason: ReasonCode = .normalDisconnection) {

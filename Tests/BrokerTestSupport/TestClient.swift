@@ -134,11 +134,12 @@ private final class Wire: PacketStreamTransport {
     var writes = 0
     var onWrite: (() -> Void)?
 
-    func write(_ bytes: ByteBuffer) {
-        guard !isClosed else { return }
+    func write(_ bytes: ByteBuffer) -> Int {
+        guard !isClosed else { return 0 }
         writes += 1
         received.writeImmutableBuffer(bytes)
         onWrite?()
+        return 0
     }
 
     func close() { isClosed = true }

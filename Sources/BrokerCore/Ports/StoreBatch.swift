@@ -139,10 +139,13 @@ package struct SubscriptionRecord: Sendable {
     package let options: SubscriptionOptions
     /// 0 without one.
     package let identifier: UInt32
+    /// Whether its session is still to be sent retained messages that match it.
+    package let isOwedRetained: Bool
 
-    package init(filter: String, options: SubscriptionOptions, identifier: UInt32) {
+    package init(filter: String, options: SubscriptionOptions, identifier: UInt32, isOwedRetained: Bool = false) {
         self.filter = filter
         self.options = options
         self.identifier = identifier
+        self.isOwedRetained = isOwedRetained
     }
 }

@@ -25,6 +25,8 @@ struct LevelTrie<Value> {
     private(set) var rows: ContiguousArray<Row>
     private var free: [Node] = []
     private var edges = HashIndex()
+    /// How many walks stand at a node; they keep it.
+    private var pins: [Node: Int] = [:]
     private let hash: TopicHash
     /// Bytes in memory of the nodes in use, without their values.
     private(set) var bytes = 0
@@ -102,10 +104,22 @@ struct LevelTrie<Value> {
         set { rows[Int(node)].value = newValue }
     }
 
+    /// Keeps a node until `unpin`, even without value and children: a walk that pauses stands there.
+    mutating func pin(_ node: Node) { pins[node, default: 0] += 1 }
+
+    /// Gives back a node that a walk has left, if nobody else needs it.
+    mutating func unpin(_ node: Node) {
+        guard let count = pins[node] else { return }
+        pins[node] = count > 1 ? count - 1 : nil
+        removeIfUnused(node)
+    }
+
     /// Gives back a node without value and children, and its parents likewise.
     mutating func removeIfUnused(_ start: Node) {
         var node = start
-        while node != Self.root, rows[Int(node)].value == nil, rows[Int(node)].firstChild == Self.none {
+        while node != Self.root, rows[Int(node)].value == nil, rows[Int(node)].firstChild == Self.none,
+            pins.isEmpty || pins[node] == nil
+        {
             let parent = rows[Int(node)].parent
             unlink(node)
             bytes -= Self.cost(label: rows[Int(node)].label.count)

@@ -13,8 +13,18 @@ struct RetainedCharge {
 }
 
 /// The last message with RETAIN of each topic (MQTT 5.0 §3.3.1.3).
+///
+/// Those that match a Topic Filter are found by a `RetainedWalk`.
 struct RetainedMessages {
-    private var names: LevelTrie<Message>
+    struct Entry {
+        let message: Message
+        /// Ascends with each message that is retained: which are older than a subscription can be told by it.
+        let number: UInt64
+    }
+
+    private(set) var names: LevelTrie<Entry>
+    /// Of the message that was retained last.
+    private(set) var lastNumber: UInt64 = 0
     /// Topics that have one.
     private(set) var count = 0
     private var messageBytes = 0
@@ -30,7 +40,7 @@ struct RetainedMessages {
 
     /// The retained message of a topic, expired or not.
     func message(of topic: RawSpan) -> Message? {
-        names.node(at: topic).flatMap { names[$0] }
+        names.node(at: topic).flatMap { names[$0]?.message }
     }
 
     /// Bytes in memory of the topic levels that are not there yet.
@@ -42,7 +52,7 @@ struct RetainedMessages {
     /// Bytes in memory once a message of that cost is stored under a topic.
     func bytes(with cost: Int, at topic: RawSpan) -> Int {
         let node = names.node(at: topic)
-        let former = node.flatMap { names[$0] }?.cost ?? 0
+        let former = node.flatMap { names[$0] }?.message.cost ?? 0
         let place = former == 0 ? RetainedCharge.cost : 0
         return bytes - former + cost + place + (node == nil ? names.missingCost(at: topic) : 0)
     }
@@ -56,9 +66,10 @@ struct RetainedMessages {
         let formerCharge = charges[node]
         charges[node] = charge
         defer { note(expiry: message.expiresAt) }
-        if let former = names[node] { messageBytes -= former.cost } else { count += 1 }
+        if let former = names[node] { messageBytes -= former.message.cost } else { count += 1 }
         messageBytes += message.cost
-        names[node] = message
+        lastNumber += 1
+        names[node] = Entry(message: message, number: lastNumber)
         return formerCharge
     }
 
@@ -75,7 +86,7 @@ struct RetainedMessages {
         let charge = charges.removeValue(forKey: node)
         names[node] = nil
         count -= 1
-        messageBytes -= former.cost
+        messageBytes -= former.message.cost
         names.removeIfUnused(node)
         return (true, charge)
     }
@@ -84,14 +95,16 @@ struct RetainedMessages {
     var nodes: Int { names.rows.count }
 
     /// The message at a place, `0..<nodes`.
-    func message(in node: Int) -> Message? { names.rows[node].value }
+    func message(in node: Int) -> Message? { names.rows[node].value?.message }
 
     /// Some messages of topics that do not begin with `$`, so many at most, in no order.
+    ///
+    /// Levels without a message of their own are passed over, but not any number of them.
     func some(_ limit: Int) -> [Message] {
         var found: [Message] = []
-        for row in names.rows {
+        for row in names.rows.prefix(limit * 8) {
             guard found.count < limit else { break }
-            guard let message = row.value else { continue }
+            guard let message = row.value?.message else { continue }
             if !message.withBytes({ topic, _ in topic.withUnsafeBytes { $0.first == UInt8(ascii: "$") } }) {
                 found.append(message)
             }
@@ -99,58 +112,18 @@ struct RetainedMessages {
         return found
     }
 
-    /// All messages whose topics match a filter, `$`-topics only by filters that begin so [MQTT-4.7.2-1].
-    func matching(_ filter: TopicFilter, _ body: (Message) -> Void) {
-        let path = filter.filter.utf8Span.span.bytes
-        visit(LevelTrie<Message>.root, path, TopicLevels(), body)
+    // MARK: Walks
+
+    /// A walk that pauses stands at a node, which is kept for it.
+    mutating func pause(_ walk: inout RetainedWalk) {
+        let left = walk.pinned
+        walk.pinned = walk.next
+        if let next = walk.next { names.pin(next) }
+        if let left { names.unpin(left) }
     }
 
-    private func visit(
-        _ node: LevelTrie<Message>.Node,
-        _ path: RawSpan,
-        _ levels: TopicLevels,
-        _ body: (Message) -> Void
-    ) {
-        var levels = levels
-        guard let range = levels.next(in: path) else {
-            if let message = names[node] { body(message) }
-            return
-        }
-        let label = path.extracting(range)
-        guard label.byteCount == 1 else { return descend(node, label, path, levels, body) }
-        switch label.unsafeLoad(fromByteOffset: 0, as: UInt8.self) {
-        case UInt8(ascii: "#"):
-            // `sport/#` matches `sport` too (MQTT 5.0 §4.7.1.2).
-            if let message = names[node] { body(message) }
-            forEachChild(of: node) { visitAll($0, body) }
-        case UInt8(ascii: "+"):
-            forEachChild(of: node) { visit($0, path, levels, body) }
-        default:
-            descend(node, label, path, levels, body)
-        }
-    }
-
-    private func descend(
-        _ node: LevelTrie<Message>.Node,
-        _ label: RawSpan,
-        _ path: RawSpan,
-        _ levels: TopicLevels,
-        _ body: (Message) -> Void
-    ) {
-        if let child = names.child(of: node, label: label) { visit(child, path, levels, body) }
-    }
-
-    private func visitAll(_ node: LevelTrie<Message>.Node, _ body: (Message) -> Void) {
-        if let message = names[node] { body(message) }
-        forEachChild(of: node) { visitAll($0, body) }
-    }
-
-    private func forEachChild(of node: LevelTrie<Message>.Node, _ body: (LevelTrie<Message>.Node) -> Void) {
-        var child = names.rows[Int(node)].firstChild
-        while child >= 0 {
-            let row = names.rows[Int(child)]
-            if node != LevelTrie<Message>.root || row.label.first != UInt8(ascii: "$") { body(child) }
-            child = row.nextSibling
-        }
+    /// A walk is over, at its end or before.
+    mutating func end(_ walk: RetainedWalk) {
+        if let pinned = walk.pinned { names.unpin(pinned) }
     }
 }

@@ -11,6 +11,8 @@ final class Subscription {
     var options: SubscriptionOptions
     /// The Subscription Identifier; 0 without one.
     var identifier: UInt32
+    /// Whether its session is still to be sent retained messages that match it.
+    var isOwedRetained = false
     /// Its position in its node's list, so that removal is not a search.
     var slot = 0
     /// The list it is in.

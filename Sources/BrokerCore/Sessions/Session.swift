@@ -1,3 +1,4 @@
+import DequeModule
 import MQTTCodec
 import NIOCore
 
@@ -48,6 +49,11 @@ final class Session: @unchecked Sendable {
     @exclusivity(unchecked) var isLoading = false
     /// What the client says it has, while those deliveries are being read back; see `Broker.resume`.
     var acknowledgedSequence: UInt64?
+
+    /// Retained messages that its subscriptions are still to be sent, one subscription's after the other's.
+    @exclusivity(unchecked) var retainedDeliveries: Deque<RetainedDelivery> = []
+    /// Whether it will be its turn to be sent some.
+    var isDeliveringRetained = false
 
     /// Looks for expired messages in the queue.
     @exclusivity(unchecked) var messageTimer: TimerQueue.Entry?
@@ -105,7 +111,7 @@ final class Session: @unchecked Sendable {
     var isPersistent: Bool { expiryInterval > 0 }
 
     /// Whether messages wait until the client or its connection takes more.
-    var isWaiting: Bool { !queue.isEmpty || window.hasUnsent }
+    var isWaiting: Bool { !queue.isEmpty || window.hasUnsent || !retainedDeliveries.isEmpty }
 
     /// Whether messages at QoS 1 and 2 are still to be sent that came before any that comes now.
     var isBehind: Bool { isWaiting || isLoading || !storedInflight.isEmpty }

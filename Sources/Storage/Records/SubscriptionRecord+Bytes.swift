@@ -6,6 +6,7 @@ extension RecordWriter {
         byte(RecordVersion.current)
         byte(subscription.options.byte(.v5))
         compact(UInt64(subscription.identifier))
+        if subscription.isOwedRetained { byte(SubscriptionRecord.owedRetained) }
     }
 
     /// All that there is to know stands in the key.
@@ -18,6 +19,8 @@ extension SubscriptionRecord {
         try value.version()
         let byte = try value.byte()
         let identifier = try value.compact32()
+        let isOwedRetained = value.remaining > 0
+        if isOwedRetained, try value.byte() != Self.owedRetained { throw .damaged("an unknown mark") }
         try value.expectEnd()
         let filter = try key.restText()
         guard (try? TopicFilter(filter)) != nil else { throw .damaged("the key has no Topic Filter") }
@@ -27,8 +30,11 @@ extension SubscriptionRecord {
         } catch {
             throw .damaged(error.detail)
         }
-        self.init(filter: filter, options: options, identifier: identifier)
+        self.init(filter: filter, options: options, identifier: identifier, isOwedRetained: isOwedRetained)
     }
+
+    /// Stands at the end where retained messages are owed.
+    fileprivate static let owedRetained: UInt8 = 1
 }
 
 /// A QoS 2 Packet Identifier received and not yet released.

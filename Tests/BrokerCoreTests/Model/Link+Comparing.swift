@@ -34,7 +34,9 @@ extension Link {
         session.dropTooLarge()
         guard session.sentAhead == 0 else { throw ModelMismatch("\(session.sentAhead) messages are not sent") }
         if session.unsentCount > 0, session.quota > 0 { throw ModelMismatch("a message is not sent again") }
-        if session.mustSend { try session.queue.finish(smallOnly: connection.takesSmallOnly) }
+        guard session.mustSend else { return connection.takesSmallOnly ? session.owed.mayDropLarge() : () }
+        try session.queue.finish(smallOnly: connection.takesSmallOnly)
+        try session.owed.finish(smallOnly: connection.takesSmallOnly)
     }
 
     private func take(_ packet: Packet, _ model: ModelBroker, _ session: ModelSession?) throws {
@@ -46,6 +48,7 @@ extension Link {
         }
         let topic = try topic(publish)
         guard publish.qos != .atMostOnce else {
+            if session?.owed.take({ isIt($0, publish, topic, at: model.now) }) != nil { return }
             _ = try connection.atMostOnce.take(smallOnly: connection.takesSmallOnly) {
                 isIt($0, publish, topic, at: $0.sentAt ?? model.now)
             }
@@ -95,8 +98,14 @@ extension Link {
         guard !session.inflight.contains(where: { $0.packetID == id }) else {
             throw ModelMismatch("its identifier is in use")
         }
-        let copy = try session.queue.take(smallOnly: connection.takesSmallOnly) {
-            isIt($0, publish, topic, at: model.now)
+        let copy: Copy
+        do {
+            copy = try session.queue.take(smallOnly: connection.takesSmallOnly) {
+                isIt($0, publish, topic, at: model.now)
+            }
+        } catch {
+            guard let owed = session.owed.take({ isIt($0, publish, topic, at: model.now) }) else { throw error }
+            return session.inflight.append(.init(packetID: id, copy: owed))
         }
         session.inflight.append(.init(packetID: id, copy: copy))
         if session.sentAhead > 0 { session.sentAhead -= 1 }

@@ -8,7 +8,10 @@ extension ModelBroker {
     @discardableResult
     func publish(_ message: ModelMessage) -> Bool {
         // [MQTT-3.3.1-5], [MQTT-3.3.1-6]
-        if message.retain { retained[message.topic.string] = message.text.isEmpty ? nil : message }
+        if message.retain {
+            retained[message.topic.string] = message.text.isEmpty ? nil : message
+            for session in sessions { session.owed.outdate(message.topic) }
+        }
         var hasMatch = false
         var shared: Set<String> = []
         for session in sessions {
@@ -84,16 +87,26 @@ extension ModelBroker {
             guard filter.shareName == nil,
                 handling == .sendAtSubscribe || (handling == .sendIfNew && isNew)
             else { continue }
-            for message in retained.values where filter.matches(message.topic) && !isExpired(message) {
-                if options.noLocal, message.publisher == session.client { continue }
-                let copy = Copy(
-                    message,
-                    qos: min(options.qos, message.qos),
-                    retain: [true],
-                    identifiers: [identifier].compactMap { $0 }
-                )
-                deliver(copy, to: session)
+            session.owed.remove(filter: subscription.filter)
+            for copy in retainedCopies(for: session, subscription.filter) {
+                session.owed.append(copy, by: subscription.filter)
             }
+        }
+    }
+
+    /// What is retained now and matches a subscription.
+    func retainedCopies(for session: ModelSession, _ filter: String) -> [Copy] {
+        guard let subscribed = session.subscriptions[filter] else { return [] }
+        return retained.values.filter { message in
+            subscribed.filter.matches(message.topic) && !isExpired(message)
+                && !(subscribed.options.noLocal && message.publisher == session.client)
+        }.map { message in
+            Copy(
+                message,
+                qos: min(subscribed.options.qos, message.qos),
+                retain: [true],
+                identifiers: [subscribed.identifier].compactMap { $0 }
+            )
         }
     }
 

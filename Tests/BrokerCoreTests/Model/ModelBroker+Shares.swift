@@ -24,6 +24,8 @@ extension ModelBroker {
         }
         // What it was sent it completes [MQTT-3.10.4-3]; what waits goes to others, if there are any.
         let left = Set(zip(filters, codes).filter { $0.1 == .success }.map(\.0))
+        // [MQTT-3.10.4-2]
+        for filter in left { session.owed.remove(filter: filter) }
         passOnQueue(of: session) { left.contains($0.filter) }
         return codes
     }

@@ -170,7 +170,10 @@ final class ModelBroker {
     /// Moves the time on, over no deadline.
     func advance(to time: Int64) {
         now = time
-        for session in sessions { session.queue.removeExpired(at: now) }
+        for session in sessions {
+            session.queue.removeExpired(at: now)
+            session.owed.removeExpired(at: now)
+        }
         for session in sessions {
             guard let connection = session.connection, let timeout = connection.keepAliveTimeout else { continue }
             // [MQTT-3.1.2-22]
@@ -195,6 +198,12 @@ final class ModelBroker {
         for session in sessions { session.connection?.atMostOnce.lose() }
         let over = sessions.filter { $0.connection != nil && $0.expiryInterval == 0 }
         sessions.removeAll { session in over.contains { $0 === session } }
+        for session in sessions {
+            session.owed.restart { filter in
+                let qos = session.subscriptions[filter]?.options.qos ?? .atMostOnce
+                return qos == .atMostOnce ? [] : retainedCopies(for: session, filter)
+            }
+        }
         for session in sessions where session.connection != nil {
             session.connection = nil
             session.expiresAt = session.expiryInterval == .max ? nil : now + Int64(session.expiryInterval) * 1_000

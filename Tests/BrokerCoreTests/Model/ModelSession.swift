@@ -39,6 +39,7 @@ final class ModelSession {
     var subscriptions: [String: Subscribed] = [:]
     var inflight: [Inflight] = []
     var queue = DueCopies()
+    var owed = OwedRetained()
     /// Packet Identifiers of QoS 2 messages received and not released.
     var received: [PacketID] = []
     /// So many copies of a bounded queue have been sent in this step already, and are not in the way of new ones.
@@ -82,6 +83,7 @@ final class ModelSession {
     /// The session has no state any more.
     func loseMessages() {
         queue.lose()
+        owed = OwedRetained()
         inflight = []
     }
 }

@@ -40,7 +40,7 @@ import Testing
             "Packet Identifier not found", "PUBLISH w/c0 w", "large",
         ]
         var missing = Set(landmarks)
-        for seed in 0..<300 as Range<UInt64> where !missing.isEmpty {
+        for seed in 0..<2_000 as Range<UInt64> where !missing.isEmpty {
             let words = ModelRun.transcript(of: Schedule(seed: seed)).filter { $0.contains("to c") }
             missing = missing.filter { landmark in !words.contains { $0.contains(landmark) } }
         }
