@@ -34,6 +34,33 @@ import Testing
         #expect(response.code == .changed)
     }
 
+    @Test("retained messages go to an observer at its pace: now and then one must be acknowledged")
+    func retainedPace() throws {
+        let scene = ServerScene()
+        for number in 0..<50 { _ = scene.ask(.put, "/ps/r/\(number)", payload: "\(number)") }
+        scene.receive(.get, "/ps/r/+", confirmable: false, observe: 0)
+        scene.settle()
+        var texts = Set<String>()
+        var rounds = 0
+        while rounds < 50 {
+            rounds += 1
+            scene.settle()
+            let sent = scene.layer.take()
+            guard !sent.isEmpty else { break }
+            #expect(sent.count <= 17)
+            for item in sent {
+                switch item {
+                case .acknowledgement: break
+                case .nonConfirmable(_, _, let response): texts.insert(response.text)
+                case .confirmable(let id, _, let response):
+                    texts.insert(response.text)
+                    scene.server.acknowledged(id, now: scene.now)
+                }
+            }
+        }
+        #expect(texts.subtracting([""]).count == 50)
+    }
+
     @Test("an answer that takes longer follows the empty acknowledgement, in its turn")
     func separate() throws {
         let scene = ServerScene { $0.separateResponseAfter = 500 }

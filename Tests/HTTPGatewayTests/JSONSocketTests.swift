@@ -189,6 +189,19 @@ import Testing
         }
     }
 
+    @Test("a page gets all retained messages, though far fewer may be on their way")
+    func retained() async throws {
+        try await TestServer.run(configuration: .test { $0.subscriberMessages = 8 }) { server in
+            let messages = (0..<300).map { #"{"topic":"r/\#($0)","payload":"\#($0)","retain":true}"# }
+            _ = try await server.request("POST", "/publish", body: "[\(messages.joined(separator: ","))]")
+            let page = try await JSONClient.open(server)
+            try await page.send(#"{"op":"subscribe","topic":"r/#"}"#)
+            let answers = try await page.answers(302)
+            #expect(Set(answers.filter { $0.contains(#""op":"message""#) }).count == 300)
+            #expect(!answers.contains { $0.contains(#""op":"dropped""#) })
+        }
+    }
+
     @Test("a page that does not read is not read either, and its session's queue is bounded")
     func slowReader() async throws {
         var queue = QueueLimits()

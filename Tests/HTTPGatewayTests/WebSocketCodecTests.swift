@@ -1,4 +1,5 @@
 import HTTPGateway
+import MQTTCodec
 import NIOCore
 import NIOEmbedded
 import Testing
@@ -17,7 +18,10 @@ import Testing
         return bytes
     }
 
-    @Test("each buffer leaves in one binary frame", arguments: [(1, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)])
+    @Test(
+        "what is no MQTT leaves in one binary frame",
+        arguments: [(1, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)]
+    )
     func framing(size: Int, header: Int) throws {
         let channel = try makeChannel()
         try channel.writeOutbound(ByteBuffer(repeating: 7, count: size))
@@ -25,6 +29,33 @@ import Testing
         #expect(bytes.count == header + size)
         #expect(bytes[0] == 0x82)
         #expect(bytes.suffix(size).allSatisfy { $0 == 7 })
+    }
+
+    @Test("each MQTT Control Packet is a message of its own, however many leave together")
+    func packets() throws {
+        let channel = try makeChannel()
+        var output = ByteBuffer()
+        let sizes = [2, 3_000, 2, 70_000, 100]
+        for size in sizes {
+            let payload = ByteBuffer(repeating: 1, count: size)
+            let publish = Publish(topic: try TopicName("t"), payload: payload)
+            PacketEncoder.encode(.publish(publish), version: .v3_1_1, into: &output)
+        }
+        let total = output.readableBytes
+        try channel.writeOutbound(output)
+        var bytes = ByteBuffer(bytes: try written(channel))
+        var payload = 0
+        for _ in sizes {
+            #expect(bytes.readInteger(as: UInt8.self) == 0x82)
+            var length = Int(bytes.readInteger(as: UInt8.self) ?? 0)
+            if length == 126 { length = Int(bytes.readInteger(as: UInt16.self) ?? 0) }
+            if length == 127 { length = Int(bytes.readInteger(as: UInt64.self) ?? 0) }
+            let packet = try #require(bytes.readSlice(length: length))
+            let header = try #require(try FixedHeader.parse(packet.readableBytesSpan, maximumPacketSize: .max))
+            #expect(header.packetLength == length)
+            payload += length
+        }
+        #expect(payload == total && bytes.readableBytes == 0)
     }
 
     @Test("an empty buffer is no frame")

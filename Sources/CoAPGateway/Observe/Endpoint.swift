@@ -57,6 +57,8 @@ final class Endpoint {
     /// Nothing is sent before that time: the network takes nothing more, or Message IDs have run out for the moment.
     var restsUntil: NIODeadline?
     var pace = MessageIDPace()
+    /// Retained messages sent to it without a word from it since.
+    var unconfirmedRetained = 0
     /// On the list of endpoints with something to send.
     var isDirty = false
     /// The message layer was asked not to forget it.
@@ -107,6 +109,8 @@ final class DeliveryTicket {
     let message: Message
     let qos: QoS
     let packetID: PacketID?
+    /// One of the retained messages of a new subscription, of which there may be any number.
+    let isRetained: Bool
     var remaining: Int
     /// The client has acknowledged it.
     var isHeard = false
@@ -117,6 +121,7 @@ final class DeliveryTicket {
         message = delivery.message
         qos = delivery.qos
         packetID = delivery.packetID
+        isRetained = delivery.retain
         remaining = observations
     }
 }

@@ -7,6 +7,10 @@ extension CoAPServer {
     /// How long notifications wait for the next block of the last one to be fetched.
     var fetchPause: TimeAmount { .milliseconds(Int64(configuration.fetchPause)) }
 
+    /// Retained messages of a new subscription that are sent before one must be acknowledged: however many there are, they go
+    /// out at the pace of a device that is there, and not at all to an address that is not the sender's (RFC 7641 §4.5.1).
+    static var retainedAtATime: Int { 16 }
+
     /// A message for a client: one notification for each observation it matched.
     func deliver(_ delivery: Delivery, to client: CoAPClient, _ generation: UInt32) {
         var matching: [Observation] = []
@@ -107,8 +111,10 @@ extension CoAPServer {
             endpoint.pausedUntil = now + fetchPause
             markTimed(endpoint)
         }
+        if ticket.isRetained { endpoint.unconfirmedRetained += 1 }
         let isConfirmable =
             ticket.qos != .atMostOnce
+            || (endpoint.unconfirmedRetained >= Self.retainedAtATime && !layer.isReliable)
             || observation.confirmedAt + .seconds(Int64(configuration.confirmationInterval)) <= now
         if isConfirmable, layer.tellsAcknowledgements {
             return sendConfirmable(response, observation.token, item, endpoint, now)
@@ -180,6 +186,7 @@ extension CoAPServer {
     package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
         guard let (endpoint, _, message) = endOutstanding(id) else { return }
         endpoint.isVerified = true
+        endpoint.unconfirmedRetained = 0
         endpoint.heardAt = now
         if case .notification(let observation, let ticket) = message.item {
             observation.confirmedAt = now

@@ -6,7 +6,7 @@ import NIOCore
 /// What is said to a client of `sluice.json`; fields that have nothing to say are left out.
 struct JSONAnswer: Encodable {
     enum Name: String, Encodable {
-        case connected, subscribed, unsubscribed, published, error, pong, disconnect
+        case connected, subscribed, unsubscribed, published, error, pong, dropped, disconnect
     }
 
     let op: Name
@@ -20,6 +20,8 @@ struct JSONAnswer: Encodable {
     var sessionPresent: Bool?
     var sessionExpiryInterval: UInt32?
     var keepAlive: UInt16?
+    /// Messages of QoS 0 that the client was too slow for.
+    var count: Int?
 
     enum CodingKeys: String, CodingKey {
         case op
@@ -32,6 +34,7 @@ struct JSONAnswer: Encodable {
         case sessionPresent = "session_present"
         case sessionExpiryInterval = "session_expiry_interval"
         case keepAlive = "keep_alive"
+        case count
     }
 
     init(_ op: Name, _ id: JSONLabel? = nil, _ reason: ReasonCode? = nil) {
@@ -44,6 +47,11 @@ struct JSONAnswer: Encodable {
     init(_ op: Name, _ id: JSONLabel?, _ reasons: [ReasonCode]) {
         self.init(op, id)
         reasonCodes = reasons.map(\.rawValue)
+    }
+
+    init(dropped count: Int) {
+        self.init(.dropped)
+        self.count = count
     }
 
     init(_ problem: Problem, _ id: JSONLabel?) {

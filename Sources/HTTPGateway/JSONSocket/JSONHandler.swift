@@ -190,6 +190,9 @@ final class JSONHandler: ChannelDuplexHandler, @unchecked Sendable {
         var count = 0
         while context.channel.isWritable, let delivery = outgoing.popFirst() {
             if let packetID = delivery.packetID { unacknowledged[delivery.sequence] = packetID }
+            if delivery.lost > 0 {
+                context.write(wrapOutboundOut(JSON.encode(JSONAnswer(dropped: delivery.lost))), promise: nil)
+            }
             context.write(wrapOutboundOut(message(delivery, at: now)), promise: nil)
             count += 1
         }

@@ -12,6 +12,7 @@ const socket = new SluiceSocket(url);
 const subscriptions = new Map(filtersInAddress().map((filter) => [filter, 0]));
 let credentials = {};
 let received = 0;
+let dropped = 0;
 let isPaused = false;
 let arriving = [];
 
@@ -38,6 +39,11 @@ socket.addEventListener("refused", ({ detail }) => {
 });
 
 socket.addEventListener("disconnect", ({ detail }) => { byID("state").title = detail.reason; });
+
+socket.addEventListener("dropped", ({ detail: { count } }) => {
+  dropped += count;
+  showCount();
+});
 
 socket.addEventListener("message", ({ detail: message }) => {
   if (message.topic.startsWith("$SYS/")) systemMessage(message);
@@ -188,7 +194,8 @@ function isSought(element) {
 function showCount() {
   byID("empty").hidden = received > 0;
   const held = isPaused && arriving.length ? `, ${arriving.length} held back` : "";
-  byID("count").textContent = received ? `${received.toLocaleString()} received${held}` : "";
+  const missed = dropped ? `, ${dropped.toLocaleString()} left out because this page was too slow` : "";
+  byID("count").textContent = received ? `${received.toLocaleString()} received${held}${missed}` : "";
 }
 
 byID("search").addEventListener("input", () => {
@@ -206,6 +213,7 @@ byID("clear").addEventListener("click", () => {
   byID("messages").replaceChildren();
   arriving = [];
   received = 0;
+  dropped = 0;
   showCount();
 });
 

@@ -59,6 +59,9 @@ export class SluiceSocket extends EventTarget {
         this.#attempts = 0;
         this.#announce("connected", answer);
         break;
+      case "dropped":
+        this.dispatchEvent(new CustomEvent("dropped", { detail: answer }));
+        break;
       case "disconnect":
         this.dispatchEvent(new CustomEvent("disconnect", { detail: answer }));
         break;

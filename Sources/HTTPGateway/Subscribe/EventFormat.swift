@@ -30,7 +30,7 @@ package enum EventFormat: Sendable, CaseIterable {
         return buffer
     }
 
-    /// Appends a message.
+    /// Appends a message, and before it how many of QoS 0 are missing there.
     package func write(
         _ delivery: Delivery,
         epoch: String,
@@ -38,6 +38,7 @@ package enum EventFormat: Sendable, CaseIterable {
         by encoder: MessageEncoder,
         to buffer: inout ByteBuffer
     ) {
+        if delivery.lost > 0 { write(Notice(dropped: delivery.lost), to: &buffer) }
         let id = EventID(epoch: epoch, sequence: delivery.sequence).description
         switch self {
         case .serverSentEvents:
@@ -73,17 +74,28 @@ package enum EventFormat: Sendable, CaseIterable {
         var event: String?
         let reasonCode: UInt8?
         let reason: String?
+        /// Messages that the client was too slow for.
+        let count: Int?
 
         enum CodingKeys: String, CodingKey {
             case event
             case reasonCode = "reason_code"
             case reason
+            case count
         }
 
         init(event: String, reason: ReasonCode?) {
             self.event = event
             reasonCode = reason?.rawValue
             self.reason = reason?.name
+            count = nil
+        }
+
+        init(dropped: Int) {
+            event = "dropped"
+            reasonCode = nil
+            reason = nil
+            count = dropped
         }
     }
 

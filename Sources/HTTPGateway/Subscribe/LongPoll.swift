@@ -29,7 +29,8 @@ extension Response {
     /// The answer to a poll.
     static func batch(_ deliveries: [Delivery], epoch: String, next: String, isReset: Bool = false) -> Response {
         let now = NIODeadline.now()
-        // `reset` when what the client has missed is unknown.
+        // `reset` when what the client has missed is unknown, `dropped` when it was too slow for so many messages of QoS 0.
+        let lost = deliveries.reduce(0) { $0 + $1.lost }
         var body = ByteBuffer(string: "{\"messages\":[")
         for (place, delivery) in deliveries.enumerated() {
             if place > 0 { body.writeStaticString(",") }
@@ -38,7 +39,9 @@ extension Response {
         }
         body.writeStaticString("],\"next\":")
         body.writeJSON(next)
-        body.writeStaticString(isReset ? ",\"reset\":true}" : "}")
+        if isReset { body.writeStaticString(",\"reset\":true") }
+        if lost > 0 { body.writeString(",\"dropped\":\(lost)") }
+        body.writeStaticString("}")
         return Response(
             status: .ok,
             headers: [.contentType: "application/json", .cacheControl: "no-store"],

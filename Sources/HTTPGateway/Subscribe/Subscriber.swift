@@ -101,7 +101,8 @@ final class Subscriber: Sendable {
 
     /// Waits until everything the core has for the subscriber right now is in the inbox.
     func catchUp() async {
-        await core.perform { $0.flush() }
+        let connection = connection
+        await core.perform { $0.catchUp(connection) }
     }
 
     /// The same client has shown a newer token at another connection; on the core loop.

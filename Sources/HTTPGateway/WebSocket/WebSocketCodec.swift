@@ -1,10 +1,12 @@
 package import BrokerCore
 import JSONMessages
+import MQTTCodec
 package import NIOCore
 
-/// Makes buffers of a WebSocket, for the handler above it: unmasked payload up, one frame round each buffer down.
+/// Makes buffers of a WebSocket, for the handler above it: unmasked payload up, one frame round each MQTT Control Packet or
+/// text message down.
 ///
-/// Binary messages are a stream of bytes, cut anywhere; of text messages each goes up in one buffer. Pings are answered and
+/// Binary messages that come are a stream of bytes, cut anywhere; of text messages each goes up in one buffer. Pings are answered and
 /// sent, and the close handshake is kept, here. Closing the channel from above sends a close frame first and waits a
 /// moment for the peer's.
 package final class WebSocketCodec: ChannelDuplexHandler {
@@ -204,7 +206,34 @@ package final class WebSocketCodec: ChannelDuplexHandler {
             promise?.fail(ChannelError.outputClosed)
             return
         }
-        writeFrame(context, reader.form == .binary ? .binary : .text, payload, promise: promise)
+        switch reader.form {
+        case .binary: writePackets(context, payload, promise: promise)
+        case .text: writeFrame(context, .text, payload, promise: promise)
+        }
+    }
+
+    /// Each MQTT Control Packet is a message of its own, and all leave in one write: a message of many packets is allowed
+    /// [MQTT-6.0.0-2], but larger than many clients take, and some read only its first packet at once.
+    private func writePackets(
+        _ context: ChannelHandlerContext,
+        _ packets: ByteBuffer,
+        promise: EventLoopPromise<Void>?
+    ) {
+        var packets = packets
+        var frames = context.channel.allocator.buffer(capacity: packets.readableBytes + packets.readableBytes / 8 + 16)
+        while let packet = packets.readPacket() {
+            Self.writeHeader(.binary, packet.readableBytes, to: &frames)
+            guard packet.readableBytes > Self.maximumCopied else {
+                frames.writeImmutableBuffer(packet)
+                continue
+            }
+            context.write(wrapOutboundOut(frames), promise: nil)
+            let isLast = packets.readableBytes == 0
+            context.write(wrapOutboundOut(packet), promise: isLast ? promise : nil)
+            if isLast { return }
+            frames = context.channel.allocator.buffer(capacity: packets.readableBytes + 16)
+        }
+        context.write(wrapOutboundOut(frames), promise: promise)
     }
 
     package func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
@@ -274,12 +303,7 @@ package final class WebSocketCodec: ChannelDuplexHandler {
         // Small ones are cheaper to copy than to send as two.
         let isCopied = length <= Self.maximumCopied
         var frame = context.channel.allocator.buffer(capacity: 10 + (isCopied ? length : 0))
-        frame.writeInteger(0x80 | opcode.rawValue)
-        switch length {
-        case 0...125: frame.writeInteger(UInt8(length))
-        case 126...0xffff: frame.writeMultipleIntegers(UInt8(126), UInt16(length))
-        default: frame.writeMultipleIntegers(UInt8(127), UInt64(length))
-        }
+        Self.writeHeader(opcode, length, to: &frame)
         guard !isCopied else {
             frame.writeImmutableBuffer(payload)
             return context.write(wrapOutboundOut(frame), promise: promise)
@@ -288,6 +312,24 @@ package final class WebSocketCodec: ChannelDuplexHandler {
         context.write(wrapOutboundOut(payload), promise: promise)
     }
 
+    private static func writeHeader(_ opcode: Opcode, _ length: Int, to frame: inout ByteBuffer) {
+        frame.writeInteger(0x80 | opcode.rawValue)
+        switch length {
+        case 0...125: frame.writeInteger(UInt8(length))
+        case 126...0xffff: frame.writeMultipleIntegers(UInt8(126), UInt16(length))
+        default: frame.writeMultipleIntegers(UInt8(127), UInt64(length))
+        }
+    }
+
     /// Bytes of payload.
     private static let maximumCopied = 1_024
+}
+
+extension ByteBuffer {
+    /// Takes the next MQTT Control Packet of output that we have encoded ourselves; the rest if it is none.
+    fileprivate mutating func readPacket() -> ByteBuffer? {
+        guard readableBytes > 0 else { return nil }
+        let header = try? FixedHeader.parse(readableBytesSpan, maximumPacketSize: .max)
+        return readSlice(length: min(header?.packetLength ?? readableBytes, readableBytes))
+    }
 }

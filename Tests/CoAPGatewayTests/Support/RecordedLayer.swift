@@ -176,9 +176,10 @@ final class ServerScene {
         while true {
             server.endTurn(now: now)
             if let batch = server.takeBatch() { gateway.perform(batch, broker) }
+            broker.proceed()
             broker.flush()
             let events = inbox.takeAll()
-            if events.isEmpty { return }
+            if events.isEmpty, !broker.hasBacklog { return }
             server.take(events, now: now)
         }
     }
