@@ -87,9 +87,9 @@ extension ModelBroker {
             guard filter.shareName == nil,
                 handling == .sendAtSubscribe || (handling == .sendIfNew && isNew)
             else { continue }
-            session.owed.remove(filter: subscription.filter)
-            for copy in retainedCopies(for: session, subscription.filter) {
-                session.owed.append(copy, by: subscription.filter)
+            session.owed.remove(filter: first.filter)
+            for copy in retainedCopies(for: session, first.filter) {
+                session.owed.append(copy, by: first.filter)
             }
         }
     }
