@@ -148,11 +148,7 @@ import Testing
             var cursor = ""
             var count = 0
             for _ in 0..<50 where count < 50 {
-                let answer = try await server.request(
-                    "GET",
-                    "/v1/subscribe?topic=r/%23&wait=5\(cursor)",
-                    fields: Self.json
-                )
+                let answer = try await server.request("GET", "/v1/subscribe?topic=r/%23&wait=5\(cursor)", Self.json)
                 count += answer.body.split(separator: "\"payload\":").count - 1
                 cursor = "&cursor=\(try next(answer))"
             }
