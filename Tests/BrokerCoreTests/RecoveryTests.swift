@@ -116,7 +116,8 @@ import Testing
         next.broker.resume(again.connection)
         next.flush()
         let deliveries = again.deliveries()
-        #expect(deliveries.map(\.text) == ["1", "2", "3", "4"])
+        // What is retained comes after what waits in the queue.
+        #expect(deliveries.map(\.text) == ["1", "2", "4", "3"])
         #expect(Set(deliveries.map(\.packetID)).count == 4)
     }
 
