@@ -136,7 +136,8 @@ extension Broker {
 
     /// Whether one more retained message would leave at once.
     private func takesRetained(_ session: Session, _ qos: QoS) -> Bool {
-        guard session.connection != nil, session.canTake, session.sink?.isWritable ?? true else { return false }
+        guard session.connection != nil, session.canTake else { return false }
+        if let sink = session.sink, !sink.isWritable || (sink.isRead && session.isBehind) { return false }
         return qos == .atMostOnce || session.isReady
     }
 

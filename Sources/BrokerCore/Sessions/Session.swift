@@ -114,7 +114,7 @@ final class Session: @unchecked Sendable {
     var isWaiting: Bool { !queue.isEmpty || window.hasUnsent || !retainedDeliveries.isEmpty }
 
     /// Whether messages at QoS 1 and 2 are still to be sent that came before any that comes now.
-    var isBehind: Bool { isWaiting || isLoading || !storedInflight.isEmpty }
+    var isBehind: Bool { !queue.isEmpty || window.hasUnsent || isLoading || !storedInflight.isEmpty }
 
     /// Whether the client may be sent one more QoS 1 or 2 message right now: not before what it was sent by a former
     /// process [MQTT-4.6.0-1], whose Packet Identifiers are in use.
