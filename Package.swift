@@ -214,7 +214,7 @@ let package = Package(
         .testTarget(
             name: "TransportSecurityTests",
             dependencies: [
-                "TransportSecurity", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
+                "BrokerCore", "TransportSecurity", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ],
             swiftSettings: settings

@@ -123,7 +123,8 @@ extension PacketStream {
     @inline(__always)
     var bufferedBytes: Int {
         let waiting = output.readableBytes > 0 ? output.capacity : 0
-        return waiting &+ (isWritable ? 0 : lastFlush) &+ (held?.bufferedBytes ?? 0)
+        return waiting &+ max(isWritable ? 0 : lastFlush, unconfirmed < Self.queueMark ? 0 : unconfirmed)
+            &+ (held?.bufferedBytes ?? 0)
     }
 }
 
