@@ -13,7 +13,7 @@ SECONDS ?= 60
 SEED ?=
 
 BUILD_PACKAGES := libcoap3-dev librocksdb-dev pkg-config
-TEST_PACKAGES := libcoap3-bin mosquitto-clients paho.mqtt.c-examples curl nodejs node-mqtt python3 python3-venv chromium \
+TEST_PACKAGES := libcoap3-bin mosquitto mosquitto-clients paho.mqtt.c-examples curl nodejs node-mqtt python3 python3-venv chromium \
 	chromium-driver haproxy
 
 help:
