@@ -193,8 +193,14 @@ struct Composition {
         let limits = loaded.configuration.limits
         let coapListeners = loaded.configuration.listeners.count { $0.protocolName == .coap }
         let possible = FileDescriptorLimit.raise(for: limits.connections, coapListeners: coapListeners, logger)
-        let maximum = min(limits.connections + limits.connections / 10 + 16, possible)
-        return SocketPlaces(Quota.Limit(total: maximum), refusals: refusals)
+        // A tenth more is for those that are about to be refused.
+        func places(_ connections: Int) -> Int { connections + connections / 10 + 16 }
+        let maximum = min(places(limits.connections), possible)
+        let share = limits.connectionShares.perAddress
+        return SocketPlaces(
+            Quota.Limit(total: maximum, perAddress: share > 0 ? places(share) : 0),
+            refusals: refusals
+        )
     }
 
     private var tell: @Sendable (Refusals.Limit, String, Int) -> Void {

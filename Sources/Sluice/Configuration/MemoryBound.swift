@@ -66,8 +66,15 @@ extension MemoryBound {
             case .coap: add("CoAP on \(listener.bind)", configuration.coap.memory)
             }
         }
+        add(
+            "passwords, tokens and handshakes that wait",
+            Self.waiting * (1 + configuration.listeners.count { $0.security != nil })
+        )
         add("the program", Self.program)
     }
+
+    /// 1,024 passwords of 64 KiB that wait to be checked; as much for the TLS handshakes of a listener.
+    private static let waiting = 67_108_864
 
     /// Two batches, one that gathers and one that is written, both once more as records; RocksDB's buffers and cache.
     private static let store = 4 * Limits.unwrittenBytes + 100_663_296
@@ -76,7 +83,8 @@ extension MemoryBound {
 extension CoAPLimits {
     /// Bytes of all that a listener keeps: an endpoint has an address, options and what was answered last.
     fileprivate var memory: Int {
-        let endpoint = 4_300
+        // The last term is answers that are kept for repeats.
+        let endpoint = 4_300 + 4_096
         let session = 1_024
         let observation = 1_024
         let request = 4_096
