@@ -28,18 +28,13 @@ final class Journal {
     /// States of deliveries that have changed since their message was handed over; the last one counts.
     private var states: [StoredPlace: DeliveryState] = [:]
     /// Messages handed over that are for several sessions.
-    private var shared: [MessageNumber: Shared] = [:]
+    private var shared: [MessageNumber: SharedMessage] = [:]
     /// Messages handed over that are for one session, and whose delivery has a state of its own in the store.
     private var overridden: Set<MessageNumber> = []
     /// Why the store does not write; nil when it does.
     private(set) var failure: StoreFailure?
     /// Counts what others may have to wait for.
     @exclusivity(unchecked) private(set) var writes: UInt64 = 0
-
-    private struct Shared {
-        let destinations: Int
-        var remaining: Int
-    }
 
     /// - Parameter epoch: above the number of every message stored before.
     init(store: any Store, epoch: UInt64) {
@@ -139,7 +134,7 @@ final class Journal {
             let isOverridden = overridden.remove(place.message) != nil
             return changes.append(.removeMessage(place.message, destinations: isOverridden ? 1 : 0))
         }
-        sharing.remaining -= 1
+        guard sharing.finish(place.destination) else { return }
         guard sharing.remaining > 0 else {
             shared[place.message] = nil
             return changes.append(.removeMessage(place.message, destinations: sharing.destinations))
@@ -180,7 +175,7 @@ final class Journal {
         }
         states.removeAll(keepingCapacity: true)
         for message in open.messages where message.destinationCount > 1 && message.remaining > 0 {
-            shared[message.number] = Shared(destinations: message.destinationCount, remaining: message.remaining)
+            shared[message.number] = SharedMessage(open.destinations(of: message))
         }
         open.changes = changes.list
         changes = OpenChanges()
@@ -233,11 +228,10 @@ final class Journal {
 
     /// Takes in what the store has of a message.
     func recover(_ message: RecoveredMessage) {
-        let remaining = message.destinations.count { $0.state != .done }
         nextMessage = max(nextMessage, message.number.rawValue + 1)
         openFirst = nextMessage
         if message.destinations.count > 1 {
-            shared[message.number] = Shared(destinations: message.destinations.count, remaining: remaining)
+            shared[message.number] = SharedMessage(message.destinations)
         } else if message.destinations.first?.state != .queued {
             overridden.insert(message.number)
         }

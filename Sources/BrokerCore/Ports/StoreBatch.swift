@@ -17,6 +17,11 @@ package struct StoreBatch: Sendable {
     package internal(set) var changes: ContiguousArray<StoreChange> = []
 
     package init(number: UInt64) { self.number = number }
+
+    /// The destinations of one of the batch's messages.
+    func destinations(of message: StoredMessage) -> ContiguousArray<StoredDestination>.SubSequence {
+        destinations[message.firstDestination..<message.firstDestination + message.destinationCount]
+    }
 }
 
 /// A message to be stored once, whatever the number of sessions it is for.
