@@ -163,7 +163,8 @@ class Ledger:
         former = session.got.get(payload)
         if former is not None:
             self.duplicates += 1
-            if qos == 2 and is_exact:
+            # At QoS 0 and 1 it may have come before the store had it, and come again with its publisher's repetition.
+            if qos == 2 and former == 2 and is_exact:
                 raise Finding(f"{session.client} got {payload} twice at QoS 2")
             return
         session.got[payload] = qos
