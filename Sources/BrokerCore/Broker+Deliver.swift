@@ -208,10 +208,11 @@ extension Broker {
         case .dropOldest:
             guard !session.isMakingRoom else { return false }
             let before = session.queue.bytes
-            for _ in 0..<Backlog.turn {
+            for _ in 0..<Backlog.turn / 8 {
                 // Where all queues together are full, a session pays with what it has itself, and with no more than that.
                 if hasRoom(for: outbound, in: session, besides: before - session.queue.bytes) { return true }
                 guard dropOldest(of: session) else { return false }
+                effort &+= Backlog.step
             }
             session.isMakingRoom = true
             backlog.append { broker, steps in

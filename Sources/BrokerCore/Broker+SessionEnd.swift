@@ -34,7 +34,7 @@ extension Broker {
         begin { broker, steps in
             while steps > 0, let subscription = subscriptions.popLast() {
                 broker.router.remove(subscription)
-                steps -= 1
+                steps -= Backlog.effort(of: subscription.filter.filter) / Backlog.step
             }
             return subscriptions.isEmpty
         }

@@ -249,6 +249,8 @@ package final class MQTTDialogue: @unchecked Sendable {
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
                 buffer.moveReaderIndex(forwardBy: header.packetLength)
             } else {
+                // Properties, filters and the like are parsed one by one.
+                broker.count(effort: header.packetLength >> 2)
                 try packetReceived(try decoder.decode(header, from: &buffer), broker)
                 if header.type == .connect || pendingConnectBytes > 0 {
                     // The answer, or the exchange that it waits for, takes its time.

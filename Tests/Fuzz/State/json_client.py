@@ -92,7 +92,8 @@ class JSONClient:
         self.ask((filter, qos), op="subscribe", topic=filter, qos=qos)
 
     def unsubscribe(self, random):
-        filters = [s.filter for s in self.session.subscriptions if s.until is None]
+        asked = [request[0] for request in self.asked.values() if isinstance(request, tuple)]
+        filters = [s.filter for s in self.session.subscriptions if s.until is None and s.filter not in asked]
         if filters:
             filter = random.choice(filters)
             self.session.unsubscribing(filter)

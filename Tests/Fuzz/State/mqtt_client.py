@@ -121,7 +121,9 @@ class MQTTClient:
         self.link.send(mqtt.subscribe(self.version, packet_id, filter, qos))
 
     def unsubscribe(self, random):
-        filters = [s.filter for s in self.session.subscriptions if s.until is None]
+        # One that is being subscribed to again is left alone: its SUBACK would look as if it came later.
+        asked = [request[0] for request in self.requests.values() if request]
+        filters = [s.filter for s in self.session.subscriptions if s.until is None and s.filter not in asked]
         if filters:
             filter = random.choice(filters)
             self.session.unsubscribing(filter)
