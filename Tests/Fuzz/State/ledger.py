@@ -4,6 +4,7 @@ Time is a count of events: what a client has been told of happened before what i
 where the order of events leaves no doubt, so whatever is missing then is a finding.
 """
 
+import math
 from collections import defaultdict, deque
 
 
@@ -134,7 +135,8 @@ class Ledger:
     def ended(self, session):
         self.sessions.remove(session)
         if session.may_share:
-            self.shares_left_at = self.tick()
+            # The broker may come to know of it later, until the next check.
+            self.shares_left_at = math.inf
 
     # Receiving
 
@@ -244,4 +246,5 @@ class Ledger:
 
     def settle(self):
         """A check has found all there: only what is not acknowledged yet can still become due."""
+        self.shares_left_at = min(self.shares_left_at, self.tick())
         self.unsettled = [m for m in self.unsettled if m.acked_at is None and m.qos > 0]
