@@ -63,7 +63,7 @@ fuzz: deps
 
 fuzz-state: build
 	$(call install,python3)
-	python3 Tests/Fuzz/State/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	python3 Tests/Fuzz/State/run.py --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGUMENTS)
 
 # On a quiet machine: what is measured is how long another client waits.
 bench-hostile: build

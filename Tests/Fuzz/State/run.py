@@ -98,6 +98,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--executable", default=".build/release/sluice")
     parser.add_argument("--keep", action="store_true", help="leave the stores where they are")
+    parser.add_argument("--only-crashes", action="store_true", help="print other findings, and judge by crashes alone")
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 31) if arguments.seed is None else arguments.seed
     totals, end = Totals(), time.monotonic() + arguments.seconds
@@ -105,6 +106,7 @@ def main():
     holds = True
     while holds and time.monotonic() < end:
         holds = span(arguments.executable, seed, min(end, time.monotonic() + SPAN), totals, arguments.keep)
+        holds |= arguments.only_crashes and totals.crashes == 0
         seed += 1
     print(totals, flush=True)
     sys.exit(0 if holds else 1)
