@@ -89,6 +89,8 @@ class JSONClient:
 
     def subscribe(self, filter, qos):
         self.session.may_share |= filter.startswith("$share/")
+        # Until the answer comes, if it comes, it is as it was or as it is asked for.
+        self.session.unsubscribing(filter)
         self.ask((filter, qos), op="subscribe", topic=filter, qos=qos)
 
     def unsubscribe(self, random):

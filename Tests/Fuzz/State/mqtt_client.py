@@ -116,6 +116,8 @@ class MQTTClient:
 
     def subscribe(self, filter, qos):
         self.session.may_share |= filter.startswith("$share/")
+        # Until the answer comes, if it comes, it is as it was or as it is asked for.
+        self.session.unsubscribing(filter)
         packet_id = self.take_id()
         self.requests[packet_id] = (filter, qos)
         self.link.send(mqtt.subscribe(self.version, packet_id, filter, qos))
