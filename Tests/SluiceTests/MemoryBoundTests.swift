@@ -48,8 +48,8 @@ import Testing
             limits: { connections: 1000, retained_bytes: 10000000, queued_bytes: 10000000, session_bytes: 10000000, buffer_bytes: 10000000, connection_bytes: 10000000 }
             """
         )
-        #expect(bound.total < 250_000_000)
-        #expect(bound.lines.first?.hasPrefix("memory: at most 0.1") == true)
+        #expect(bound.total < 300_000_000)
+        #expect(bound.lines.first?.hasPrefix("memory: at most 0.2") == true)
         #expect(bound.lines.count == bound.items.count + 1)
     }
 
