@@ -57,7 +57,9 @@ extension Broker {
             pending.completion(establish(request, clientID: pending.clientID, userName, on: connection))
         case .acceptedToken(let userName, let expiresAt):
             if let expiresAt, expiresAt <= now {
-                return pending.completion(refuse(connection, .badUserNameOrPassword, request))
+                return pending.completion(
+                    refuse(connection, .badUserNameOrPassword, request, detail: "the token has just expired")
+                )
             }
             connection.hasToken = true
             connection.tokenExpiresAt = expiresAt
@@ -67,6 +69,7 @@ extension Broker {
             pending.completion(result)
         case .badCredentials: pending.completion(refuse(connection, .badUserNameOrPassword, request))
         case .notAuthorized: pending.completion(refuse(connection, .notAuthorized, request))
+        case .refused(let reason, let detail): pending.completion(refuse(connection, reason, request, detail: detail))
         case .busy: pending.completion(refuse(connection, .serverBusy, request))
         case .pending(let later):
             guard hasRoom(forInput: pending.cost, of: connection) else {
@@ -117,7 +120,7 @@ extension Broker {
         if former == nil, let journal {
             session.firstBatch = journal.writes != writes ? journal.openNumber : unwrittenEnds[clientID] ?? 0
         }
-        observer?.client(connection, .connected(clientID: clientID, userName: userName))
+        note(.clientConnected, connection, [])
         return ConnectResult(
             reasonCode: .success,
             sessionPresent: former != nil,
@@ -190,9 +193,10 @@ extension Broker {
     func refuse(
         _ connection: VirtualConnection,
         _ reason: ReasonCode,
-        _ request: ConnectRequest
+        _ request: ConnectRequest,
+        detail: String? = nil
     ) -> ConnectResult {
-        observer?.client(connection, .refused(reason, detail: nil))
+        noteRefused(connection, reason, clientID: request.clientID, userName: request.userName, detail: detail)
         return ConnectResult(
             reasonCode: reason,
             sessionPresent: false,

@@ -183,6 +183,7 @@ extension Broker {
         if !hasRoom(for: outbound, in: session) { dropExpired(session) }
         guard hasRoom(for: outbound, in: session) || makeRoom(for: outbound, session) else {
             statistics.dropped &+= 1
+            noteOverflow(session)
             return finish(outbound)
         }
         session.queue.append(outbound, isAway: session.connection == nil)
@@ -235,6 +236,7 @@ extension Broker {
         guard let oldest = session.queue.dropFirst() else { return false }
         journal?.finish(oldest)
         statistics.dropped &+= 1
+        noteOverflow(session)
         return true
     }
 

@@ -16,7 +16,7 @@ extension Broker {
     ) {
         forget(connection)
         guard let session = connection.session else { return }
-        observer?.client(connection, .left(clientID: session.clientID, reason))
+        noteLeft(connection, reason)
         if let sessionExpiryInterval, session.isPersistent {
             session.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
         }
@@ -40,7 +40,7 @@ extension Broker {
     package func end(_ connection: VirtualConnection, reason: ReasonCode, detail: String? = nil) {
         forget(connection)
         if let session = connection.session {
-            observer?.client(connection, .ended(clientID: session.clientID, reason, detail: detail))
+            noteEnded(connection, reason, detail)
             detach(connection, from: session)
         }
         connection.close(reason, detail: detail)
@@ -70,8 +70,18 @@ extension Broker {
     }
 
     /// Closes a connection whose client has made a mistake before it had a session.
-    package func refuse(_ connection: VirtualConnection, reason: ReasonCode, detail: String) {
-        observer?.client(connection, .refused(reason, detail: detail))
+    ///
+    /// - Parameters:
+    ///   - clientID: nil when it has not got that far.
+    ///   - userName: the one it gave.
+    package func refuse(
+        _ connection: VirtualConnection,
+        reason: ReasonCode,
+        detail: String,
+        clientID: String? = nil,
+        userName: String? = nil
+    ) {
+        noteRefused(connection, reason, clientID: clientID, userName: userName, detail: detail)
         close(connection)
     }
 

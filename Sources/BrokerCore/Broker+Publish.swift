@@ -46,19 +46,25 @@ extension Broker {
         payload: RawSpan,
         from session: Session
     ) -> ReasonCode {
-        guard Int(publication.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
-        if topic.isSystemTopic { return .notAuthorized }
-        if limits.publishRate > 0, !session.mayPublish(at: now, rate: limits.publishRate) { return .messageRateTooHigh }
-        if limits.validatesPayloadFormat, publication.isMislabelled(payload) { return .payloadFormatInvalid }
+        guard Int(publication.qos.rawValue) <= limits.maximumQoS else {
+            return refused(.qosNotSupported, topic, session)
+        }
+        if topic.isSystemTopic { return refused(.notAuthorized, topic, session) }
+        if limits.publishRate > 0, !session.mayPublish(at: now, rate: limits.publishRate) {
+            return refused(.messageRateTooHigh, topic, session)
+        }
+        if limits.validatesPayloadFormat, publication.isMislabelled(payload) {
+            return refused(.payloadFormatInvalid, topic, session)
+        }
         if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
-            return .notAuthorized
+            return refused(.notAuthorized, topic, session)
         }
         if isStoreRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
         if publication.retain, !isStoreRefusing {
             let reason = recordingWrites(of: session) {
                 retain(&publication, topic: topic, payload: payload, for: session.holder)
             }
-            if reason.isError { return reason }
+            if reason.isError { return refused(reason, topic, session) }
             // What it clears may have been cleared by somebody else, and that may not be written yet.
             if payload.isEmpty { waitForAll(session) }
         }
@@ -66,6 +72,13 @@ extension Broker {
         statistics.publishedBytes &+= UInt64(truncatingIfNeeded: payload.byteCount)
         let isMatched = recordingWrites(of: session) { route(&publication, topic: topic, payload: payload) }
         return isMatched ? .success : .noMatchingSubscribers
+    }
+
+    /// A message is refused: the log is told, since not every client can be.
+    @inline(never)
+    private func refused(_ reason: ReasonCode, _ topic: RawSpan, _ session: Session) -> ReasonCode {
+        noteRefusal(.publish, TopicName(validated: topic).string, of: session, reason)
+        return reason
     }
 
     /// Publishes on the broker's own account: wills.
@@ -80,18 +93,18 @@ extension Broker {
         )
         let topic = will.topic.string
         let payload = will.payload
-        if topic.utf8Span.span.bytes.isSystemTopic { return }
-        if let authorizer, !authorizer.mayPublish(topic, client: session.identity) { return }
-        if will.retain,
-            retain(
+        if topic.utf8Span.span.bytes.isSystemTopic { return noteRefusal(.will, topic, of: session, .notAuthorized) }
+        if let authorizer, !authorizer.mayPublish(topic, client: session.identity) {
+            return noteRefusal(.will, topic, of: session, .notAuthorized)
+        }
+        if will.retain {
+            let reason = retain(
                 &publication,
                 topic: topic.utf8Span.span.bytes,
                 payload: payload.readableBytesSpan,
                 for: session.holder
             )
-            .isError
-        {
-            return
+            if reason.isError { return noteRefusal(.will, topic, of: session, reason) }
         }
         _ = route(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan)
     }

@@ -89,6 +89,7 @@ extension Broker {
     ) -> Result<Message?, RequestRefused> {
         guard let session = connection.session else { return .failure(RequestRefused(reasonCode: .notAuthorized)) }
         if let authorizer, !authorizer.mayReceive(topic.string, client: session.identity) {
+            noteRefusal(.read, topic.string, of: session, .notAuthorized)
             return .failure(RequestRefused(reasonCode: .notAuthorized))
         }
         return .success(currentRetained(topic.string.utf8Span.span.bytes))

@@ -52,7 +52,9 @@ extension Broker {
         while steps > 0, let wanted = request.rest.popFirst() {
             steps -= Backlog.effort(of: wanted.subscription.filter) / Backlog.step
             switch add(wanted, request.identifier, to: session) {
-            case .failure(let failure): request.refused[wanted.subscription.filter] = failure.reasonCode
+            case .failure(let failure):
+                noteRefusal(.subscribe, wanted.subscription.filter, of: session, failure.reasonCode)
+                request.refused[wanted.subscription.filter] = failure.reasonCode
             case .success(let added):
                 guard added.wantsRetained else { continue }
                 request.withRetained.append((added.subscription, added.subscription.options))

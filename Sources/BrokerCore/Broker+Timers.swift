@@ -161,6 +161,7 @@ extension Broker {
         guard session.connection == nil else { return }
         guard session.expiresAt <= now else { return scheduleExpiry(session) }
         statistics.sessionsExpired &+= 1
+        events.note(.sessionExpired, [.clientID(session.clientID), .userName(session.userName)])
         endSession(session)
     }
 

@@ -14,7 +14,7 @@ package final class Broker {
     let authenticator: any Authenticator
     let enhancedAuthenticator: (any EnhancedAuthenticator)?
     let authorizer: (any Authorizer)?
-    let observer: (any ClientObserver)?
+    let events: EventLog
     /// nil keeps everything in memory.
     let store: (any Store)?
     let journal: Journal?
@@ -95,7 +95,7 @@ package final class Broker {
     /// - Parameters:
     ///   - enhancedAuthenticator: nil offers no Authentication Method.
     ///   - authorizer: nil lets every client use every topic.
-    ///   - observer: nil when nobody wants to know.
+    ///   - events: told what becomes of clients.
     ///   - store: nil keeps everything in memory.
     ///   - durability: what answers wait for.
     ///   - epoch: above every number that an earlier process gave to a session, a message or a delivery, so that none is
@@ -107,7 +107,7 @@ package final class Broker {
         authenticator: any Authenticator = AnonymousAccess(),
         enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
-        observer: (any ClientObserver)? = nil,
+        events: EventLog = .silent,
         store: (any Store)? = nil,
         durability: Durability = .strict,
         epoch: UInt64 = 0,
@@ -120,7 +120,7 @@ package final class Broker {
         self.authenticator = authenticator
         self.enhancedAuthenticator = enhancedAuthenticator
         self.authorizer = authorizer
-        self.observer = observer
+        self.events = events
         self.store = store
         self.epoch = epoch
         journal = store.map { Journal(store: $0, epoch: epoch) }

@@ -1,5 +1,4 @@
 package import BrokerCore
-package import Logging
 import ServiceLifecycle
 
 /// Listens for CoAP over UDP, DTLS, TCP or TLS and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959,
@@ -112,7 +111,7 @@ package struct CoAPListener: Service {
     private let core: CoreLoop
     private let limits: Limits
     private let refusals: Refusals
-    private let logger: Logger
+    private let events: EventLog
 
     /// Makes a listener; nothing happens before `run`.
     ///
@@ -124,13 +123,13 @@ package struct CoAPListener: Service {
         core: CoreLoop,
         limits: Limits,
         refusals: Refusals = Refusals(),
-        logger: Logger
+        events: EventLog = .silent
     ) {
         self.refusals = refusals
         self.configuration = configuration
         self.core = core
         self.limits = limits
-        self.logger = logger
+        self.events = events
     }
 
     /// Listens until graceful shutdown, then takes leave of every observer.
@@ -139,17 +138,15 @@ package struct CoAPListener: Service {
     package func run() async throws {
         let context = try CoAPContext(configuration)
         let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits, refusals: refusals)
-        logger.info(
-            "listening",
-            metadata: [
-                "protocol": "\(configuration.scheme)", "address": "\(configuration.host)", "port": "\(context.port)",
-            ]
+        events.note(
+            .listenerBound,
+            [.protocolName(configuration.scheme), .address(configuration.host), .port(context.port)]
         )
         if !context.tellsAcknowledgements {
-            logger.warning("libcoap's acknowledgements can't be seen: observers get QoS 0")
+            limited("libcoap's acknowledgements can't be seen: observers get QoS 0", .warning)
         }
         if !CoAPContext.batchesWork {
-            logger.notice("libcoap's system calls can't be batched: CoAP is slower than it could be")
+            limited("libcoap's system calls can't be batched: CoAP is slower than it could be", .notice)
         }
         let ran = await withTaskCancellationOrGracefulShutdownHandler {
             await loop.run()
@@ -160,6 +157,10 @@ package struct CoAPListener: Service {
             context.close()
             throw ListenFailed(address: configuration.host, reason: "no thread could be had")
         }
+    }
+
+    private func limited(_ detail: String, _ level: Event.Level) {
+        events.note(.listenerLimited, level: level, [.protocolName(configuration.scheme), .detail(detail)])
     }
 
     /// An address could not be listened on.

@@ -9,6 +9,7 @@ package final class MQTTChannels: Sendable {
     private let limits: Limits
     private let places: SocketPlaces
     private let bytes: ConnectionBytes
+    private let events: EventLog
     private let bridges: [ObjectIdentifier: LoopBridge]
 
     /// Makes the bridges between the core loop and each other loop of the group.
@@ -21,9 +22,11 @@ package final class MQTTChannels: Sendable {
         eventLoopGroup: any EventLoopGroup,
         limits: Limits,
         places: SocketPlaces,
-        bytes: ConnectionBytes
+        bytes: ConnectionBytes,
+        events: EventLog = .silent
     ) {
         self.bytes = bytes
+        self.events = events
         self.core = core
         self.limits = limits
         self.places = places
@@ -69,7 +72,15 @@ package final class MQTTChannels: Sendable {
         guard isProxied else {
             return try secure(channel, tls, ClientAddress(channel.remoteAddress, isProxy: isTrusted))
         }
-        let reader = ProxyHeaderReader(timeout: timeout) { header in
+        let peer = ClientAddress(channel.remoteAddress, isProxy: true)
+        let reader = ProxyHeaderReader(timeout: timeout) { [events] failure in
+            events.note(
+                .clientRefused,
+                by: peer,
+                level: failure.isOrdinary ? .debug : nil,
+                [.protocolName("mqtt"), .reason("no PROXY header"), .detail(failure.words)]
+            )
+        } onHeader: { header in
             guard let client = header.client.map({ ClientAddress("\($0)") }) else {
                 return try self.secure(channel, tls, ClientAddress(channel.remoteAddress, isProxy: true))
             }

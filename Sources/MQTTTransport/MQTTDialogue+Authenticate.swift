@@ -24,7 +24,9 @@ extension MQTTDialogue {
             var connect = connect.withoutContents
             connect.will = will
             let kept = (will?.cost ?? 0) + MemoryCost.text(connect.clientID) + MemoryCost.text(connect.userName)
-            guard broker.keeps(kept, for: connection) else { return refuse(.serverBusy, broker) }
+            guard broker.keeps(kept, for: connection) else {
+                return fail(.serverBusy, "no room for one more CONNECT that is being authenticated", broker, connect)
+            }
             state = .authenticating
             authentication = EnhancedAuthentication(
                 method: method,

@@ -12,7 +12,7 @@ extension MQTTDialogue {
         )
         // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8 of 3.1.1].
         guard connect.version == .v5 || !connect.clientID.isEmpty || connect.cleanStart else {
-            return refuse(.clientIdentifierNotValid, broker)
+            return fail(.clientIdentifierNotValid, "CleanSession 0 without a Client Identifier", broker, connect)
         }
         if let method = connect.properties.authenticationMethod {
             return beginAuthentication(method, connect, broker)
@@ -41,19 +41,21 @@ extension MQTTDialogue {
         var connack = Connack(connect, result, broker.limits)
         connack.properties.authenticationMethod = connect.properties.authenticationMethod
         connack.properties.authenticationData = lastWords
-        guard stream.append(.connack(connack)) else { return refuseUntold(broker) }
+        guard stream.append(.connack(connack)) else { return refuseUntold(connect, broker) }
         broker.sentPacket(on: connection)
         broker.resume(connection)
     }
 
     /// The client takes no packet as large as the CONNACK that says what it has to keep to [MQTT-3.1.2-24]: it never was
     /// let in, and has no will.
-    private func refuseUntold(_ broker: Broker) {
+    private func refuseUntold(_ connect: Connect, _ broker: Broker) {
         broker.disconnect(connection, reason: .normalDisconnection)
-        refuse(.implementationSpecificError, broker)
+        state = .awaitingAnswer
+        let detail = "CONNACK is larger than the client's Maximum Packet Size"
+        fail(.implementationSpecificError, detail, broker, connect)
     }
 
-    /// The broker has said no, and has told the observer so.
+    /// The broker has said no, and has told the log so.
     func refuse(_ reason: ReasonCode, _ broker: Broker) {
         state = .closed
         // Where no return code of 3.1.1 fits, closing is the answer [MQTT-3.2.2-6 of 3.1.1].

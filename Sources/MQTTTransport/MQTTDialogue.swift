@@ -302,8 +302,11 @@ package final class MQTTDialogue: @unchecked Sendable {
     }
 
     /// The client broke the protocol: it is told, if its version has words for it, and the connection ends.
-    func fail(_ reason: ReasonCode, _ detail: String, _ broker: Broker) {
+    ///
+    /// - Parameter connect: the CONNECT that is refused, if it is whole.
+    func fail(_ reason: ReasonCode, _ detail: String, _ broker: Broker, _ connect: Connect? = nil) {
         let wasConnected = state == .connected
+        let connect = connect ?? authentication?.connect
         state = .closed
         forgetInput()
         authentication = nil
@@ -316,7 +319,13 @@ package final class MQTTDialogue: @unchecked Sendable {
             connack.properties.reasonString = detail
             stream.append(.connack(connack), otherwise: .connack(shorter))
         }
-        broker.refuse(connection, reason: reason, detail: detail)
+        broker.refuse(
+            connection,
+            reason: reason,
+            detail: detail,
+            clientID: connect?.clientID,
+            userName: connect?.userName
+        )
     }
 }
 

@@ -1,5 +1,4 @@
 package import BrokerCore
-package import Logging
 package import NIOCore
 import NIOPosix
 package import Proxies
@@ -35,7 +34,7 @@ package struct MQTTListener: Service {
     private let places: SocketPlaces
     private let core: CoreLoop
     private let eventLoopGroup: any EventLoopGroup
-    private let logger: Logger
+    private let events: EventLog
 
     package init(
         configuration: Configuration,
@@ -43,14 +42,14 @@ package struct MQTTListener: Service {
         places: SocketPlaces,
         core: CoreLoop,
         eventLoopGroup: any EventLoopGroup,
-        logger: Logger
+        events: EventLog
     ) {
         self.configuration = configuration
         self.channels = channels
         self.places = places
         self.core = core
         self.eventLoopGroup = eventLoopGroup
-        self.logger = logger
+        self.events = events
     }
 
     /// Listens until graceful shutdown, then takes leave of every client and waits for the connections to close.
@@ -59,11 +58,11 @@ package struct MQTTListener: Service {
     package func run() async throws {
         let open = OpenChannels()
         let server = try await bind(open)
-        logger.info(
-            "listening",
-            metadata: [
-                "protocol": configuration.tls == nil ? "mqtt" : "mqtts", "address": "\(configuration.host)",
-                "port": "\(server.localAddress?.port ?? 0)",
+        events.note(
+            .listenerBound,
+            [
+                .protocolName(configuration.tls == nil ? "mqtt" : "mqtts"), .address(configuration.host),
+                .port(server.localAddress?.port ?? 0),
             ]
         )
         await withTaskCancellationOrGracefulShutdownHandler {
@@ -111,7 +110,7 @@ package struct MQTTListener: Service {
                 .bind(host: configuration.host, port: configuration.port)
                 .get()
         } catch {
-            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: "\(error)")
+            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: error.words)
         }
     }
 }

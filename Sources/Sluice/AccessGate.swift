@@ -20,7 +20,7 @@ struct AccessGate: Sendable {
                 allowsAnonymous: configuration.allowsAnonymous
             )
         scramAuthenticator = files.passwords.map { ScramAuthenticator($0) }
-        listAuthorizer = files.accessControl.map(ListAuthorizer.init)
+        listAuthorizer = files.accessControl.map { ListAuthorizer($0, file: configuration.aclFile ?? "acl") }
     }
 
     var authenticator: any Authenticator { credentialAuthenticator ?? AnonymousAccess() }

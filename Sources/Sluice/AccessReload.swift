@@ -14,6 +14,7 @@ struct AccessReload: Service {
     private let core: CoreLoop
     private let hangUps: UnixSignalsSequence
     private let logger: Logger
+    private let events: EventLog
 
     /// From now on SIGHUP does not end the process.
     ///
@@ -25,7 +26,7 @@ struct AccessReload: Service {
         deviceKeys: DeviceKeys,
         tls: ListenerTLS,
         core: CoreLoop,
-        logger: Logger
+        log: BrokerLog
     ) async {
         self.configuration = configuration
         self.files = files
@@ -33,7 +34,8 @@ struct AccessReload: Service {
         self.deviceKeys = deviceKeys
         self.tls = tls
         self.core = core
-        self.logger = logger
+        logger = log.logger
+        events = log.events
         hangUps = await UnixSignalsSequence(trapping: .sighup)
     }
 
@@ -41,7 +43,7 @@ struct AccessReload: Service {
         var current = files
         for await _ in hangUps.cancelOnGracefulShutdown() {
             guard configuration.access.hasFiles || !configuration.preSharedKeyFiles.isEmpty || !tls.isEmpty else {
-                logger.info("SIGHUP: there are no access files to read again")
+                events.note(.configReloaded, [.detail("SIGHUP: there are no access files to read again")])
                 continue
             }
             do throws(ConfigurationRefused) {
@@ -54,24 +56,22 @@ struct AccessReload: Service {
                 deviceKeys.replace(read)
                 tls.replace(certificates)
                 current = read
-                var metadata = current.metadata
-                if !tls.isEmpty { metadata["certificates"] = "\(tls.count)" }
                 for warning in read.warnings + configuration.openSecrets { logger.warning("\(warning)") }
-                logger.notice("access files read again", metadata: metadata)
+                events.note(.configReloaded, [.detail(summary(of: read))])
             } catch {
-                for problem in error.problems { logger.error("access files stay as they were: \(problem)") }
+                for problem in error.problems { events.note(.configRefused, [.detail("\(problem)")]) }
             }
         }
     }
-}
 
-extension AccessFiles {
-    fileprivate var metadata: Logger.Metadata {
-        var metadata: Logger.Metadata = [:]
-        if let passwords { metadata["users"] = "\(passwords.count)" }
-        if let apiKeys { metadata["api_keys"] = "\(apiKeys.count)" }
-        let devices = preSharedKeys.values.reduce(0) { $0 + $1.entries.count }
-        if devices > 0 { metadata["devices"] = "\(devices)" }
-        return metadata
+    /// What the files hold now.
+    private func summary(of files: AccessFiles) -> String {
+        let devices = files.preSharedKeys.values.reduce(0) { $0 + $1.entries.count }
+        let parts: [(count: Int?, name: String)] = [
+            (files.passwords?.count, "users"), (files.apiKeys?.count, "API keys"),
+            (files.accessControl?.count, "access rules"), (files.tokenKeys == nil ? nil : 1, "file of token keys"),
+            (devices > 0 ? devices : nil, "devices with keys"), (tls.isEmpty ? nil : tls.count, "certificates"),
+        ]
+        return parts.compactMap { part in part.count.map { "\($0) \(part.name)" } }.joined(separator: ", ")
     }
 }

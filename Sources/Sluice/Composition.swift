@@ -15,25 +15,27 @@ import Webhooks
 /// The whole system, wired from its configuration.
 struct Composition {
     private let loaded: LoadedConfiguration
-    private let logger: Logger
+    private let log: BrokerLog
+    private var logger: Logger { log.logger }
+    private var events: EventLog { log.events }
+
+    /// How often the log is told of lines that were left out.
+    private static let leftOutInterval = TimeAmount.seconds(10)
 
     init(_ loaded: LoadedConfiguration) {
         self.loaded = loaded
-        let log = loaded.configuration.log
-        var logger = Logger(label: "sluice") { label in
-            switch log.format {
-            case .text: StreamLogHandler.standardError(label: label)
-            case .json: JSONLogHandler()
-            }
-        }
-        logger.logLevel = log.level
-        self.logger = logger
+        log = BrokerLog(loaded.configuration.log)
     }
 
-    /// Serves until SIGTERM or SIGINT.
+    /// Serves until SIGTERM or SIGINT; then all that was logged is written, if somebody reads it.
     ///
     /// - Throws: what kept a listener from listening.
     func run() async throws {
+        defer { log.flush() }
+        try await serve()
+    }
+
+    private func serve() async throws {
         announce()
         let configuration = loaded.configuration
         let refusals = Refusals(tell: tell)
@@ -41,14 +43,14 @@ struct Composition {
         let bytes = ConnectionBytes(Quota.Limit(total: configuration.limits.connectionBytes), refusals: refusals)
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         let gate = AccessGate(loaded.accessFiles, configuration.access)
-        let store = try configuration.storage.open(logger: logger)
+        let store = try configuration.storage.open(events: events)
         let broker = Broker(
             limits: configuration.limits,
             queue: configuration.queue,
             authenticator: gate.authenticator,
             enhancedAuthenticator: gate.enhancedAuthenticator,
             authorizer: gate.authorizer,
-            observer: ClientLog(logger),
+            events: events,
             store: store,
             durability: configuration.storage.durability,
             epoch: UInt64(Date().timeIntervalSince1970 * 1_000_000),
@@ -67,10 +69,11 @@ struct Composition {
             eventLoopGroup: eventLoopGroup,
             limits: configuration.limits,
             places: places,
-            bytes: bytes
+            bytes: bytes,
+            events: events
         )
         let deviceKeys = DeviceKeys(loaded.accessFiles)
-        let tls = ListenerTLS(configuration.listeners, loaded.certificates, refusals, logger)
+        let tls = ListenerTLS(configuration.listeners, loaded.certificates, refusals, events)
         let reload = await AccessReload(
             configuration,
             files: loaded.accessFiles,
@@ -78,7 +81,7 @@ struct Composition {
             deviceKeys: deviceKeys,
             tls: tls,
             core: core,
-            logger: logger
+            log: log
         )
         let listeners = configuration.listeners.enumerated().map { place, listener in
             service(for: listener, core, eventLoopGroup, channels, places, bytes, refusals, deviceKeys, tls[place])
@@ -87,8 +90,11 @@ struct Composition {
             configuration.webhooks.map(\.configuration),
             core: core,
             eventLoopGroup: eventLoopGroup,
-            logger: logger
+            events: events
         )
+        eventLoopGroup.next().scheduleRepeatedTask(initialDelay: Self.leftOutInterval, delay: Self.leftOutInterval) {
+            [events] _ in events.tellLeftOut()
+        }
         // Stopped in reverse order: webhooks last, after what clients have published.
         let services: [ServiceGroupConfiguration.ServiceConfiguration] = [
             .init(service: reload, serviceName: "access files"), .init(service: webhooks, serviceName: "webhooks"),
@@ -111,17 +117,20 @@ struct Composition {
 
     private func recover(_ broker: Broker) throws {
         let began = NIODeadline.now()
-        let failures = StoreFailureLog(logger)
+        let failures = StoreFailureLog(events)
         broker.onStoreFailure = { failures.report($0, at: .now()) }
         try broker.recover()
         let storage = loaded.configuration.storage
         guard storage.backend == .rocksdb else { return }
-        logger.info(
-            "store opened",
-            metadata: [
-                "path": "\(storage.path)", "durability": "\(storage.durability.rawValue)",
-                "sessions": "\(broker.sessionCount)", "retained": "\(broker.retainedCount)",
-                "milliseconds": "\((NIODeadline.now() - began).nanoseconds / 1_000_000)",
+        let milliseconds = (NIODeadline.now() - began).nanoseconds / 1_000_000
+        events.note(
+            .storeOpened,
+            [
+                .path(storage.path),
+                .detail(
+                    "durability \(storage.durability.rawValue), \(broker.sessionCount) sessions, "
+                        + "\(broker.retainedCount) retained messages, in \(milliseconds) ms"
+                ),
             ]
         )
     }
@@ -145,7 +154,7 @@ struct Composition {
                 places: places,
                 core: core,
                 eventLoopGroup: eventLoopGroup,
-                logger: logger
+                events: events
             )
         case .http:
             return HTTPListener(
@@ -159,7 +168,7 @@ struct Composition {
                 configureMQTT: {
                     try channels.configure($0, transportProtocol: .websocket, address: $1, transportIdentity: $2)
                 },
-                logger: logger
+                events: events
             )
         case .coap:
             return CoAPListener(
@@ -172,7 +181,7 @@ struct Composition {
                 core: core,
                 limits: loaded.configuration.limits,
                 refusals: refusals,
-                logger: logger
+                events: events
             )
         }
     }
@@ -204,10 +213,8 @@ struct Composition {
     }
 
     private var tell: @Sendable (Refusals.Limit, String, Int) -> Void {
-        { [logger] limit, address, count in
-            var metadata: Logger.Metadata = ["limit": "\(limit.rawValue)", "count": "\(count)"]
-            if !address.isEmpty { metadata["address"] = "\(address)" }
-            logger.warning("refused: a limit is reached", metadata: metadata)
+        { [events] limit, address, count in
+            events.note(.limitReached, [.limit(limit.rawValue), .count(count), .address(address)])
         }
     }
 

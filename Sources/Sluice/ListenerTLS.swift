@@ -1,5 +1,4 @@
 import BrokerCore
-import Logging
 import TransportSecurity
 
 /// What the certificate files of `mqtt` and `http` listeners say, by the listener's place in the configuration.
@@ -36,7 +35,7 @@ struct ListenerTLS: Sendable {
         _ listeners: [ListenerConfiguration],
         _ certificates: ListenerCertificates,
         _ refusals: Refusals,
-        _ logger: Logger
+        _ events: EventLog
     ) {
         for (place, context) in certificates.contexts {
             let name = listeners[place].protocolName.rawValue
@@ -45,11 +44,12 @@ struct ListenerTLS: Sendable {
                 identity: listeners[place].security?.certificateIdentity,
                 refusals: refusals
             ) { failure in
-                var metadata: Logger.Metadata = [
-                    "protocol": "\(name)", "address": "\(failure.remoteAddress)", "detail": "\(failure.words)",
-                ]
-                if failure.others > 0 { metadata["others"] = "\(failure.others)" }
-                logger.log(level: failure.isOrdinary ? .debug : .info, "no TLS connection", metadata: metadata)
+                events.note(
+                    .clientRefused,
+                    by: failure.address,
+                    level: failure.isOrdinary ? .debug : nil,
+                    [.protocolName(name), .reason("no TLS connection"), .detail(failure.words)]
+                )
             }
         }
     }

@@ -1,14 +1,14 @@
-package import Logging
+package import BrokerCore
 package import Storage
 
 extension StorageConfiguration {
     /// Opens the store that the configuration asks for; nil keeps everything in memory.
     ///
     /// - Throws: `StoreRefused`, when it can't be opened.
-    package func open(logger: Logger) throws(StoreRefused) -> DurableStore? {
+    package func open(events: EventLog = .silent) throws(StoreRefused) -> DurableStore? {
         switch backend {
         case .memory: nil
-        case .rocksdb: try DurableStore(RocksDBStore(path: path), durability: durability, logger: logger)
+        case .rocksdb: try DurableStore(RocksDBStore(path: path), durability: durability, events: events)
         }
     }
 }

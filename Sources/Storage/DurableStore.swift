@@ -1,5 +1,4 @@
 package import BrokerCore
-package import Logging
 package import NIOCore
 
 /// The core's store, made of an ordered key-value store: turns batches into records and records back.
@@ -10,7 +9,7 @@ package final class DurableStore: Store, @unchecked Sendable {
     // called before the first of them, `close` after the last.
     let keyValues: any KeyValueStore
     let clock: @Sendable () -> ClockReading
-    let logger: Logger
+    let events: EventLog
     private let durability: Durability
     private let executor: any StoreExecutor
     private let changes = KeyValueBatch()
@@ -26,13 +25,13 @@ package final class DurableStore: Store, @unchecked Sendable {
         durability: Durability,
         clock: @escaping @Sendable () -> ClockReading = ClockReading.current,
         executor: any StoreExecutor = StoreThread(),
-        logger: Logger = Logger(label: "sluice.store")
+        events: EventLog = .silent
     ) throws(StoreRefused) {
         self.keyValues = keyValues
         self.durability = durability
         self.clock = clock
         self.executor = executor
-        self.logger = logger
+        self.events = events
         try StoreFormat.claim(keyValues)
     }
 
@@ -41,10 +40,14 @@ package final class DurableStore: Store, @unchecked Sendable {
         let recovery = Recovery(keyValues, clock)
         try recovery.run(restore)
         if recovery.removed > 0 {
-            logger.info("removed what belonged to no session", metadata: ["records": "\(recovery.removed)"])
+            events.note(.storeRepaired, [.count(recovery.removed)])
         }
         if let failure = recovery.failure {
-            logger.warning("could not remove what belongs to no session", metadata: ["reason": "\(failure)"])
+            events.note(
+                .storeFailed,
+                level: .warning,
+                [.reason("\(failure)"), .detail("what belongs to no session is left")]
+            )
         }
     }
 
@@ -102,10 +105,8 @@ package final class DurableStore: Store, @unchecked Sendable {
                     loaded[index / 2] = try LoadedMessage(&record, destination: place.destination, state: state, clock)
                 }
             } catch {
-                logger.error(
-                    "a stored message can't be read",
-                    metadata: ["message": "\(place.message.rawValue)", "reason": "\(error)"]
-                )
+                let detail = "the stored message \(place.message.rawValue) can't be read"
+                events.note(.storeFailed, [.reason("\(error)"), .detail(detail)])
             }
         }
         return loaded

@@ -98,6 +98,14 @@ extension TLSHandshake.Failed {
             ("ALERT_CERTIFICATE_UNKNOWN", "the client does not accept our certificate"),
             ("ALERT_BAD_CERTIFICATE", "the client does not accept our certificate"),
             ("ALERT_CERTIFICATE_EXPIRED", "our certificate has expired, says the client"),
+            ("ALERT_UNSUPPORTED_CERTIFICATE", "the client can't use our certificate"),
+            ("ALERT_HANDSHAKE_FAILURE", "the client finds no cipher suite or group that it speaks"),
+            ("ALERT_PROTOCOL_VERSION", "the client speaks no TLS as new as 1.2"),
+            ("ALERT_UNRECOGNIZED_NAME", "the client expects another server name"),
+            // A client that breaks off in TLS 1.3 says so in the clear, where only encrypted records are expected.
+            ("BAD_PACKET_LENGTH", Self.brokenOff), ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", Self.brokenOff),
+            ("BAD_DECRYPT", Self.brokenOff),
+            ("NO_APPLICATION_PROTOCOL", "the client speaks another protocol inside TLS"),
         ]
         if let found = known.first(where: { text.contains($0.name) }) {
             self.init(words: found.words)
@@ -107,7 +115,18 @@ extension TLSHandshake.Failed {
             // Port scanners and health checks do nothing else.
             self.init(words: "the client left", isOrdinary: true)
         } else {
-            self.init(words: error is IOError ? "the client left" : text, isOrdinary: error is IOError)
+            self.init(words: error is IOError ? "the client left" : Self.name(in: text), isOrdinary: error is IOError)
         }
+    }
+
+    private static let brokenOff =
+        "the client broke the handshake off: it does not trust our certificate, or has no file of its authority"
+
+    /// The name that BoringSSL has for an error, without what else it says of it: where it was in which source.
+    private static func name(in text: String) -> String {
+        let words: [Substring] = text.split { !($0.isUppercase || $0 == "_" || $0.isNumber) }
+        let name = words.first { $0.count > 4 && $0.contains("_") && $0.last != "_" && $0.first?.isUppercase == true }
+        guard let name else { return "the handshake failed" }
+        return "the handshake failed: \(name.lowercased().replacing("_", with: " "))"
     }
 }

@@ -17,7 +17,7 @@ package final class TLSServer: Sendable {
 
     private let state: NIOLockedValueBox<State>
     private let identity: CertificateIdentity?
-    private let log: HandshakeLog
+    private let report: @Sendable (HandshakeFailure) -> Void
     private let refusals: Refusals
 
     /// - Parameters:
@@ -34,7 +34,7 @@ package final class TLSServer: Sendable {
         state = NIOLockedValueBox(State(context: context.context, handshakes: Quota(handshakes)))
         self.identity = identity
         self.refusals = refusals
-        log = HandshakeLog(report)
+        self.report = report
     }
 
     /// Goes on with another certificate for connections to come.
@@ -59,7 +59,7 @@ package final class TLSServer: Sendable {
         }
         guard let context else {
             refusals.note(.handshakes, "\(address)")
-            log.report(HandshakeFailure(remoteAddress: "\(address)", words: "too many handshakes are under way"))
+            report(HandshakeFailure(address: address, words: "too many handshakes are under way"))
             throw TooManyHandshakes()
         }
         let handler = NIOSSLServerHandler(context: context)
@@ -67,9 +67,7 @@ package final class TLSServer: Sendable {
             state.withLockedValue { $0.handshakes.giveBack(for: holder) }
             switch outcome {
             case .failure(let failure):
-                log.report(
-                    HandshakeFailure(remoteAddress: "\(address)", words: failure.words, isOrdinary: failure.isOrdinary)
-                )
+                report(HandshakeFailure(address: address, words: failure.words, isOrdinary: failure.isOrdinary))
                 throw failure
             case .success(let certificate): try onSecure(try name(of: certificate, address))
             }
@@ -81,9 +79,9 @@ package final class TLSServer: Sendable {
     private func name(of certificate: NIOSSLCertificate?, _ address: ClientAddress) throws -> String? {
         guard let identity else { return nil }
         if let name = certificate.flatMap(identity.name) { return name }
-        log.report(
+        report(
             HandshakeFailure(
-                remoteAddress: "\(address)",
+                address: address,
                 words: identity == .commonName
                     ? "the client's certificate has no Common Name"
                     : "the client's certificate has no DNS name or URI as Subject Alternative Name"

@@ -1,6 +1,5 @@
 package import BrokerCore
 import JSONMessages
-package import Logging
 import MQTTCodec
 import NIOConcurrencyHelpers
 package import NIOCore
@@ -28,7 +27,7 @@ package final class Webhook: @unchecked Sendable {
     private let core: CoreLoop
     private let eventLoop: any EventLoop
     private let post: Post
-    private let logger: Logger
+    private let events: EventLog
     private var schedule: DeliverySchedule<Item>
     private var connection: VirtualConnection?
     private var epoch = ""
@@ -50,15 +49,13 @@ package final class Webhook: @unchecked Sendable {
         core: CoreLoop,
         eventLoop: any EventLoop,
         post: @escaping Post,
-        logger: Logger
+        events: EventLog
     ) {
         self.configuration = configuration
         self.core = core
         self.eventLoop = eventLoop
         self.post = post
-        var logger = logger
-        logger[metadataKey: "webhook"] = "\(configuration.name)"
-        self.logger = logger
+        self.events = events
         schedule = DeliverySchedule(configuration.schedule) { $0.delivery.message.cost }
     }
 
@@ -152,10 +149,7 @@ package final class Webhook: @unchecked Sendable {
         guard !result.reasonCode.isError else { return lost(result.reasonCode, generation) }
         epoch = EventID.epoch(of: result.sessionNumber)
         for (filter, reason) in refused {
-            logger.error(
-                "the webhook may not subscribe",
-                metadata: ["filter": "\(filter)", "reason": "\(reason.name)"]
-            )
+            note(.webhookRefused, level: .error, [.action(.subscribe), .topic(filter)] + reason.fields)
         }
     }
 
@@ -163,7 +157,7 @@ package final class Webhook: @unchecked Sendable {
         guard generation == self.generation, !isStopping else { return }
         connection = nil
         guard reason != .serverShuttingDown, reason != .serverUnavailable else { return }
-        logger.warning("the webhook's session was ended", metadata: ["reason": "\(reason.name)"])
+        note(.webhookDown, reason.fields + [.detail("its session was ended")])
         eventLoop.scheduleTask(in: Self.reconnectDelay) { self.connect() }
     }
 
@@ -222,7 +216,7 @@ package final class Webhook: @unchecked Sendable {
         )
         if case .failed = answer.outcome {
             counts.withLockedValue { $0.failures += 1 }
-            logger.debug("attempt failed", metadata: ["attempt": "\(attempt.number)", "reason": "\(answer.words)"])
+            note(.webhookFailed, [.reason(answer.words), .count(attempt.number)])
         }
         switch finished {
         case .delivered(let items):
@@ -230,9 +224,12 @@ package final class Webhook: @unchecked Sendable {
             acknowledge(items)
         case .refused(let items):
             counts.withLockedValue { $0.refused += items.count }
-            logger.warning(
-                "the endpoint refused a message, which is dropped",
-                metadata: ["id": "\(items.first?.id ?? "")", "reason": "\(answer.words)"]
+            note(
+                .webhookRefused,
+                [
+                    .reason(answer.words),
+                    .detail("the endpoint takes no message like \(items.first?.id ?? ""), which is dropped"),
+                ]
             )
             acknowledge(items)
         case .none: break
@@ -243,10 +240,14 @@ package final class Webhook: @unchecked Sendable {
     private func report(_ former: DeliverySchedule<Item>.Breaker, _ answer: WebhookPost.Answer) {
         switch (former, schedule.breaker) {
         case (.closed, .open):
-            logger.warning("the endpoint is down; messages wait", metadata: ["reason": "\(answer.words)"])
-        case (.open, .closed), (.halfOpen, .closed): logger.notice("the endpoint is back")
+            note(.webhookDown, [.reason(answer.words)])
+        case (.open, .closed), (.halfOpen, .closed): note(.webhookUp, [])
         default: break
         }
+    }
+
+    private func note(_ kind: Event.Kind, level: Event.Level? = nil, _ fields: @autoclosure () -> [Event.Field]) {
+        events.note(kind, level: level, [.webhook(configuration.name)] + fields())
     }
 
     private func acknowledge(_ items: [Item]) {

@@ -1,8 +1,10 @@
 import AsyncHTTPClient
+import BrokerCore
 import FoundationEssentials
 import JSONMessages
 package import NIOCore
 import NIOHTTP1
+import NIOPosix
 
 /// Posts attempts, with one client for all webhooks.
 package struct WebhookPost: Sendable {
@@ -51,7 +53,19 @@ package struct WebhookPost: Sendable {
             await Self.read(response.body)
             return Self.answer(response.status, retryAfter: response.headers.first(name: "Retry-After"))
         } catch {
-            return Answer(outcome: .failed(retryAfter: nil), words: "\(error)")
+            return Answer(outcome: .failed(retryAfter: nil), words: Self.words(for: error))
+        }
+    }
+
+    /// What kept an attempt from an answer, in words for an operator.
+    static func words(for error: any Error) -> String {
+        switch error {
+        case let error as NIOConnectionError:
+            return error.dnsAError != nil && error.connectionErrors.isEmpty
+                ? "the name \(error.host) is not known"
+                : error.connectionErrors.first.map { $0.error.words } ?? "\(error)"
+        case let error as HTTPClientError: return "\(error.shortDescription)"
+        default: return error.words
         }
     }
 

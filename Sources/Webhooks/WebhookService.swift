@@ -1,5 +1,4 @@
 package import BrokerCore
-package import Logging
 package import NIOCore
 import ServiceLifecycle
 
@@ -12,7 +11,7 @@ package struct WebhookService: Service {
         _ configurations: [WebhookConfiguration],
         core: CoreLoop,
         eventLoopGroup: any EventLoopGroup,
-        logger: Logger
+        events: EventLog
     ) {
         let post = WebhookPost(eventLoopGroup: eventLoopGroup)
         self.post = post
@@ -22,7 +21,7 @@ package struct WebhookService: Service {
                 core: core,
                 eventLoop: eventLoopGroup.next(),
                 post: { await post.send($0, $1) },
-                logger: logger
+                events: events
             )
         }
     }

@@ -1,5 +1,4 @@
 package import BrokerCore
-import Logging
 import MQTTCodec
 import NIOConcurrencyHelpers
 package import NIOCore
@@ -43,8 +42,7 @@ package final class TestStore: Store {
             keyValues,
             durability: .strict,
             clock: clock,
-            executor: InlineExecutor(),
-            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+            executor: InlineExecutor()
         )
     }
 

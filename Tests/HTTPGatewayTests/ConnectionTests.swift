@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPGateway
-import Logging
 import MQTTCodec
 import NIOCore
 import Testing
@@ -256,7 +255,7 @@ import Testing
                     eventLoopGroup: server.eventLoopGroup,
                     limits: Limits(),
                     configureMQTT: { _, _, _ in },
-                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+                    events: .silent
                 )
                 .run()
             }

@@ -1,6 +1,5 @@
 import BrokerCore
 import Foundation
-import Logging
 import Sluice
 import Storage
 import Testing
@@ -9,14 +8,13 @@ import Testing
     @Test func `the configuration opens its store, once at a time; memory has none`() throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
-        let logger = Logger(label: "test")
         var configuration = StorageConfiguration()
         configuration.path = folder.path() + "/data"
-        let store = try configuration.open(logger: logger)
+        let store = try configuration.open()
         #expect(store != nil)
-        #expect(throws: StoreRefused.self) { try configuration.open(logger: logger) }
+        #expect(throws: StoreRefused.self) { try configuration.open() }
         store?.close()
         configuration.backend = .memory
-        #expect(try configuration.open(logger: logger) == nil)
+        #expect(try configuration.open() == nil)
     }
 }

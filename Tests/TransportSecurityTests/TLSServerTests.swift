@@ -78,7 +78,7 @@ import TransportSecurity
         #expect(pair.identities.isEmpty)
         #expect(!pair.channel.isActive)
         #expect(reports.words == [words])
-        #expect(reports.all.first?.remoteAddress == "192.0.2.1:50000")
+        #expect(reports.all.first?.address.description == "192.0.2.1:50000")
     }
 
     @Test func `one address has half of the handshakes under way, and gives one back when it is over`() throws {
@@ -166,16 +166,5 @@ import TransportSecurity
         try old.client.writeOutbound(ByteBuffer(string: "still here"))
         try old.pump()
         #expect(try old.channel.readInbound(as: ByteBuffer.self) == ByteBuffer(string: "still here"))
-    }
-
-    @Test func `a flood of failures is told in a few lines and a count`() throws {
-        let server = try server()
-        for _ in 0..<100 {
-            let pair = try TLSPair(server, nil)
-            try pair.client.writeOutbound(ByteBuffer(string: "GET / HTTP/1.1\r\n\r\n"))
-            try pair.pump()
-        }
-        #expect(reports.all.count < 100)
-        #expect(reports.all.count >= 20)
     }
 }

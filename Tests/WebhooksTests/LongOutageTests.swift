@@ -1,5 +1,4 @@
 import BrokerCore
-import Logging
 import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
@@ -57,7 +56,7 @@ import Webhooks
                 core: core,
                 eventLoop: loop,
                 post: { attempt, _ in endpoint.post(attempt) },
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+                events: .silent
             )
         }
 

@@ -1,5 +1,4 @@
 import BrokerCore
-import Logging
 import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
@@ -30,7 +29,7 @@ import Webhooks
             [configuration],
             core: core,
             eventLoopGroup: group,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            events: .silent
         )
         let before = await core.perform { $0.connectedClients }
         try await testGracefulShutdown { trigger in

@@ -25,13 +25,14 @@ package struct AccessControlList: Sendable {
     package init(_ text: String) throws(AccessFileRefused) {
         var list = Self()
         var user: UserName?
-        try text.forEachAccessLine { _, line in
+        try text.forEachAccessLine { number, line in
             let (keyword, rest) = line.firstWord
             switch keyword {
             case "user":
                 guard !rest.isEmpty else { return "the user name is missing" }
                 user = UserName(rest)
-            case "topic", "pattern": return list.add(rest, to: keyword == "pattern" ? .patterns : .user(user))
+            case "topic", "pattern":
+                return list.add(rest, to: keyword == "pattern" ? .patterns : .user(user), line: number)
             default: return "must begin with user, topic or pattern, not '\(keyword)'"
             }
             return nil
@@ -49,7 +50,7 @@ package struct AccessControlList: Sendable {
     }
 
     /// - Returns: what is wrong with the rule; nil when nothing is.
-    private mutating func add(_ text: Substring, to section: Section) -> String? {
+    private mutating func add(_ text: Substring, to section: Section, line: Int) -> String? {
         var filter = text
         var access: Access = [.read, .write]
         let (word, rest) = text.firstWord
@@ -71,10 +72,10 @@ package struct AccessControlList: Sendable {
             return "\(error)"
         }
         switch section {
-        case .patterns: patterns.add(TopicRule(String(filter), isPattern: true, access: access))
-        case .user(nil): anonymous.add(TopicRule(String(filter), isPattern: false, access: access))
+        case .patterns: patterns.add(TopicRule(String(filter), isPattern: true, access: access, line: line))
+        case .user(nil): anonymous.add(TopicRule(String(filter), isPattern: false, access: access, line: line))
         case .user(let name?):
-            users[name, default: Rules()].add(TopicRule(String(filter), isPattern: false, access: access))
+            users[name, default: Rules()].add(TopicRule(String(filter), isPattern: false, access: access, line: line))
         }
         return nil
     }
@@ -94,6 +95,17 @@ package struct AccessControlList: Sendable {
         return !patterns.isEmpty && client.fitsPatterns && patterns.grantsSome(filter, client)
     }
 
+    /// Number of rules.
+    package var count: Int {
+        anonymous.count + patterns.count + users.values.reduce(0) { $0 + $1.count }
+    }
+
+    /// The line of the denial that is about a topic; nil when nothing allows it either.
+    func lineOfDenial(_ topic: RawSpan, _ client: ClientIdentity) -> Int? {
+        rules(of: client)?.denial(topic, client)?.line
+            ?? (client.fitsPatterns ? patterns.denial(topic, client)?.line : nil)
+    }
+
     private func rules(of client: ClientIdentity) -> Rules? {
         guard let userName = client.userName else { return anonymous }
         return users[UserName(userName)]
@@ -102,6 +114,12 @@ package struct AccessControlList: Sendable {
 
 extension AccessControlList.Rules {
     var isEmpty: Bool { denials.isEmpty && grants.isEmpty }
+
+    var count: Int { denials.count + grants.count }
+
+    func denial(_ topic: RawSpan, _ client: ClientIdentity) -> TopicRule? {
+        denials.first { $0.matches(topic, client) }
+    }
 
     mutating func add(_ rule: TopicRule) {
         if rule.access.isEmpty { denials.append(rule) } else { grants.append(rule) }

@@ -6,8 +6,13 @@ package final class ListAuthorizer: Authorizer, @unchecked Sendable {
     // Sendable as a handle; it is used on the core loop only.
 
     private var list: AccessControlList
+    private let file: String
 
-    package init(_ list: AccessControlList) { self.list = list }
+    /// - Parameter file: what the log calls its file.
+    package init(_ list: AccessControlList, file: String = "acl") {
+        self.list = list
+        self.file = file
+    }
 
     /// Goes on with another list; the broker is to be told by `permissionsChanged`.
     package func replace(_ list: AccessControlList) { self.list = list }
@@ -22,6 +27,10 @@ package final class ListAuthorizer: Authorizer, @unchecked Sendable {
         let hasWildcards = filter.utf8.contains { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }
         let bytes = filter.utf8Span.span.bytes
         return hasWildcards ? list.mayReadSome(bytes, client) : list.allows(.read, bytes, client)
+    }
+
+    package func rule(against action: Event.Action, _ topic: String, client: ClientIdentity) -> String? {
+        list.lineOfDenial(topic.utf8Span.span.bytes, client).map { "\(file):\($0)" } ?? "no rule allows it"
     }
 
     package func mayReceive(_ topic: String, client: ClientIdentity) -> Bool {

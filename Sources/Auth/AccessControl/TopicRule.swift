@@ -18,6 +18,8 @@ struct TopicRule: Sendable {
     }
 
     let access: Access
+    /// Of its file, counted from 1.
+    let line: Int
     private let parts: [Part]
     private let needsUserName: Bool
     /// Topics that a pattern matches begin with it; so most patterns need not be filled in to see that they don't.
@@ -26,8 +28,9 @@ struct TopicRule: Sendable {
     /// - Parameters:
     ///   - filter: a valid Topic Filter.
     ///   - isPattern: whether `%u` and `%c` mean something.
-    init(_ filter: String, isPattern: Bool, access: Access) {
+    init(_ filter: String, isPattern: Bool, access: Access, line: Int = 0) {
         self.access = access
+        self.line = line
         var parts: [Part] = []
         var text: [UInt8] = []
         var rest = Array(filter.utf8)[...]

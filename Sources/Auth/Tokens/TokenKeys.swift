@@ -108,16 +108,32 @@ package struct TokenKeys: Sendable {
     /// What a token says, if its signature is good.
     ///
     /// - Throws: when it is not, or the token is none.
-    func verify(_ token: [UInt8]) async throws -> TokenClaims {
-        guard let payload = await payload(ofSigned: token) else { throw SignatureRefused() }
-        return try JSONDecoder().decode(TokenClaims.self, from: Data(payload))
+    func verify(_ token: [UInt8]) async throws(TokenRefused) -> TokenClaims {
+        let payload = try await signedPayload(of: token)
+        guard let claims = try? JSONDecoder().decode(TokenClaims.self, from: Data(payload)) else {
+            throw TokenRefused("its payload is no JSON object")
+        }
+        return claims
     }
 
     /// What is signed with one of the keys, whatever it says; nil when the signature is not good, or the token is none.
-    package func payload(ofSigned token: [UInt8]) async -> [UInt8]? {
-        guard let token = SignedToken(token), !token.header.isCritical else { return nil }
-        for key in candidates(token.header) where await key.hasSigned(token) { return token.payload }
-        return nil
+    package func payload(ofSigned token: [UInt8]) async -> [UInt8]? { try? await signedPayload(of: token) }
+
+    private func signedPayload(of token: [UInt8]) async throws(TokenRefused) -> [UInt8] {
+        guard let token = SignedToken(token) else { throw TokenRefused("it is no JSON Web Token") }
+        let header = token.header
+        guard header.algorithm.lowercased() != "none" else { throw TokenRefused("it is not signed: its alg is none") }
+        guard !header.isCritical else { throw TokenRefused("it has extensions that must be understood (crit)") }
+        let candidates = candidates(header)
+        guard !candidates.isEmpty else { throw TokenRefused("no key is for its alg, \(header.algorithm)") }
+        for key in candidates where await key.hasSigned(token) {
+            guard let payload = token.payload else { throw TokenRefused("its payload is no text") }
+            return payload
+        }
+        guard let identifier = header.keyIdentifier, !keys.contains(where: { $0.identifier == identifier }) else {
+            throw TokenRefused("bad signature")
+        }
+        throw TokenRefused("bad signature; no key has its kid, \(identifier)")
     }
 
     /// The key that a token names, or all that it may be signed with.
@@ -127,6 +143,12 @@ package struct TokenKeys: Sendable {
         let named = fitting.filter { $0.identifier == identifier }
         return named.isEmpty ? fitting : named
     }
+}
 
-    private struct SignatureRefused: Error {}
+/// Why a token is not good, for the log: whoever shows it is not told.
+struct TokenRefused: Error, Equatable {
+    /// Of the token.
+    let words: String
+
+    init(_ words: String) { self.words = words }
 }

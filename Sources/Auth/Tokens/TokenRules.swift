@@ -22,32 +22,47 @@ package struct TokenRules: Sendable, Equatable {
         let expires: Double?
     }
 
-    /// What claims say; nil when they don't keep to the rules whatever the time.
-    func verdict(_ claims: TokenClaims) -> Verdict? {
-        guard case .text(let userName)? = claims[userClaim], Self.canBeName(userName) else { return nil }
+    /// What claims say.
+    ///
+    /// - Throws: when they don't keep to the rules whatever the time.
+    func verdict(_ claims: TokenClaims) throws(TokenRefused) -> Verdict {
+        guard case .text(let userName)? = claims[userClaim], Self.canBeName(userName) else {
+            throw TokenRefused("its claim \(userClaim) is no user name")
+        }
         var clientID: String?
         if let clientClaim {
-            guard case .text(let text)? = claims[clientClaim], Self.canBeName(text) else { return nil }
+            guard case .text(let text)? = claims[clientClaim], Self.canBeName(text) else {
+                throw TokenRefused("its claim \(clientClaim) is no Client Identifier")
+            }
             clientID = text
         }
-        if let issuer, claims["iss"] != .text(issuer) { return nil }
+        if let issuer, claims["iss"] != .text(issuer) { throw TokenRefused("it is by another issuer (iss)") }
         if let audience {
             switch claims["aud"] {
             case .text(audience)?: break
             case .texts(let all)? where all.contains(audience): break
-            default: return nil
+            default: throw TokenRefused("it is for another audience (aud)")
             }
         }
-        guard let notBefore = Self.date(claims["nbf"]), let expires = Self.date(claims["exp"]) else { return nil }
+        guard let notBefore = Self.date(claims["nbf"]), let expires = Self.date(claims["exp"]) else {
+            throw TokenRefused("its claim nbf or exp is no time")
+        }
         return Verdict(userName: userName, clientID: clientID, notBefore: notBefore.value, expires: expires.value)
     }
 
     /// Whether it is good at a time, seconds since 1970 (RFC 7519 §4.1.4, §4.1.5).
-    func isGood(_ verdict: Verdict, at time: Double) -> Bool {
-        if let notBefore = verdict.notBefore, time + Double(leeway) < notBefore { return false }
-        guard let expires = verdict.expires else { return true }
-        return time < expires + Double(leeway)
+    ///
+    /// - Throws: when it is not.
+    func check(_ verdict: Verdict, at time: Double) throws(TokenRefused) {
+        if let notBefore = verdict.notBefore, time + Double(leeway) < notBefore {
+            throw TokenRefused("it is good in \(Self.whole(notBefore - time)) s, not before")
+        }
+        guard let expires = verdict.expires, time >= expires + Double(leeway) else { return }
+        throw TokenRefused("it expired \(Self.whole(time - expires)) s ago")
     }
+
+    /// Seconds for an eye to read, however far away.
+    private static func whole(_ seconds: Double) -> Int { Int(min(seconds.rounded(), 1e15)) }
 
     private struct Date { let value: Double? }
 

@@ -1,6 +1,7 @@
 import BrokerCore
 import Crypto
 import Foundation
+import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
 
@@ -66,7 +67,9 @@ final class TokenVerifier: Sendable {
 
     /// The answer, at once if the token is remembered; does not block.
     func verify(_ question: Question) -> Authentication {
-        guard question.token.count <= Self.longest else { return .badCredentials }
+        guard question.token.count <= Self.longest else {
+            return Self.refusal(TokenRefused("it has more than \(Self.longest) bytes"))
+        }
         let digest = HMAC<SHA256>.authenticationCode(for: question.token, using: key)
         let waiting = Waiting(question: question, digest: digest, pending: PendingAuthentication())
         var displaced: PendingAuthentication?
@@ -89,17 +92,30 @@ final class TokenVerifier: Sendable {
     /// Verifies until nothing waits.
     private func checkAll() async {
         while let next = next() {
-            let verdict: TokenRules.Verdict?
-            // The one before may have been the same.
-            if let known = state.withLockedValue({ $0.verdicts[next.digest] }) {
-                verdict = known
-            } else {
-                verdict = (try? await keys.verify(next.question.token)).flatMap(rules.verdict)
-                if let verdict { state.withLockedValue { $0.verdicts.insert(verdict, for: next.digest) } }
+            let answer: Authentication
+            do throws(TokenRefused) {
+                answer = judge(try await verdict(on: next), next.question)
+            } catch {
+                answer = Self.refusal(error)
             }
             state.withLockedValue { $0.waiting.done() }
-            next.pending.answer(verdict.map { judge($0, next.question) } ?? .badCredentials)
+            next.pending.answer(answer)
         }
+    }
+
+    private func verdict(on waiting: Waiting) async throws(TokenRefused) -> TokenRules.Verdict {
+        // The one before may have been the same.
+        if let known = state.withLockedValue({ $0.verdicts[waiting.digest] }) { return known }
+        let verdict = try rules.verdict(try await keys.verify(waiting.question.token))
+        state.withLockedValue { $0.verdicts.insert(verdict, for: waiting.digest) }
+        return verdict
+    }
+
+    private static func refusal(
+        _ refused: TokenRefused,
+        _ reason: ReasonCode = .badUserNameOrPassword
+    ) -> Authentication {
+        .refused(reason, detail: "the token: \(refused.words)")
     }
 
     private func next() -> Waiting? {
@@ -112,11 +128,17 @@ final class TokenVerifier: Sendable {
 
     private func judge(_ verdict: TokenRules.Verdict, _ question: Question) -> Authentication {
         let time = wallClock()
-        guard rules.isGood(verdict, at: time) else { return .badCredentials }
-        if let userName = question.userName, !userName.isEmpty, UserName(userName) != UserName(verdict.userName) {
-            return .badCredentials
+        do throws(TokenRefused) {
+            try rules.check(verdict, at: time)
+        } catch {
+            return Self.refusal(error)
         }
-        if let clientID = verdict.clientID, UserName(clientID) != UserName(question.clientID) { return .notAuthorized }
+        if let userName = question.userName, !userName.isEmpty, UserName(userName) != UserName(verdict.userName) {
+            return Self.refusal(TokenRefused("it is another user's, \(verdict.userName)"))
+        }
+        if let clientID = verdict.clientID, UserName(clientID) != UserName(question.clientID) {
+            return Self.refusal(TokenRefused("it is good for the Client Identifier \(clientID) alone"), .notAuthorized)
+        }
         let left = verdict.expires.map { $0 + Double(rules.leeway) - time }
         return .acceptedToken(userName: verdict.userName, expiresAt: left.flatMap(Self.deadline))
     }

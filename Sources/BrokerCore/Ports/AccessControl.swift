@@ -1,3 +1,4 @@
+package import MQTTCodec
 package import NIOCore
 
 /// Decides who may connect.
@@ -24,9 +25,13 @@ package protocol Authorizer: AnyObject {
     ///
     /// The core remembers the answer with the route of a topic, until `Broker.permissionsChanged`.
     func mayReceive(_ topic: String, client: ClientIdentity) -> Bool
+    /// What forbids that, for the log; nil when nobody can say.
+    func rule(against action: Event.Action, _ topic: String, client: ClientIdentity) -> String?
 }
 
 extension Authorizer {
+    package func rule(against action: Event.Action, _ topic: String, client: ClientIdentity) -> String? { nil }
+
     package func mayReceive(_ topic: String, client: ClientIdentity) -> Bool { maySubscribe(topic, client: client) }
 }
 
@@ -77,6 +82,8 @@ package enum Authentication: Sendable {
     case badCredentials
     /// Known, and not allowed, 0x87.
     case notAuthorized
+    /// Not let in for a reason that the log is told, and the client is not.
+    case refused(ReasonCode, detail: String)
     /// Too many others are waiting for an answer, 0x89.
     case busy
     /// The answer comes later.

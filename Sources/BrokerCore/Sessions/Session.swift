@@ -55,6 +55,8 @@ final class Session: @unchecked Sendable {
     /// Whether it will be its turn to be sent some.
     var isDeliveringRetained = false
 
+    /// What its full queue has dropped; nil as long as that is nothing.
+    @exclusivity(unchecked) var overflow: QueueOverflow?
     /// Looks for expired messages in the queue.
     @exclusivity(unchecked) var messageTimer: TimerQueue.Entry?
     /// Tries again to read messages back.

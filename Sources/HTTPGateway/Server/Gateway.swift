@@ -14,6 +14,7 @@ final class Gateway: Sendable {
     let tokens: AccessTokens
     let idempotencyKeys: IdempotencyKeys
     let files: StaticFiles
+    let events: EventLog
     private let origins: OriginPolicy
 
     init(
@@ -21,8 +22,10 @@ final class Gateway: Sendable {
         core: CoreLoop,
         limits: Limits,
         bytes: ConnectionBytes,
-        refusals: Refusals
+        refusals: Refusals,
+        events: EventLog = .silent
     ) {
+        self.events = events
         self.bytes = bytes
         self.configuration = configuration
         self.core = core

@@ -11,20 +11,16 @@ final class GatewayChannels: Sendable {
     private let places: SocketPlaces
     private let loops: [ObjectIdentifier: GatewayLoop]
     private let configureMQTT: HTTPListener.ConfigureMQTT
-    /// Told of clients that speak TLS where there is none.
-    private let handshakes: HandshakeLog
 
     init(
         _ gateway: Gateway,
         places: SocketPlaces,
         on eventLoopGroup: any EventLoopGroup,
-        configureMQTT: @escaping HTTPListener.ConfigureMQTT,
-        handshakes: HandshakeLog
+        configureMQTT: @escaping HTTPListener.ConfigureMQTT
     ) {
         self.gateway = gateway
         self.places = places
         self.configureMQTT = configureMQTT
-        self.handshakes = handshakes
         var loops: [ObjectIdentifier: GatewayLoop] = [:]
         for loop in eventLoopGroup.makeIterator() { loops[ObjectIdentifier(loop)] = GatewayLoop(loop) }
         self.loops = loops
@@ -44,7 +40,15 @@ final class GatewayChannels: Sendable {
         guard configuration.expectsProxyProtocol, configuration.trustedProxies.contains(channel.remoteAddress) else {
             return try configure(channel, client)
         }
-        let reader = ProxyHeaderReader(timeout: configuration.idleTimeout.timeAmount) { [places] header in
+        let peer = ClientAddress(channel.remoteAddress, isProxy: true)
+        let reader = ProxyHeaderReader(timeout: configuration.idleTimeout.timeAmount) { [gateway] failure in
+            gateway.events.note(
+                .clientRefused,
+                by: peer,
+                level: failure.isOrdinary ? .debug : nil,
+                [.protocolName("http"), .reason("no PROXY header"), .detail(failure.words)]
+            )
+        } onHeader: { [places] header in
             if let proxied = header.client {
                 presence.cameFrom(proxied)
                 guard places.assign(channel, to: client.address(forwarded: [])) else { throw NoPlace() }
@@ -67,9 +71,13 @@ final class GatewayChannels: Sendable {
                 presence.authenticated(as: identity)
             }
         } else {
-            let watch = ClientHelloWatch { [handshakes] in
-                let words = "the client speaks TLS, which this listener does not"
-                handshakes.report(HandshakeFailure(remoteAddress: "\(client.address(forwarded: []))", words: words))
+            let watch = ClientHelloWatch { [gateway] in
+                let detail = "the client speaks TLS, which this listener does not"
+                gateway.events.note(
+                    .clientRefused,
+                    by: client.address(forwarded: []),
+                    [.protocolName("http"), .reason("no HTTP"), .detail(detail)]
+                )
             }
             try operations.addHandler(watch)
         }

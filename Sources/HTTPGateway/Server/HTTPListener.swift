@@ -1,5 +1,4 @@
 package import BrokerCore
-package import Logging
 package import NIOCore
 import NIOPosix
 import Proxies
@@ -24,7 +23,7 @@ package struct HTTPListener: Service {
     private let eventLoopGroup: any EventLoopGroup
     private let limits: Limits
     private let configureMQTT: ConfigureMQTT
-    private let logger: Logger
+    private let events: EventLog
     private let onListening: @Sendable (Int) -> Void
 
     /// Makes a listener; `run` starts it.
@@ -45,7 +44,7 @@ package struct HTTPListener: Service {
         eventLoopGroup: any EventLoopGroup,
         limits: Limits,
         configureMQTT: @escaping ConfigureMQTT,
-        logger: Logger,
+        events: EventLog = .silent,
         onListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.configuration = configuration
@@ -56,7 +55,7 @@ package struct HTTPListener: Service {
         self.eventLoopGroup = eventLoopGroup
         self.limits = limits
         self.configureMQTT = configureMQTT
-        self.logger = logger
+        self.events = events
         self.onListening = onListening
     }
 
@@ -69,21 +68,14 @@ package struct HTTPListener: Service {
             core: core,
             limits: limits,
             bytes: bytes,
-            refusals: refusals
+            refusals: refusals,
+            events: events
         )
-        let handshakes = HandshakeLog { [logger] failure in
-            var metadata: Logger.Metadata = [
-                "protocol": "http", "address": "\(failure.remoteAddress)", "detail": "\(failure.words)",
-            ]
-            if failure.others > 0 { metadata["others"] = "\(failure.others)" }
-            logger.info("client refused", metadata: metadata)
-        }
         let channels = GatewayChannels(
             gateway,
             places: places,
             on: eventLoopGroup,
-            configureMQTT: configureMQTT,
-            handshakes: handshakes
+            configureMQTT: configureMQTT
         )
         let open = OpenChannels()
         let server = try await bind(channels, open)
@@ -127,18 +119,15 @@ package struct HTTPListener: Service {
                 .bind(host: configuration.host, port: configuration.port)
                 .get()
         } catch {
-            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: "\(error)")
+            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: error.words)
         }
     }
 
     private func announce(_ channel: any Channel) {
         let port = channel.localAddress?.port ?? 0
-        logger.info(
-            "listening",
-            metadata: [
-                "protocol": configuration.tls == nil ? "http" : "https", "address": "\(configuration.host)",
-                "port": "\(port)",
-            ]
+        events.note(
+            .listenerBound,
+            [.protocolName(configuration.tls == nil ? "http" : "https"), .address(configuration.host), .port(port)]
         )
         onListening(port)
     }

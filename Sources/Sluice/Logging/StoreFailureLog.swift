@@ -1,27 +1,23 @@
 import BrokerCore
-import Logging
 import NIOCore
 
 /// Says that the store can't write, once a minute, and that it can again.
 ///
 /// Confined to the core loop.
 final class StoreFailureLog {
-    private let logger: Logger
+    private let events: EventLog
     private var said: NIODeadline?
 
-    init(_ logger: Logger) { self.logger = logger }
+    init(_ events: EventLog) { self.events = events }
 
     /// - Parameter failure: nil when the store can write again.
     func report(_ failure: StoreFailure?, at now: NIODeadline) {
         guard let failure else {
             said = nil
-            return logger.notice("the store can write again")
+            return events.note(.storeRecovered, [])
         }
         if let said, now - said < .minutes(1) { return }
         said = now
-        logger.error(
-            "the store can't write: what it would have to keep is refused until it can",
-            metadata: ["reason": "\(failure)"]
-        )
+        events.note(.storeFailed, [.reason("\(failure)")])
     }
 }

@@ -1,7 +1,6 @@
 import BrokerCore
 import BrokerTestSupport
 import CoAPGateway
-import Logging
 import MQTTCodec
 import NIOCore
 import NIOPosix
@@ -24,7 +23,7 @@ func withGateway(
         configuration: configuration,
         core: core,
         limits: limits,
-        logger: Logger(label: "test") { _ in ports }
+        events: EventLog(from: .info) { ports.take($0) }
     )
     try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask {
@@ -90,8 +89,8 @@ struct TestGateway {
     }
 }
 
-/// A log handler that waits for the port a listener says it listens on.
-final class PortRecorder: LogHandler, Sendable {
+/// Waits for the port a listener says it listens on.
+final class PortRecorder: Sendable {
     private let lines: AsyncStream<Int>
     private let continuation: AsyncStream<Int>.Continuation
 
@@ -106,21 +105,10 @@ final class PortRecorder: LogHandler, Sendable {
     /// No port is to come any more.
     func finish() { continuation.finish() }
 
-    func log(event: LogEvent) {
-        if let port = event.metadata?["port"], let number = Int("\(port)") { continuation.yield(number) }
-    }
-
-    subscript(metadataKey _: String) -> Logger.Metadata.Value? {
-        get { nil }
-        // A test's logger has no metadata of its own.
-        set {}
-    }
-    var metadata: Logger.Metadata {
-        get { [:] }
-        set {}
-    }
-    var logLevel: Logger.Level {
-        get { .info }
-        set {}
+    func take(_ event: Event) {
+        guard event.kind == .listenerBound else { return }
+        for field in event.fields {
+            if field.key == .port, case .number(let port)? = field.value { continuation.yield(port) }
+        }
     }
 }

@@ -1,6 +1,5 @@
 import BrokerCore
 import HTTPGateway
-import Logging
 import MQTTTransport
 import NIOConcurrencyHelpers
 import NIOCore
@@ -52,7 +51,7 @@ struct TestServer: Sendable {
             configureMQTT: {
                 try channels.configure($0, transportProtocol: .websocket, address: $1, transportIdentity: $2)
             },
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            events: .silent,
             onListening: { listening.fulfil($0) }
         )
         try await testGracefulShutdown { trigger in

@@ -60,7 +60,7 @@ struct SluiceProcess {
         while ports.count < wanted {
             let line = try await process.line("a listening line") { $0.contains("\"listening\"") }
             let event = try JSONDecoder().decode(Event.self, from: Data(line.utf8))
-            ports[event.metadata["protocol"] ?? ""] = event.metadata["port"].flatMap { Int($0) }
+            ports[event.protocol] = event.port
         }
         return try await body(SluiceProcess(ports: ports, process: process))
     }
@@ -74,7 +74,8 @@ struct SluiceProcess {
     }
 
     private struct Event: Decodable {
-        let metadata: [String: String]
+        let `protocol`: String
+        let port: Int
     }
 
     /// The executable built along with this test.

@@ -1,0 +1,99 @@
+/// Something that whoever runs the broker may want to know: a line of its log.
+///
+/// Its kind, its words and the names of its fields are fixed, so that programs can read them; docs/EVENTS.md lists them.
+/// What clients say is in the fields' values alone, which are cut.
+package struct Event: Sendable {
+    package let kind: Kind
+    package let level: Level
+    /// Those that have a value.
+    package let fields: [Field]
+
+    package init(_ kind: Kind, level: Level? = nil, _ fields: [Field]) {
+        self.kind = kind
+        self.level = level ?? kind.level
+        self.fields = fields.filter { $0.value != nil }
+    }
+
+    /// How much it matters, in the order of the log's levels.
+    package enum Level: Int, Comparable, Sendable {
+        case debug
+        case info
+        case notice
+        case warning
+        case error
+
+        package static func < (one: Level, other: Level) -> Bool { one.rawValue < other.rawValue }
+    }
+
+    /// The value of a field.
+    package enum Value: Sendable, Equatable {
+        case text(String)
+        case number(Int)
+    }
+
+    /// A key with its value.
+    package struct Field: Sendable {
+        package let key: Key
+        /// nil when there is nothing to say.
+        package let value: Value?
+
+        private init(_ key: Key, _ text: String?) {
+            self.key = key
+            value = text.map { .text($0.cut(after: key.maximumLength)) }
+        }
+
+        private init(_ key: Key, number: Int?) {
+            self.key = key
+            value = number.map { .number($0) }
+        }
+
+        /// - Parameter identifier: empty where the client has given none.
+        package static func clientID(_ identifier: String?) -> Field {
+            Field(.clientID, identifier?.isEmpty == true ? nil : identifier)
+        }
+        package static func userName(_ name: String?) -> Field { Field(.userName, name) }
+        package static func protocolName(_ name: String) -> Field { Field(.protocolName, name) }
+        /// - Parameter address: in the form of `ClientAddress`; empty where nobody knows it.
+        package static func address(_ address: String) -> Field { Field(.address, address.isEmpty ? nil : address) }
+        package static func port(_ port: Int) -> Field { Field(.port, number: port) }
+        package static func action(_ action: Action) -> Field { Field(.action, action.rawValue) }
+        /// - Parameter topic: a Topic Name, or the Topic Filter of a subscription.
+        package static func topic(_ topic: String) -> Field { Field(.topic, topic) }
+        package static func rule(_ rule: String?) -> Field { Field(.rule, rule) }
+        /// - Parameter words: in a few words, mostly a Reason Code's name.
+        package static func reason(_ words: String) -> Field { Field(.reason, words) }
+        /// - Parameter code: an MQTT Reason Code, or a status of HTTP.
+        package static func reasonCode(_ code: Int) -> Field { Field(.reasonCode, number: code) }
+        /// - Parameter words: what exactly, in words of ours; may quote the client.
+        package static func detail(_ words: String?) -> Field { Field(.detail, words) }
+        package static func limit(_ name: String) -> Field { Field(.limit, name) }
+        package static func count(_ count: Int) -> Field { Field(.count, number: count) }
+        package static func kind(_ kind: Kind) -> Field { Field(.kind, kind.rawValue) }
+        package static func webhook(_ name: String) -> Field { Field(.webhook, name) }
+        package static func path(_ path: String) -> Field { Field(.path, path) }
+        package static func keys(_ names: String) -> Field { Field(.keys, names) }
+        package static func method(_ name: String) -> Field { Field(.method, name) }
+    }
+
+    /// What a client wanted to do.
+    package enum Action: String, Sendable {
+        case publish
+        case subscribe
+        /// Its last will.
+        case will
+        case read
+        case connect
+    }
+}
+
+extension String {
+    /// So many characters, and how many bytes there were if that is not all.
+    ///
+    /// It looks at no more than these: a client may say a megabyte.
+    fileprivate func cut(after count: Int) -> String {
+        guard utf8.count > count else { return self }
+        let head = unicodeScalars.prefix(count)
+        guard head.endIndex < endIndex else { return self }
+        return "\(String(head))… (\(utf8.count) bytes)"
+    }
+}

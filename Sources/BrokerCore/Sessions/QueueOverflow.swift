@@ -1,0 +1,14 @@
+import NIOCore
+
+/// How many messages a full queue has dropped since the log was told of it.
+final class QueueOverflow {
+    var dropped = 0
+    private(set) var isUntold = true
+    private(set) var toldAt = NIODeadline.distantPast
+
+    func told(at now: NIODeadline) {
+        isUntold = false
+        toldAt = now
+        dropped = 0
+    }
+}
