@@ -137,7 +137,14 @@ package struct CoAPListener: Service {
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
         let context = try CoAPContext(configuration)
-        let loop = CoAPLoop(context, configuration: configuration, core: core, limits: limits, refusals: refusals)
+        let loop = CoAPLoop(
+            context,
+            configuration: configuration,
+            core: core,
+            limits: limits,
+            refusals: refusals,
+            events: events
+        )
         events.note(
             .listenerBound,
             [.protocolName(configuration.scheme), .address(configuration.host), .port(context.port)]

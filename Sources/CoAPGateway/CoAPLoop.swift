@@ -16,6 +16,7 @@ final class CoAPLoop: @unchecked Sendable {
     private let core: CoreLoop
     private let gateway: CoreGateway
     private let inbox: CoreInbox
+    private let events: EventLog
     private var maintainAt = NIODeadline.distantPast
     private var stopAt: NIODeadline?
 
@@ -24,11 +25,19 @@ final class CoAPLoop: @unchecked Sendable {
         configuration: CoAPListener.Configuration,
         core: CoreLoop,
         limits: Limits,
-        refusals: Refusals
+        refusals: Refusals,
+        events: EventLog
     ) {
+        self.events = events
         self.context = context
         self.core = core
-        server = CoAPServer(layer: context, configuration: configuration, limits: limits, refusals: refusals)
+        server = CoAPServer(
+            layer: context,
+            configuration: configuration,
+            limits: limits,
+            refusals: refusals,
+            events: events
+        )
         inbox = CoreInbox { [wakeUp = context.wakeUp] in wakeUp() }
         gateway = CoreGateway(
             inbox: inbox,
@@ -94,6 +103,15 @@ final class CoAPLoop: @unchecked Sendable {
             case .finished(let id): server.acknowledged(id, now: now)
             case .failed(let id, let failure): server.failed(id, failure)
             case .identified: break
+            case .refused(let refusal):
+                self.events.note(
+                    .clientRefused,
+                    by: ClientAddress(refusal.remoteAddress),
+                    [
+                        .userName(refusal.identity), .protocolName("coap"), .reason("no DTLS or TLS session"),
+                        .detail(refusal.words),
+                    ]
+                )
             case .lost(let endpoint): server.endpointLost(endpoint)
             case .gone(let endpoint): server.endpointGone(endpoint)
             }
@@ -114,7 +132,7 @@ final class CoAPLoop: @unchecked Sendable {
 
     /// Milliseconds until something is due; nil when nothing is.
     private func timeout() -> Int? {
-        var next = server.endpointCount > 0 ? maintainAt : .distantFuture
+        var next = server.endpointCount > 0 || context.hasOpenHandshakes ? maintainAt : .distantFuture
         if let deadline = server.nextDeadline { next = min(next, deadline) }
         if let stopAt { next = min(next, stopAt) }
         guard next != .distantFuture else { return nil }

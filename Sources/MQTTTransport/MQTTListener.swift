@@ -110,7 +110,7 @@ package struct MQTTListener: Service {
                 .bind(host: configuration.host, port: configuration.port)
                 .get()
         } catch {
-            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: error.words)
+            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: error.wordsOfBinding)
         }
     }
 }

@@ -6,7 +6,7 @@ import UnixSignals
 
 /// Reads the access files and the certificates again at SIGHUP; when one of them is wrong, nothing changes.
 struct AccessReload: Service {
-    private let configuration: SluiceConfiguration
+    private let loaded: LoadedConfiguration
     private let files: AccessFiles
     private let gate: AccessGate
     private let deviceKeys: DeviceKeys
@@ -20,7 +20,7 @@ struct AccessReload: Service {
     ///
     /// - Parameter files: what the gate has now.
     init(
-        _ configuration: SluiceConfiguration,
+        _ loaded: LoadedConfiguration,
         files: AccessFiles,
         gate: AccessGate,
         deviceKeys: DeviceKeys,
@@ -28,7 +28,7 @@ struct AccessReload: Service {
         core: CoreLoop,
         log: BrokerLog
     ) async {
-        self.configuration = configuration
+        self.loaded = loaded
         self.files = files
         self.gate = gate
         self.deviceKeys = deviceKeys
@@ -42,10 +42,7 @@ struct AccessReload: Service {
     func run() async throws {
         var current = files
         for await _ in hangUps.cancelOnGracefulShutdown() {
-            guard configuration.access.hasFiles || !configuration.preSharedKeyFiles.isEmpty || !tls.isEmpty else {
-                events.note(.configReloaded, [.detail("SIGHUP: there are no access files to read again")])
-                continue
-            }
+            tellWhatNeedsRestart()
             do throws(ConfigurationRefused) {
                 let (former, read) = (
                     current,
@@ -64,6 +61,28 @@ struct AccessReload: Service {
         }
     }
 
+    private var configuration: SluiceConfiguration { loaded.configuration }
+
+    /// The configuration file itself takes effect at a start only: says what in it is different from what is in use.
+    private func tellWhatNeedsRestart() {
+        guard let file = loaded.file else { return }
+        do throws(ConfigurationRefused) {
+            let now = try LoadedConfiguration(file: file)
+            guard now.configuration != configuration else { return }
+            let keys = loaded.keys.differences(to: now.keys)
+            events.note(.configNeedsRestart, [.path(file), .keys(keys.joined(separator: ", "))])
+        } catch {
+            // What is wrong with access files is told as they are read.
+            for problem in error.problems where problem.source == file {
+                events.note(
+                    .configNeedsRestart,
+                    level: .error,
+                    [.path(file), .detail("it has changed, and a restart would fail: \(problem)")]
+                )
+            }
+        }
+    }
+
     /// What the files hold now.
     private func summary(of files: AccessFiles) -> String {
         let devices = files.preSharedKeys.values.reduce(0) { $0 + $1.entries.count }
@@ -72,6 +91,7 @@ struct AccessReload: Service {
             (files.accessControl?.count, "access rules"), (files.tokenKeys == nil ? nil : 1, "file of token keys"),
             (devices > 0 ? devices : nil, "devices with keys"), (tls.isEmpty ? nil : tls.count, "certificates"),
         ]
+        guard parts.contains(where: { $0.count != nil }) else { return "there are none" }
         return parts.compactMap { part in part.count.map { "\($0) \(part.name)" } }.joined(separator: ", ")
     }
 }

@@ -75,7 +75,7 @@ struct Composition {
         let deviceKeys = DeviceKeys(loaded.accessFiles)
         let tls = ListenerTLS(configuration.listeners, loaded.certificates, refusals, events)
         let reload = await AccessReload(
-            configuration,
+            loaded,
             files: loaded.accessFiles,
             gate: gate,
             deviceKeys: deviceKeys,

@@ -80,7 +80,12 @@ import Testing
             try Data([0xff, 0xfe]).write(to: folder.appending(path: "acl"))
             let refused = #expect(throws: ConfigurationRefused.self) { try load(folder) }
             let words = (refused?.problems ?? []).map { "\($0)".split(separator: "/").last }
-            #expect(words == ["passwd: cannot be read", "acl: is not UTF-8 text"])
+            #expect(
+                words == [
+                    "passwd: access.password_file: cannot be read: No such file or directory; "
+                        + "sluice passwd FILE USER makes one", "acl: is not UTF-8 text",
+                ]
+            )
         }
     }
 
@@ -95,7 +100,7 @@ import Testing
             "jwt: { secret_file: secret, jwks_file: secret }",
             "access.jwt: needs exactly one of secret_file, public_key, jwks_file"
         ),
-        ("jwt: { secret_file: nowhere }", "/nowhere: cannot be read"),
+        ("jwt: { secret_file: nowhere }", "/nowhere: access.jwt: cannot be read: No such file or directory"),
         ("jwt: { secret_file: short }", "/short:1: the secret must have at least 32 bytes (RFC 7518 §3.2)"),
         ("jwt: { jwks_file: short }", "/short:1: is no JSON Web Key Set with keys of the types RSA, EC and OKP"),
         (

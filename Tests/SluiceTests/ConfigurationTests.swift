@@ -186,7 +186,8 @@ import Testing
         ("limits: 5", "f.yaml:2: limits: must be a mapping of keys and values"),
         ("colour: red", "f.yaml:2: colour: unknown key; known are access, coap, limits, listeners"),
         ("node: [a]", "f.yaml:2: node: must be text"),
-        ("node: a\nnode: b", "f.yaml:2: the key node stands there twice"),
+        ("node: a\nnode: b", "f.yaml:3: the key node is there twice: first in line 2"),
+        ("limits:\n\tconnections: 5", "f.yaml:3: has a tab before its first word: YAML is indented with spaces"),
         ("node: [a", "f.yaml:"),
     ])
     func `what is wrong is said with file, line and key`(yaml: String, words: String) {

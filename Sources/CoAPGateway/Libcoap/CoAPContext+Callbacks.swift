@@ -56,10 +56,15 @@ extension CoAPContext {
             door?.left(session)
             crowd?.left(PeerAddress(session))
             if isReliable { forgetConnection(endpoint) }
+            if openHandshakes[endpoint] != nil { handshakeFailed(endpoint, otherwise: "") }
             events.append(.gone(endpoint))
         case COAP_EVENT_DTLS_CLOSED, COAP_EVENT_SESSION_CLOSED, COAP_EVENT_TCP_CLOSED:
             if isReliable { forgetConnection(endpoint) }
+            if openHandshakes[endpoint] != nil { handshakeFailed(endpoint, otherwise: "") }
             events.append(.lost(endpoint))
+        case COAP_EVENT_DTLS_CONNECTED: openHandshakes[endpoint] = nil
+        case COAP_EVENT_DTLS_ERROR where coap_session_get_state(session) != COAP_SESSION_STATE_ESTABLISHED:
+            handshakeFailed(endpoint, otherwise: "no cipher suite in common, or no certificate that is accepted")
         default: break
         }
     }

@@ -2,6 +2,7 @@ import CCoAPShim
 import CLibcoap
 import Glibc
 import NIOConcurrencyHelpers
+import NIOCore
 
 extension CoAPContext {
     /// Gives libcoap what it needs for handshakes; to be called before there is an endpoint.
@@ -46,7 +47,11 @@ extension CoAPContext {
             case .commonName: names?.commonName
             case .subjectAlternativeName: names?.subjectAlternativeName
             }
-        guard let name else { return false }
+        guard let name else {
+            let name = identityName == .commonName ? "Common Name" : "Subject Alternative Name"
+            handshakeFailed(endpoint, otherwise: "the client's certificate has no \(name)")
+            return false
+        }
         events.append(.identified(endpoint, TransportIdentity(name: name, key: nil)))
         return true
     }
@@ -59,8 +64,19 @@ extension CoAPContext {
         guard let name = String(validating: bytes, as: UTF8.self), let key = preSharedKeys?.key(of: Array(bytes))
         else {
             events.append(.identified(endpoint, nil))
+            let identity = String(decoding: bytes.prefix(256), as: UTF8.self)
+            events.append(
+                .refused(
+                    HandshakeRefusal(
+                        remoteAddress: remoteAddress(of: endpoint),
+                        identity: identity,
+                        words: "no pre-shared key has that identity"
+                    )
+                )
+            )
             return nil
         }
+        openHandshakes[endpoint] = OpenHandshake(identity: name, begunAt: .now())
         events.append(.identified(endpoint, TransportIdentity(name: name, key: key)))
         return keyAnswer.pointing(to: key)
     }

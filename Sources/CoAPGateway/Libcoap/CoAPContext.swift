@@ -18,6 +18,8 @@ final class CoAPContext {
         /// Whom a handshake is with; nil when that is not known any more. Between the others, as each names its endpoint by
         /// what may be another one's name by the time it is dealt with.
         case identified(EndpointID, TransportIdentity?)
+        /// A handshake has come to nothing.
+        case refused(HandshakeRefusal)
         /// The secure session or the connection is over; the endpoint itself goes when it is no longer held.
         case lost(EndpointID)
         case gone(EndpointID)
@@ -92,6 +94,8 @@ final class CoAPContext {
     let identityName: CoAPSecurity.Certificate.Identity
     /// Who has begun a handshake, by session, as of the events that have been dealt with.
     var identities: [EndpointID: TransportIdentity] = [:]
+    /// Of those that name a key.
+    var openHandshakes: [EndpointID: OpenHandshake] = [:]
     let keyAnswer = KeyAnswer()
 
     /// Binds.
@@ -189,6 +193,7 @@ final class CoAPContext {
         var now: coap_tick_t = 0
         coap_ticks(&now)
         if isReliable { closeSilent() }
+        refuseOverdueHandshakes()
         for shard in shards { _ = coap_io_prepare_epoll(shard.context, now) }
         return takeEvents()
     }
@@ -199,7 +204,7 @@ final class CoAPContext {
         case .received(_, let endpoint): release(endpoint)
         case .identified(let endpoint, let identity): identities[endpoint] = identity
         case .lost(let endpoint), .gone(let endpoint): identities[endpoint] = nil
-        case .reset, .finished, .failed: break
+        case .reset, .finished, .failed, .refused: break
         }
     }
 

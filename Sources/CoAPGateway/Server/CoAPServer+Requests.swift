@@ -19,6 +19,7 @@ extension CoAPServer {
         do throws(CoAPFailure) {
             try handle(request, exchange, now)
         } catch {
+            noteRefused(error, request, endpoint)
             respond(to: exchange, with: error.response)
         }
     }

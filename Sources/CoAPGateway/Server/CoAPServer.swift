@@ -16,6 +16,7 @@ package final class CoAPServer<Layer: MessageLayer> {
     let limits: Limits
     let uploadBounds: BlockwiseUploads.Bounds
     let blockwiseTimeout: TimeAmount
+    let events: EventLog
 
     var endpoints: [EndpointID: Endpoint] = [:]
     /// What the core is to do, in order.
@@ -49,8 +50,10 @@ package final class CoAPServer<Layer: MessageLayer> {
         layer: Layer,
         configuration: CoAPListener.Configuration,
         limits: Limits,
-        refusals: Refusals = Refusals()
+        refusals: Refusals = Refusals(),
+        events: EventLog = .silent
     ) {
+        self.events = events
         shares = CoAPShares(configuration, refusals)
         self.layer = layer
         self.configuration = configuration

@@ -105,7 +105,7 @@ struct Identity: Sendable {
 
     /// The broker said no to CONNECT.
     func refused(_ reasonCode: ReasonCode) -> Problem {
-        if case .token = credentials, reasonCode == .badUserNameOrPassword { return .invalidToken }
+        if case .token = credentials, reasonCode == .badUserNameOrPassword { return .invalidToken.told }
         return Problem(reasonCode, hasCredentials: credentials != nil || transportIdentity != nil)
     }
 }

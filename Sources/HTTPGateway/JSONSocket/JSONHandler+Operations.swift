@@ -30,6 +30,13 @@ extension JSONHandler {
             }
             try perform(operation, label, connection)
         } catch {
+            gateway.noteRefused(
+                error,
+                "sluice.json",
+                gateway.configuration.websocketPath,
+                by: address,
+                over: "websocket"
+            )
             write(JSONAnswer(error, label))
             // As in MQTT, nobody stays who does not begin with CONNECT.
             if connection == nil { close() }

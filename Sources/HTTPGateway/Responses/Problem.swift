@@ -16,6 +16,8 @@ package struct Problem: Error, Sendable, Equatable {
     package let detail: String
     /// What else the status asks for: Allow, Retry-After and such.
     package var headers = HTTPFields()
+    /// Whether it is the core's word, which has told the log already.
+    private(set) var isTold = false
 
     init(_ status: HTTPResponse.Status, _ reasonCode: ReasonCode, _ detail: String, headers: HTTPFields = [:]) {
         self.status = status
@@ -57,6 +59,13 @@ package struct Problem: Error, Sendable, Equatable {
 }
 
 extension Problem {
+    /// The same, when the core has told the log of it.
+    var told: Problem {
+        var problem = self
+        problem.isTold = true
+        return problem
+    }
+
     static func badRequest(_ detail: String, _ reasonCode: ReasonCode = .malformedPacket) -> Problem {
         Problem(.badRequest, reasonCode, detail)
     }
@@ -195,5 +204,6 @@ extension Problem {
             self.init(.serviceUnavailable, reasonCode, detail, headers: [.retryAfter: "5"])
         default: self.init(.internalServerError, reasonCode, detail)
         }
+        isTold = true
     }
 }

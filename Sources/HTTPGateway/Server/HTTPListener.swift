@@ -119,7 +119,7 @@ package struct HTTPListener: Service {
                 .bind(host: configuration.host, port: configuration.port)
                 .get()
         } catch {
-            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: error.words)
+            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: error.wordsOfBinding)
         }
     }
 

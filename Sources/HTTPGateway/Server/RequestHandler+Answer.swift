@@ -30,6 +30,7 @@ extension RequestHandler {
                 outgoing = ByteBuffer()
             }
         }
+        if let problem = response.problem { noteRefused(problem) }
         gateway.complete(&response, to: head)
         isLast = isLast || !isRequestOver || head.headerFields[.connection] == "close"
         if isLast {

@@ -13,6 +13,8 @@ struct Response {
     var status: HTTPResponse.Status
     var headers: HTTPFields
     let body: Body
+    /// Why the request was not served; nil when it was.
+    private(set) var problem: Problem?
 
     init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: Body) {
         self.status = status
@@ -40,6 +42,7 @@ struct Response {
         fields[.contentType] = Problem.contentType
         fields[.cacheControl] = "no-store"
         self.init(status: problem.status, headers: fields, body: problem.json, isHead: isHead)
+        self.problem = problem
     }
 
     /// The same with one more field.

@@ -10,6 +10,8 @@ package struct LoadedConfiguration: Sendable {
     package let accessFiles: AccessFiles
     /// The certificates of its `mqtt` and `http` listeners.
     let certificates: ListenerCertificates
+    /// What the file says, for a look at what has changed in it.
+    let keys: ConfigurationKeys
     /// The file; nil when there was none.
     package let file: String?
     /// What is odd and does no harm.
@@ -55,8 +57,9 @@ package struct LoadedConfiguration: Sendable {
         do {
             root = try Yams.compose(yaml: yaml)
         } catch {
-            throw ConfigurationRefused(error, file: name)
+            throw ConfigurationRefused(error, yaml: yaml, file: name)
         }
+        keys = ConfigurationKeys(root)
         let isDefault = file == nil
         configuration = SluiceConfiguration(root, isDefault: isDefault, reading)
         var problems = reading.problems
@@ -91,22 +94,5 @@ extension AccessConfiguration {
 extension ConfigurationRefused {
     fileprivate init(_ file: String, _ words: String) {
         self.init(problems: [ConfigurationProblem(source: file, line: nil, key: "", words: words)])
-    }
-
-    /// The parser's words for text that is no YAML.
-    fileprivate init(_ error: any Error, file: String) {
-        var line: Int?
-        var words = "\(error)"
-        switch error as? YamlError {
-        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-            .composer(_, let problem, let mark, _):
-            line = mark.line
-            words = problem
-        case .duplicatedKeysInMapping(let duplicates, let context):
-            line = context.mark.line
-            words = "the key \(duplicates.map { "\($0)" }.joined(separator: ", ")) stands there twice"
-        default: break
-        }
-        self.init(problems: [ConfigurationProblem(source: file, line: line, key: "", words: words)])
     }
 }

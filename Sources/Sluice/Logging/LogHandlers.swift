@@ -22,7 +22,7 @@ struct TextLogHandler: LogHandler {
     }
 
     static func line(level: String, words: String, _ fields: [(key: String, value: String)]) -> String {
-        let time = Date.now.ISO8601Format(.iso8601(timeZone: .current, includingFractionalSeconds: true))
+        let time = LogTime.text(in: .current)
         let text = fields.map { " \($0.key)=\($0.value.asField)" }.joined()
         return "\(time) \(level) sluice: \(words.visible)\(text)\n"
     }
@@ -68,13 +68,22 @@ struct JSONLogHandler: LogHandler {
 
     static func line(level: String, words: String, _ fields: [String: any Sendable]) -> String {
         var line = fields.mapValues { ($0 as? Int).map(Value.number) ?? .text("\($0)") }
-        line["time"] = .text(Date.now.ISO8601Format(.iso8601(timeZone: .gmt, includingFractionalSeconds: true)))
+        line["time"] = .text(LogTime.text(in: .gmt))
         line["level"] = .text(level)
         line["message"] = .text(words)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(line) else { return "" }
         return String(decoding: data, as: UTF8.self).withVisibleJSON + "\n"
+    }
+}
+
+/// When a line was written, to the millisecond and with its zone (RFC 3339).
+private enum LogTime {
+    static func text(in zone: TimeZone) -> String {
+        Date.now.formatted(
+            Date.ISO8601FormatStyle(timeZoneSeparator: .colon, includingFractionalSeconds: true, timeZone: zone)
+        )
     }
 }
 

@@ -15,14 +15,13 @@ extension String {
         return text
     }
 
-    /// As the value of a field: in quotation marks where it would else be taken for several.
+    /// As the value of a field: in quotation marks where it would else be taken for several, or for what is escaped.
     var asField: String {
-        let text = visible
-        let isPlain =
-            !text.isEmpty
-            && !text.utf8.contains { [UInt8(ascii: " "), UInt8(ascii: "\""), UInt8(ascii: "=")].contains($0) }
-        guard !isPlain else { return text }
-        return "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        let marks = [UInt8(ascii: " "), UInt8(ascii: "\""), UInt8(ascii: "="), UInt8(ascii: "\\")]
+        guard isEmpty || utf8.contains(where: marks.contains) || unicodeScalars.contains(where: \.isInvisible) else {
+            return self
+        }
+        return "\"" + replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").visible + "\""
     }
 
     /// A line of JSON, with what is not visible in it as JSON has it.
