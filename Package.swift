@@ -72,7 +72,7 @@ let package = Package(
         .target(
             name: "MQTTTransport",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "Proxies", "TransportSecurity", nioCore, nioPosix, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "Proxies", "TransportSecurity", nioCore, nioPosix, lifecycle,
             ],
             swiftSettings: settings
         ),
@@ -90,7 +90,6 @@ let package = Package(
                 nioPosix,
                 nioHTTP1,
                 nioWebSocket,
-                logging,
                 lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -124,7 +123,7 @@ let package = Package(
         .target(
             name: "CoAPGateway",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, nioConcurrencyHelpers, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, nioConcurrencyHelpers, lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: settings
@@ -147,14 +146,14 @@ let package = Package(
         // Where sessions, their messages and retained messages outlive the process.
         .target(
             name: "Storage",
-            dependencies: ["MQTTCodec", "BrokerCore", "CRocksDB", nioCore, nioConcurrencyHelpers, logging],
+            dependencies: ["MQTTCodec", "BrokerCore", "CRocksDB", nioCore, nioConcurrencyHelpers],
             swiftSettings: settings
         ),
         // What a persistent session gets, posted to a URL.
         .target(
             name: "Webhooks",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioConcurrencyHelpers, nioHTTP1, logging, lifecycle,
+                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioConcurrencyHelpers, nioHTTP1, nioPosix, lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -188,7 +187,7 @@ let package = Package(
         .target(
             name: "BrokerTestSupport",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "Storage", nioCore, nioConcurrencyHelpers, logging,
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "Storage", nioCore, nioConcurrencyHelpers,
             ],
             path: "Tests/BrokerTestSupport",
             swiftSettings: settings
@@ -224,7 +223,7 @@ let package = Package(
             dependencies: [
                 "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "Proxies",
                 "BrokerTestSupport",
-                nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded, logging, lifecycle,
+                nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded, lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
@@ -234,7 +233,7 @@ let package = Package(
             name: "WebhooksTests",
             dependencies: [
                 "MQTTCodec", "BrokerCore", "Webhooks", "BrokerTestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1,
-                nioConcurrencyHelpers, logging, lifecycle,
+                nioConcurrencyHelpers, lifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -243,7 +242,7 @@ let package = Package(
             name: "CoAPGatewayTests",
             dependencies: [
                 "MQTTCodec", "BrokerCore", "CoAPGateway", "CCoAPShim", "BrokerTestSupport", nioCore,
-                nioConcurrencyHelpers, nioPosix, logging,
+                nioConcurrencyHelpers, nioPosix,
             ],
             swiftSettings: settings
         ),
@@ -261,7 +260,6 @@ let package = Package(
             name: "StorageTests",
             dependencies: [
                 "MQTTCodec", "BrokerCore", "Storage", "BrokerTestSupport", nioCore, nioConcurrencyHelpers,
-                logging,
             ],
             swiftSettings: settings
         ),

@@ -82,6 +82,7 @@ final class CoAPLoop: @unchecked Sendable {
         let events = context.turn(timeout: timeout())
         let now = NIODeadline.now()
         take(events, now)
+        take(context.overdueHandshakes(now), now)
         let fromCore = inbox.takeAll()
         if stopAt == nil, fromCore.askForShutdown { stopAt = now + Self.patience }
         if fromCore.tellOfKeys {
@@ -132,7 +133,7 @@ final class CoAPLoop: @unchecked Sendable {
 
     /// Milliseconds until something is due; nil when nothing is.
     private func timeout() -> Int? {
-        var next = server.endpointCount > 0 || context.hasOpenHandshakes ? maintainAt : .distantFuture
+        var next = min(server.endpointCount > 0 ? maintainAt : .distantFuture, context.handshakesDueAt)
         if let deadline = server.nextDeadline { next = min(next, deadline) }
         if let stopAt { next = min(next, stopAt) }
         guard next != .distantFuture else { return nil }

@@ -88,10 +88,10 @@ struct AccessReload: Service {
         let devices = files.preSharedKeys.values.reduce(0) { $0 + $1.entries.count }
         let parts: [(count: Int?, name: String)] = [
             (files.passwords?.count, "users"), (files.apiKeys?.count, "API keys"),
-            (files.accessControl?.count, "access rules"), (files.tokenKeys == nil ? nil : 1, "file of token keys"),
-            (devices > 0 ? devices : nil, "devices with keys"), (tls.isEmpty ? nil : tls.count, "certificates"),
+            (files.accessControl?.count, "access rules"), (files.tokenKeys == nil ? nil : 1, "files of token keys"),
+            (devices > 0 ? devices : nil, "device keys"), (tls.isEmpty ? nil : tls.count, "certificates"),
         ]
         guard parts.contains(where: { $0.count != nil }) else { return "there are none" }
-        return parts.compactMap { part in part.count.map { "\($0) \(part.name)" } }.joined(separator: ", ")
+        return parts.compactMap { part in part.count.map { "\(part.name): \($0)" } }.joined(separator: ", ")
     }
 }

@@ -1,7 +1,6 @@
 import BrokerCore
 import Foundation
 import Glibc
-import NIOConcurrencyHelpers
 import Testing
 
 @testable import Sluice

@@ -11,29 +11,37 @@ struct HandshakeRefusal {
 /// A handshake whose client has said which key it uses, and not yet proven that it has it.
 struct OpenHandshake {
     let identity: String
-    let begunAt: NIODeadline
+    let dueAt: NIODeadline
 }
 
 extension CoAPContext {
-    /// What proves the key comes with the key's name: so long after it, nobody has the key.
-    private static let patience = TimeAmount.seconds(2)
+    /// What proves the key comes with the key's name, unless the network is slow.
+    private static let patience = TimeAmount.seconds(1)
 
-    var hasOpenHandshakes: Bool { !openHandshakes.isEmpty }
-
-    /// Tells of those whose proof has not come: with a wrong key it is nothing that could be read, so that DTLS drops it
-    /// without a word.
-    func refuseOverdueHandshakes() {
-        guard !openHandshakes.isEmpty else { return }
+    func handshakeBegan(_ endpoint: EndpointID, _ identity: String) {
         let now = NIODeadline.now()
-        for (endpoint, handshake) in openHandshakes where handshake.begunAt + Self.patience <= now {
+        openHandshakes[endpoint] = OpenHandshake(identity: identity, dueAt: now + Self.patience)
+        handshakesDueAt = min(handshakesDueAt, now + Self.patience)
+    }
+
+    /// Those whose proof has not come: with a wrong key it is nothing that could be read, so that DTLS drops it without a
+    /// word.
+    func overdueHandshakes(_ now: NIODeadline) -> [Event] {
+        guard handshakesDueAt <= now else { return [] }
+        for (endpoint, handshake) in openHandshakes where handshake.dueAt <= now {
             handshakeFailed(endpoint, otherwise: "")
         }
+        handshakesDueAt = openHandshakes.values.map(\.dueAt).min() ?? .distantFuture
+        return takeEvents()
     }
 
     /// - Parameter words: what went wrong where no key was named.
     func handshakeFailed(_ endpoint: EndpointID, otherwise words: String) {
         let open = openHandshakes.removeValue(forKey: endpoint)
-        let words = open == nil ? words : "the client's key is another one than ours of that identity, or it has left"
+        let words =
+            open == nil
+            ? words
+            : "the client has not proven that it has our key of that identity: its key is another one, or the network slow"
         events.append(
             .refused(
                 HandshakeRefusal(

@@ -2,7 +2,6 @@ import CCoAPShim
 import CLibcoap
 import Glibc
 import NIOConcurrencyHelpers
-import NIOCore
 
 extension CoAPContext {
     /// Gives libcoap what it needs for handshakes; to be called before there is an endpoint.
@@ -76,7 +75,7 @@ extension CoAPContext {
             )
             return nil
         }
-        openHandshakes[endpoint] = OpenHandshake(identity: name, begunAt: .now())
+        handshakeBegan(endpoint, name)
         events.append(.identified(endpoint, TransportIdentity(name: name, key: key)))
         return keyAnswer.pointing(to: key)
     }

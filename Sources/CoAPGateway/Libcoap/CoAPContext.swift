@@ -96,6 +96,8 @@ final class CoAPContext {
     var identities: [EndpointID: TransportIdentity] = [:]
     /// Of those that name a key.
     var openHandshakes: [EndpointID: OpenHandshake] = [:]
+    /// When the first of them has had its time.
+    var handshakesDueAt = NIODeadline.distantFuture
     let keyAnswer = KeyAnswer()
 
     /// Binds.
@@ -193,7 +195,6 @@ final class CoAPContext {
         var now: coap_tick_t = 0
         coap_ticks(&now)
         if isReliable { closeSilent() }
-        refuseOverdueHandshakes()
         for shard in shards { _ = coap_io_prepare_epoll(shard.context, now) }
         return takeEvents()
     }
