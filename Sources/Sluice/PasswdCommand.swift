@@ -13,9 +13,6 @@ struct PasswdCommand: ParsableCommand {
             """
     )
 
-    /// Of PBKDF2, when the user does not say: some 10 milliseconds.
-    private static let usualIterations = 10_000
-
     @Argument(help: "The password file; it is made if it is not there.")
     var file: String
 
@@ -25,7 +22,7 @@ struct PasswdCommand: ParsableCommand {
     @Flag(help: "Keep it for SCRAM-SHA-256, too; mosquitto can't read such a line.")
     var scram = false
 
-    @Option(help: "Rounds of hashing: 10000, or 4096 with --scram, where the client has to do them, too.")
+    @Option(help: "Rounds of hashing: 210000, or 100000 with --scram, where the client has to do them, too.")
     var iterations: Int?
 
     func validate() throws {
@@ -44,8 +41,8 @@ struct PasswdCommand: ParsableCommand {
         let password = try PasswordPrompt.ask(for: user)
         let hash: PasswordHash =
             scram
-            ? .scram(try ScramKeys(password: password, iterations: iterations ?? ScramKeys.leastIterations))
-            : try .pbkdf2(password, iterations: iterations ?? Self.usualIterations)
+            ? .scram(try ScramKeys(password: password, iterations: iterations ?? ScramKeys.usualIterations))
+            : try .pbkdf2(password, iterations: iterations ?? PasswordHash.usualIterations)
         let text = PasswordFile.text(former, setting: user, to: hash)
         do throws(AccessFileRefused) {
             _ = try PasswordFile(text)

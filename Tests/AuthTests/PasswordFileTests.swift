@@ -40,6 +40,25 @@ import Testing
         #expect(try PasswordHash.pbkdf2("a", iterations: 1) != PasswordHash.pbkdf2("a", iterations: 1))
     }
 
+    @Test("new hashes are as slow as today's guessers ask for; old ones go on being good")
+    func strength() throws {
+        #expect(PasswordHash.usualIterations >= 210_000)
+        #expect(ScramKeys.usualIterations >= 100_000)
+        let file = try PasswordFile("old:\(try PasswordHash.pbkdf2("a", iterations: 101))\n")
+        #expect(matches(file["old"], "a"))
+        let hash = try PasswordHash.pbkdf2("a", iterations: PasswordHash.usualIterations)
+        #expect("\(hash)".hasPrefix("$7$210000$"))
+        #expect(matches(PasswordHash("\(hash)"), "a"))
+    }
+
+    @Test("a hash of mosquitto_passwd 2.1 that is not read is told what to do")
+    func argon2() {
+        let refused = #expect(throws: AccessFileRefused.self) {
+            try PasswordFile("a:$argon2id$v=19$m=47104,t=1,p=1$c2FsdHNhbHQ$aGFzaA\n")
+        }
+        #expect(refused?.problems.first?.words.contains("-H sha512-pbkdf2") == true)
+    }
+
     @Test("mosquitto_passwd can change a file written here, and what it writes is known")
     func mosquittoTool() throws {
         let file = FileManager.default.temporaryDirectory.appending(path: "passwd-\(UUID().uuidString)")

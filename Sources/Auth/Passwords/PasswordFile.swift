@@ -24,7 +24,9 @@ package struct PasswordFile: Sendable {
             guard let colon = line.firstIndex(of: ":") else { return "must be a user name, a colon and a hash" }
             guard colon != line.startIndex else { return "the user name is missing" }
             guard let hash = PasswordHash(String(line[line.index(after: colon)...])) else {
-                return "the hash must begin with $7$, $6$ or SCRAM-SHA-256$; mosquitto_passwd -U hashes plain passwords"
+                return line.contains("$argon2")
+                    ? "hashes of Argon2 are not read: make it by sluice passwd, or mosquitto_passwd -H sha512-pbkdf2"
+                    : "the hash must begin with $7$, $6$ or SCRAM-SHA-256$; mosquitto_passwd -U hashes plain passwords"
             }
             guard hashes.updateValue(hash, forKey: UserName(line[..<colon])) == nil else {
                 return "the user stands in a line above, too"

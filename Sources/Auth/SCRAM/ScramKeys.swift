@@ -7,6 +7,8 @@ package struct ScramKeys: Sendable, Equatable, CustomStringConvertible {
     static let prefix = "SCRAM-SHA-256$"
     /// At least so many (RFC 7677 §4).
     package static let leastIterations = 4_096
+    /// When nobody says: the client hashes as often, and may be a small device.
+    package static let usualIterations = 100_000
 
     package let iterations: Int
     let salt: [UInt8]
