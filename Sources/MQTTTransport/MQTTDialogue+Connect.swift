@@ -6,6 +6,7 @@ extension MQTTDialogue {
     func connectReceived(_ connect: Connect, _ broker: Broker) {
         let limits = broker.limits
         stream.version = connect.version
+        isBridge = connect.isBridge
         stream.maximumPacketSize = connect.properties.maximumPacketSize.map(Int.init) ?? .max
         stream.useTopicAliases(
             maximum: min(Int(connect.properties.topicAliasMaximum ?? 0), limits.topicAliasMaximum)

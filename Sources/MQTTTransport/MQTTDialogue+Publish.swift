@@ -118,7 +118,7 @@ extension MQTTDialogue {
     func subscribeReceived(_ subscribe: Subscribe, _ broker: Broker) {
         isSubscribing = true
         broker.subscribeInSlices(
-            subscribe.subscriptions,
+            isBridge ? subscribe.subscriptions.map(\.ofBridge) : subscribe.subscriptions,
             identifier: subscribe.subscriptionIdentifier,
             on: connection
         ) { [unowned broker] reasonCodes in
@@ -135,5 +135,17 @@ extension MQTTDialogue {
         let reasonCodes = broker.unsubscribe(unsubscribe.filters, on: connection)
         let unsuback = Unsuback(packetID: unsubscribe.packetID, reasonCodes: reasonCodes)
         broker.answer(.unsuback(unsuback), on: connection, stream)
+    }
+}
+
+extension Subscribe.Subscription {
+    /// What mosquitto makes of a bridge's subscription, which 3.1.1 gives no options: what a bridge has brought does not go
+    /// back to it, and what is retained here is retained there.
+    fileprivate var ofBridge: Self {
+        var subscription = self
+        subscription.options.retainAsPublished = true
+        // [MQTT-3.8.3-4]
+        subscription.options.noLocal = !filter.utf8.starts(with: "$share/".utf8)
+        return subscription
     }
 }

@@ -27,6 +27,8 @@ package final class MQTTDialogue: @unchecked Sendable {
     let stream: PacketStream
     let connection: VirtualConnection
     @exclusivity(unchecked) var state = State.awaitingConnect
+    /// Whether the client is another broker, by its own word.
+    var isBridge = false
     @exclusivity(unchecked) var decoder: PacketDecoder
     @exclusivity(unchecked) var topicAliases = TopicAliases(maximum: 0)
     /// nil without an Authentication Method in CONNECT.

@@ -98,6 +98,10 @@ package struct MQTTListener: Service {
                 .childChannelInitializer { [channels, configuration] channel in
                     channel.eventLoop.makeCompletedFuture {
                         open.add(channel)
+                        // It is gone again: nobody knows whether it was a proxy, and there is nobody to talk to.
+                        guard channel.remoteAddress != nil else {
+                            return channel.eventLoop.execute { channel.close(promise: nil) }
+                        }
                         let isTrusted = configuration.trustedProxies.contains(channel.remoteAddress)
                         try channels.accept(
                             channel,

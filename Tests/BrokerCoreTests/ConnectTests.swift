@@ -73,7 +73,7 @@ import Testing
 
     @Test(
         "[MQTT-3.1.2-2] [MQTT-3.1.2-2 of 3.1.1] answers unknown Protocol Levels by return code 1",
-        arguments: ["03", "06", "00", "7f", "84"]
+        arguments: ["03", "06", "00", "7f", "83", "85"]
     )
     func unsupportedVersion(_ level: String) throws {
         let client = TestBroker().open(.v3_1_1)

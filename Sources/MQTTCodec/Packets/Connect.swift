@@ -3,6 +3,8 @@ package import NIOCore
 /// CONNECT (MQTT 5.0 §3.1).
 package struct Connect: Sendable, Equatable {
     package var version: ProtocolVersion
+    /// Whether another broker says by the Protocol Level that it is one, 0x84, as mosquitto's bridges do.
+    package var isBridge: Bool
     /// Clean Start; CleanSession in 3.1.1.
     package var cleanStart: Bool
     /// Seconds; 0 switches the check off.
@@ -15,6 +17,7 @@ package struct Connect: Sendable, Equatable {
 
     package init(
         version: ProtocolVersion = .v5,
+        isBridge: Bool = false,
         cleanStart: Bool = true,
         keepAlive: UInt16 = 0,
         clientID: String = "",
@@ -24,6 +27,7 @@ package struct Connect: Sendable, Equatable {
         properties: ConnectProperties = ConnectProperties()
     ) {
         self.version = version
+        self.isBridge = isBridge
         self.cleanStart = cleanStart
         self.keepAlive = keepAlive
         self.clientID = clientID
@@ -108,7 +112,7 @@ extension Connect {
         _ reader: inout PacketReader,
         versionRead: (ProtocolVersion) -> Void
     ) throws(MalformedPacket) {
-        version = try Self.readVersion(&reader)
+        (version, isBridge) = try Self.readVersion(&reader)
         versionRead(version)
         let flags = Flags(byte: try reader.byte())
         try flags.check(version)
@@ -126,17 +130,24 @@ extension Connect {
     }
 
     /// Protocol Name and Protocol Level [MQTT-3.1.2-1], [MQTT-3.1.2-2].
-    private static func readVersion(_ reader: inout PacketReader) throws(MalformedPacket) -> ProtocolVersion {
+    private static func readVersion(
+        _ reader: inout PacketReader
+    ) throws(MalformedPacket) -> (version: ProtocolVersion, isBridge: Bool) {
         let name = try reader.string()
         let level = try reader.byte()
         guard name == "MQTT" || name == "MQIsdp" else {
             throw .malformed("the Protocol Name is not MQTT [MQTT-3.1.2-1]")
         }
+        // Of 3.1.1 alone: 5.0 has options for what a bridge wants.
+        if name == "MQTT", level == ProtocolVersion.v3_1_1.rawValue | bridgeBit { return (.v3_1_1, true) }
         guard name == "MQTT", let version = ProtocolVersion(rawValue: level) else {
             throw MalformedPacket(.unsupportedProtocolVersion, "Protocol Level \(level) [MQTT-3.1.2-2]")
         }
-        return version
+        return (version, false)
     }
+
+    /// Of the Protocol Level; mosquitto's, and of no standard.
+    private static let bridgeBit: UInt8 = 0x80
 
     func encode(into buffer: inout ByteBuffer) {
         buffer.writeMQTTString("MQTT")
@@ -144,7 +155,7 @@ extension Connect {
         if let will { flags |= 0x04 | will.qos.rawValue << 3 | (will.retain ? 0x20 : 0) }
         if password != nil { flags |= 0x40 }
         if userName != nil { flags |= 0x80 }
-        buffer.writeMultipleIntegers(version.rawValue, flags, keepAlive)
+        buffer.writeMultipleIntegers(version.rawValue | (isBridge ? Self.bridgeBit : 0), flags, keepAlive)
         if version == .v5 { buffer.writeProperties(properties.writer) }
         buffer.writeMQTTString(clientID)
         if let will {

@@ -37,7 +37,7 @@ extension Vector {
         Vector("[MQTT-3.1.2-1]", "10 * \"\" 05 02 003c {} \"id\"", .error(.malformedPacket)),
         Vector("[MQTT-3.1.2-2]", "10 * \"MQTT\" 03 02 003c \"id\"", .error(.unsupportedProtocolVersion)),
         Vector("[MQTT-3.1.2-2]", "10 * \"MQTT\" 06 02 003c {} \"id\"", .error(.unsupportedProtocolVersion)),
-        Vector("[MQTT-3.1.2-2]", "10 * \"MQTT\" 84 02 003c \"id\"", .error(.unsupportedProtocolVersion)),
+        Vector("[MQTT-3.1.2-2]", "10 * \"MQTT\" 85 02 003c \"id\"", .error(.unsupportedProtocolVersion)),
         Vector("[MQTT-3.1.2-2]", "10 * \"MQIsdp\" 03 02 003c \"id\"", .error(.unsupportedProtocolVersion)),
         Vector("[MQTT-3.1.2-3]", "10 * \"MQTT\" 05 03 003c {} \"id\"", .error(.malformedPacket)),
         Vector("[MQTT-3.1.2-3]", "10 * \"MQTT\" 04 03 003c \"id\"", .error(.malformedPacket)),
