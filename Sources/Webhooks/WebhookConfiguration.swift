@@ -5,8 +5,10 @@ package import NIOCore
 package struct WebhookConfiguration: Sendable {
     /// Names it in logs, and its session.
     package var name: String
-    /// `http` or `https`.
+    /// `http` or `https`; without credentials, which are a header.
     package var url: String
+    /// What else each request says.
+    package var headers: [WebhookHeader] = []
     /// Topic Filters.
     package var topics: [String]
     package var qos = QoS.atLeastOnce

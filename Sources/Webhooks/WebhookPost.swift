@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import BrokerCore
 import FoundationEssentials
+import Glibc
 import JSONMessages
 package import NIOCore
 import NIOHTTP1
@@ -24,6 +25,8 @@ package struct WebhookPost: Sendable {
     private static let maximumAnswer = 65_536
     /// How long that may take.
     private static let patience = Duration.seconds(2)
+    /// Connections that were kept and have ended, one after another; the next end is the endpoint's doing.
+    private static let maximumRepeats = 2
     /// These say that the message is at fault: it would be refused the next time, too.
     private static let refusals: Set<UInt> = [400, 410, 413, 414, 415, 422]
 
@@ -44,16 +47,34 @@ package struct WebhookPost: Sendable {
         _ attempt: DeliverySchedule<Webhook.Item>.Attempt,
         _ configuration: WebhookConfiguration
     ) async -> Answer {
-        do {
-            let response = try await client.execute(
-                Self.request(attempt, configuration, timestamp: Int(Date().timeIntervalSince1970)),
-                deadline: .now() + configuration.timeout
-            )
-            // The status is what counts: the rest is read for a moment, so that the connection can be used again.
-            await Self.read(response.body)
-            return Self.answer(response.status, retryAfter: response.headers.first(name: "Retry-After"))
-        } catch {
-            return Answer(outcome: .failed(retryAfter: nil), words: Self.words(for: error))
+        let request = Self.request(attempt, configuration, timestamp: Int(Date().timeIntervalSince1970))
+        let deadline = NIODeadline.now() + configuration.timeout
+        var repeats = 0
+        while true {
+            do {
+                let response = try await client.execute(request, deadline: deadline)
+                // The status is what counts: the rest is read for a moment, so that the connection can be used again.
+                await Self.read(response.body)
+                return Self.answer(response.status, retryAfter: response.headers.first(name: "Retry-After"))
+            } catch {
+                guard repeats < Self.maximumRepeats, Self.isEndOfConnection(error) else {
+                    return Answer(outcome: .failed(retryAfter: nil), words: Self.words(for: error))
+                }
+                repeats += 1
+            }
+        }
+    }
+
+    /// Whether a connection has ended without an answer.
+    ///
+    /// It is one that was kept, and that its endpoint has given up at the same moment. Then the request was not looked at,
+    /// and a new connection will do (RFC 9112 §9.3.1); were it otherwise, its `webhook-id` would tell.
+    private static func isEndOfConnection(_ error: any Error) -> Bool {
+        switch error {
+        case let error as HTTPClientError: error == .remoteConnectionClosed
+        case let error as IOError: [ECONNRESET, EPIPE, ENOTCONN].contains(error.errnoCode)
+        case let error as ChannelError: error == .ioOnClosedChannel || error == .alreadyClosed
+        default: false
         }
     }
 
@@ -103,6 +124,7 @@ package struct WebhookPost: Sendable {
             "webhook-timestamp": "\(timestamp)",
             "webhook-attempt": "\(attempt.number)",
         ]
+        for header in configuration.headers { request.headers.replaceOrAdd(name: header.name, value: header.value) }
         if let signature = configuration.signature {
             request.headers.add(
                 name: "webhook-signature",

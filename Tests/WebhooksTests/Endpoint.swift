@@ -36,10 +36,13 @@ final class Endpoint: Sendable {
         port = channel.localAddress?.port ?? 0
     }
 
-    /// - Parameter answer: to each request, counted from 1; nil never answers.
+    /// - Parameters:
+    ///   - limit: requests of one connection that are answered; the next one is not looked at, and ends it.
+    ///   - answer: to each request, counted from 1; nil never answers.
     static func start(
         on group: any EventLoopGroup,
         port: Int = 0,
+        closingAfter limit: Int = .max,
         _ answer: @escaping @Sendable (Int, Request) -> HTTPResponseStatus?
     ) async throws -> Endpoint {
         let box = Box(answer)
@@ -48,7 +51,7 @@ final class Endpoint: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.configureHTTPServerPipeline()
-                    try channel.pipeline.syncOperations.addHandler(Handler(box))
+                    try channel.pipeline.syncOperations.addHandler(Handler(box, limit))
                 }
             }
             .bind(host: "127.0.0.1", port: port)
@@ -119,15 +122,24 @@ final class Endpoint: Sendable {
         private var headers = HTTPHeaders()
         private var body = ByteBuffer()
 
-        init(_ box: Box) { self.box = box }
+        private let limit: Int
+        private var count = 0
+
+        init(_ box: Box, _ limit: Int) {
+            self.box = box
+            self.limit = limit
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            guard count < limit else { return context.close(promise: nil) }
             switch unwrapInboundIn(data) {
             case .head(let head):
                 headers = head.headers
                 body = ByteBuffer()
             case .body(let part): body.writeImmutableBuffer(part)
-            case .end: answer(context)
+            case .end:
+                count += 1
+                answer(context)
             }
         }
 

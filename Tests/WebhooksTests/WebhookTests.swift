@@ -110,6 +110,57 @@ import Webhooks
         try await again.stop()
     }
 
+    @Test("each request has the headers of the configuration")
+    func headers() async throws {
+        let endpoint = try await Endpoint.start(on: group) { _, _ in .noContent }
+        let core = core()
+        let configuration = configuration(endpoint.url) {
+            $0.headers = [WebhookHeader("Authorization", "Bearer x"), WebhookHeader("user-agent", "shop")].compactMap(
+                \.self
+            )
+        }
+        try await run(configuration, core) { _ in
+            await publish(0..<1, core)
+            let request = try await endpoint.requests(1)[0]
+            #expect(request.header("authorization") == "Bearer x")
+            #expect(request.headers["User-Agent"] == ["shop"])
+        }
+        try await endpoint.stop()
+    }
+
+    @Test("a kept connection that the endpoint ends as the next message comes is no failure: it is sent again at once")
+    func staleConnection() async throws {
+        // The first connection answers once, and closes at the next request.
+        let endpoint = try await Endpoint.start(on: group, closingAfter: 1) { _, _ in .noContent }
+        let core = core()
+        let configuration = configuration(endpoint.url) {
+            $0.schedule.minimumDelay = .seconds(600)
+            $0.schedule.maximumDelay = .seconds(600)
+        }
+        try await run(configuration, core) { webhook in
+            for number in 0..<5 {
+                await publish(number..<(number + 1), core)
+                let requests = try await endpoint.requests(number + 1)
+                #expect(payload(requests[number].body) == "\(number)")
+            }
+            #expect(webhook.statistics.failures == 0)
+        }
+        try await endpoint.stop()
+    }
+
+    @Test("an endpoint that ends every connection without an answer has failed")
+    func alwaysClosing() async throws {
+        let endpoint = try await Endpoint.start(on: group, closingAfter: 0) { _, _ in .noContent }
+        let core = core()
+        try await run(configuration(endpoint.url), core) { webhook in
+            await publish(0..<1, core)
+            let deadline = NIODeadline.now() + .seconds(30)
+            while webhook.statistics.failures < 2, NIODeadline.now() < deadline { await Task.yield() }
+            #expect(webhook.statistics.failures >= 2)
+        }
+        try await endpoint.stop()
+    }
+
     private func configurationOf(_ endpoint: Endpoint, like other: WebhookConfiguration) -> WebhookConfiguration {
         var configuration = other
         configuration.url = endpoint.url
