@@ -242,6 +242,9 @@ extension ListenerConfiguration {
             websocketPath: http.websocketPath,
             allowedOrigins: http.allowedOrigins
         )
+        configuration.hostnames = http.hostnames
+        configuration.idleTimeout = .seconds(http.idleTimeout)
+        configuration.bodyTimeout = .seconds(http.bodyTimeout)
         configuration.requiresSubprotocol = http.requiresSubprotocol
         configuration.pingInterval = http.pingInterval > 0 ? .seconds(http.pingInterval) : nil
         configuration.pongKeepsAlive = http.pongKeepsAlive

@@ -94,14 +94,40 @@ import Testing
     }
 
     @Test(
-        "a query argument with an impossible value is refused, an unknown one is not",
-        arguments: ["q=3", "qos=", "q", "r=2", "retain=yes", "expiry=-1", "expiry=x", "nl=2", "rh=3"]
+        "a query argument that is not known, or has an impossible value, is refused",
+        arguments: [
+            "q=3", "qos=", "q", "r=2", "retain=yes", "expiry=-1", "expiry=x", "nl=2", "rh=3", "retian=1", "x",
+            "Q=1",
+            "clean=0", "will-topic=a",
+        ]
     )
     func refusedQueries(argument: String) throws {
         #expect { try operation(request(.post, "/ps/a?" + argument)) } throws: {
             ($0 as? CoAPFailure)?.code == .badRequest
         }
-        _ = try operation(request(.post, "/ps/a?unknown=1&x"))
+    }
+
+    @Test(
+        "an argument that is not known is told what was meant",
+        arguments: [
+            ("/ps/a?retian=1", "retian: unknown argument; did you mean retain?"),
+            ("/ps/a?x=1&colour=2", "colour: unknown argument"),
+            ("/ps/a?clean=0", "clean: is for /mqtt/connection"),
+            ("/mqtt/connection?clientid=a&cleen=0", "cleen: unknown argument; did you mean clean?"),
+            ("/mqtt/connection?clientid=a&clean=0&kaa=5", "kaa: unknown argument; did you mean ka?"),
+        ]
+    )
+    func unknownArguments(target: String, words: String) {
+        #expect { try operation(request(.post, target)) } throws: {
+            ($0 as? CoAPFailure)?.diagnostic.contains(words) == true
+        }
+    }
+
+    @Test("a GET of a filter says how to subscribe", arguments: ["/ps/a/+", "/ps/a/#"])
+    func readOfFilter(target: String) {
+        #expect { try operation(request(.get, target)) } throws: {
+            ($0 as? CoAPFailure)?.diagnostic.contains("add Observe") == true
+        }
     }
 
     @Test("a password is not repeated in a diagnostic")

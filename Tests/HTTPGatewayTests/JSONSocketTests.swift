@@ -108,10 +108,10 @@ import Testing
         arguments: [
             ("nonsense", "Malformed Packet"), (#"{"op":"dance"}"#, "Malformed Packet"),
             (#"{"op":"connect"}"#, "Protocol Error"), (#"{"op":"subscribe"}"#, "Malformed Packet"),
-            (#"{"op":"subscribe","topic":"a","qos":3}"#, "Protocol Error"),
+            (#"{"op":"subscribe","topic":"a","qos":3}"#, "Malformed Packet"),
             (#"{"op":"publish","topic":"a/#","payload":""}"#, "Topic Name invalid"),
             (#"{"op":"publish","topic":"a"}"#, "Malformed Packet"),
-            (#"{"op":"unsubscribe"}"#, "Protocol Error"), (#"{"op":"ack","id":"x"}"#, "Packet Identifier not found"),
+            (#"{"op":"unsubscribe"}"#, "Malformed Packet"), (#"{"op":"ack","id":"x"}"#, "Packet Identifier not found"),
         ]
     )
     func errors(text: String, reason: String) async throws {

@@ -63,7 +63,8 @@ import Testing
         "JSON that is no message is 422",
         arguments: [
             "1", "{}", #"{"topic":"t"}"#, #"{"payload":"p"}"#, #"{"topic":1,"payload":"p"}"#,
-            #"{"topic":"t","payload":{}}"#, #"{"topic":"t","payload":"p","qos":3}"#,
+            #"{"topic":"t","payload":"p","qos":3}"#, #"{"topic":"t","payload":null}"#, "[1]", #""t""#,
+            #"{"topic":"t","payload":1,"payload_encoding":"base64"}"#, #"{"topic":"t","payload":"p","retain":2}"#,
             #"{"topic":"t","payload":"p","qos":-1}"#, #"{"topic":"t","payload":"p","qos":259}"#,
             #"{"topic":"t","payload":"!","payload_encoding":"base64"}"#,
             #"{"topic":"t","payload":"p","payload_encoding":"hex"}"#,
@@ -74,6 +75,63 @@ import Testing
         ]
     )
     func noMessage(json: String) { #expect(status(json) == 422) }
+
+    @Test(
+        "a payload that is JSON is published as it was written",
+        arguments: [
+            (#"{"t":21.50,  "a":[1, "x,}]\"", null]}"#, 0), ("21.50", 0), ("-1e3", 0), ("true", 0), ("[]", 0),
+            ("{}", 0),
+            (#"[{"payload":"inner"}]"#, 0), ("123456789012345678901234567890", 0),
+        ]
+    )
+    func jsonPayloads(payload: String, place: Int) throws {
+        for json in [
+            #"{"topic":"t","payload":\#(payload)}"#, #" { "payload" : \#(payload) , "topic":"t" } "#,
+            #"{"properties":{"user_properties":{"payload":"{"}},"topic":"t","pay\u006coad":\#(payload)}"#,
+        ] {
+            let message = try #require(try read(json).first)
+            #expect(String(buffer: message.payload) == payload)
+            let batch = try read(#"[{"topic":"a","payload":"0"},\#(json), {"topic":"b","payload":[]}]"#)
+            #expect(batch.map { String(buffer: $0.payload) } == ["0", payload, "[]"])
+        }
+    }
+
+    @Test("0 and 1 are false and true, as in a query")
+    func flags() throws {
+        #expect(try read(#"{"topic":"t","payload":"","retain":1}"#).first?.retain == true)
+        #expect(try read(#"{"topic":"t","payload":"","retain":0}"#).first?.retain == false)
+    }
+
+    @Test(
+        "what is wrong is said in words about the field",
+        arguments: [
+            (#"{"topic":"t","payload":"p","retian":true}"#, "retian: unknown field; did you mean retain?"),
+            (#"{"topic":"t","payload":"p","colour":1}"#, "colour: unknown field; known are payload,"),
+            (#"{"topic":"t","payload":"p","qos":"1"}"#, "qos: must be a whole number from 0 to 2"),
+            (#"{"topic":"t","payload":"p","qos":1.5}"#, "qos: must be a whole number from 0 to 2"),
+            (#"{"topic":["t"],"payload":"p"}"#, "topic: must be text"), (#"{"topic":"t"}"#, "payload: is missing"),
+            (
+                #"{"topic":"t","payload":"p","payload_encoding":"hex"}"#,
+                "payload_encoding: must be one of plain, base64"
+            ),
+            (#"{"topic":"t","payload":"p","properties":[]}"#, "properties: must be an object"),
+            (#"{"topic":"t","payload":"p","properties":{"expiry":1}}"#, "properties.expiry: unknown field; known are"),
+            (
+                #"{"topic":"t","payload":"p","properties":{"message_expiry_interval":4294967296}}"#,
+                "properties.message_expiry_interval: must be a whole number from 0 to 4294967295"
+            ),
+            (
+                #"{"topic":"t","payload":"p","properties":{"user_properties":{"a":1}}}"#,
+                "properties.user_properties.a: must be text, or a list of texts"
+            ), ("1", "the JSON must be an object"),
+            (#"[{"topic":"t","payload":"p","retian":1}]"#, "message 0: retian: unknown"),
+            ("21.5C", "the body is not JSON"),
+        ]
+    )
+    func words(json: String, words: String) {
+        let problem = #expect(throws: Problem.self) { try read(json) }
+        #expect(problem?.detail.hasPrefix(words) == true, "\(problem?.detail ?? "")")
+    }
 
     @Test("a Topic Name that is none is 400")
     func badTopic() {

@@ -43,7 +43,7 @@ import Testing
     func ways() async throws {
         try await TestServer.run { server in
             let stream = try await server.connect()
-            try await stream.send("GET /v1/subscribe?topic=%23&qos=2 HTTP/1.1\r\nHost: t\r\n\r\n")
+            try await stream.send("GET /v1/subscribe?topic=%23&qos=2 HTTP/1.1\r\nHost: a\r\n\r\n")
             try await stream.text(containing: "retry:")
             try await server.publish("q", "1", query: "&qos=1")
             _ = try await server.request("POST", "/v1/topics//q/", body: "2")
@@ -74,7 +74,7 @@ import Testing
         try await TestServer.run { server in
             let stream = try await server.connect()
             try await stream.send(
-                "GET /v1/subscribe?topic=t/%23&nl=1&clientid=dash HTTP/1.1\r\nHost: t\r\n\r\n"
+                "GET /v1/subscribe?topic=t/%23&nl=1&clientid=dash HTTP/1.1\r\nHost: a\r\n\r\n"
             )
             try await stream.text(containing: "retry:")
             try await server.publish("t/own", "mine", query: "&clientid=dash")
@@ -110,7 +110,11 @@ import Testing
             #expect(answer.status == status)
             #expect(answer.fields["content-type"] == "application/problem+json")
             #expect(answer.body.contains(#""status":\#(status)"#))
-            #expect(answer.body.contains(#""reason_code":"#))
+            // Of what is HTTP's own, MQTT has no word.
+            #expect(
+                answer.body.contains(#""reason_code":"#) == ![404, 405, 426].contains(status)
+                    || target.contains("cursor")
+            )
             if status == 405 { #expect(answer.fields["allow"] != nil) }
         }
     }
@@ -163,37 +167,6 @@ import Testing
             let stopping = try await server.request("PUT", "/v1/topics/a", body: "x")
             #expect(stopping.status == 503)
             #expect(stopping.fields["retry-after"] != nil)
-        }
-    }
-
-    @Test("pages of other origins are told what they may do, and kept out when they may nothing")
-    func origins() async throws {
-        try await TestServer.run(configuration: .test { $0.allowedOrigins = ["https://dash.example"] }) { server in
-            let preflight = try await server.request("OPTIONS", "/publish", ["Origin: https://dash.example"])
-            #expect(preflight.status == 204)
-            #expect(preflight.fields["access-control-allow-origin"] == "https://dash.example")
-            #expect(preflight.fields["access-control-allow-methods"]?.contains("POST") == true)
-            #expect(preflight.fields["vary"] == "Origin")
-            let evil = try await server.request("POST", "/publish?topic=a", ["Origin: https://evil.example"], body: "x")
-            #expect(evil.status == 403)
-            #expect(evil.fields["access-control-allow-origin"] == nil)
-            #expect(try await server.request("POST", "/publish?topic=a", body: "x").status == 200)
-        }
-    }
-
-    @Test("without a list of origins every page may use the gateway, and read why it was refused")
-    func anyOrigin() async throws {
-        try await TestServer.run { server in
-            let page = ["Origin: https://any.example"]
-            for target in ["/publish?topic=a", "/publish?topic=a/%23", "/nowhere"] {
-                let answer = try await server.request("POST", target, page, body: "x")
-                #expect(answer.fields["access-control-allow-origin"] == "*")
-                #expect(answer.fields["vary"] == nil)
-            }
-            let preflight = try await server.request("OPTIONS", "/v1/topics/a", page)
-            #expect(preflight.fields["access-control-allow-methods"]?.contains("DELETE") == true)
-            #expect(preflight.fields["access-control-allow-headers"]?.contains("Last-Event-ID") == true)
-            #expect(preflight.fields["access-control-max-age"] != nil)
         }
     }
 

@@ -17,6 +17,8 @@ import Testing
         #expect(RequestTarget("HTTP://host").path == "/")
         #expect(RequestTarget("http://host?q=1").query == "q=1")
         #expect(RequestTarget("/p#f?x").path == "/p")
+        #expect(RequestTarget("http://host:80/p?q").authority == "host:80")
+        #expect(RequestTarget("/http://host/").authority == nil)
     }
 
     @Test(
@@ -40,7 +42,7 @@ import Testing
         #expect(problem?.reasonCode == .topicNameInvalid)
     }
 
-    @Test("a query is decoded once, and a plus is a plus")
+    @Test("a query is decoded once")
     func queries() throws {
         let query = try Query("topic=a/+/b&topic=c%2F%23&qos=2&retain&name=%C3%BC&empty=&raw=%00%ff")
         #expect(try query.strings("topic") == ["a/+/b", "c/#"])
@@ -50,6 +52,36 @@ import Testing
         #expect(try query.string("name") == "ü")
         #expect(try query.string("empty")?.isEmpty == true)
         #expect(try query.bytes("raw") == [0, 255])
+    }
+
+    @Test(
+        "a plus is a space, as all encoders write it, but where it is a level of a topic by itself",
+        arguments: [
+            ("living+room/temp", "living room/temp"), ("living+room%2Ftemp", "living room/temp"), ("a/+/b", "a/+/b"),
+            ("+", "+"), ("+%2F+", "+/+"), ("%2B/a", "+/a"), ("a+/+b/+", "a / b/+"), ("++", "  "), ("a%2Bb", "a+b"),
+            ("$share/g+1/+/c+d", "$share/g 1/+/c d"),
+        ]
+    )
+    func spaces(encoded: String, topic: String) throws {
+        #expect(try Query("topic=\(encoded)").string("topic") == topic)
+        #expect(try Query("response_topic=\(encoded)").string("response_topic") == topic)
+    }
+
+    @Test("in what is no topic a plus is always a space")
+    func spacesElsewhere() throws {
+        #expect(try Query("clientid=+a+%2B").string("clientid") == " a +")
+    }
+
+    @Test(
+        "a parameter that nobody asks for is refused with what was meant",
+        arguments: [("retian=1", "did you mean retain?"), ("colour=red", "known are qos, retain"), ("QOS=1", "qos")]
+    )
+    func unknownParameters(query: String, hint: String) throws {
+        let query = try Query(query)
+        let problem = #expect(throws: Problem.self) { try query.check(["qos", "retain"]) }
+        #expect(problem?.status.code == 400)
+        #expect(problem?.detail.contains(hint) == true)
+        try Query("qos=1&_=17").check(["qos"])
     }
 
     @Test("what a parameter can't be is refused", arguments: ["qos=3", "qos=x", "qos=1&qos=1", "qos=%ff", "qos=-1"])

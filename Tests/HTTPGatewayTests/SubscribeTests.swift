@@ -43,7 +43,7 @@ import Testing
             let head = Answer(try await client.text(containing: "retry: "))
             #expect(head.status == 200)
             #expect(head.fields["content-type"] == "text/event-stream")
-            #expect(head.fields["cache-control"] == "no-store")
+            #expect(head.fields["cache-control"] == "no-store, no-transform")
             #expect(head.fields["x-accel-buffering"] == "no")
         }
     }

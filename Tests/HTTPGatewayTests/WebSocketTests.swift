@@ -59,19 +59,6 @@ import Testing
         }
     }
 
-    @Test("pages of other origins are kept out; what is no browser is not asked")
-    func origins() async throws {
-        try await TestServer.run(configuration: .test { $0.allowedOrigins = ["https://dash.example"] }) { server in
-            let mqtt = "Sec-WebSocket-Protocol: mqtt"
-            let ours = try await handshake(server, [mqtt, "Origin: https://dash.example"])
-            #expect(ours.status == 101)
-            let evil = try await handshake(server, [mqtt, "Origin: https://evil.example"])
-            #expect(evil.status == 403)
-            let program = try await handshake(server, [mqtt])
-            #expect(program.status == 101)
-        }
-    }
-
     @Test(
         "a handshake that is none is refused",
         arguments: [
@@ -88,15 +75,44 @@ import Testing
         }
     }
 
-    @Test("a later request of a connection can't become a WebSocket, and is told so")
-    func laterRequest() async throws {
+    @Test(
+        "any request of a connection can become a WebSocket, once those before it are answered",
+        arguments: [
+            ("", 0), ("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 1), (String(repeating: post, count: 20), 20),
+            (poll, 1),
+        ]
+    )
+    func laterRequest(before: String, count: Int) async throws {
         try await TestServer.run { server in
+            try await server.publish("w", "1", query: "&retain=1")
             let client = try await server.connect()
-            try await client.send("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
-            try await client.text(containing: "\"title\":\"Not Found\"}")
             let fields = (WebSocketClient.handshake + ["Host: a", "Sec-WebSocket-Protocol: mqtt"])
-            try await client.send("GET /mqtt HTTP/1.1\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")
-            #expect(try await client.untilClosed().contains("HTTP/1.1 426"))
+            // All at once, with the first packet: nothing of it may be taken for another thing.
+            var bytes = ByteBuffer(string: before + "GET /mqtt HTTP/1.1\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")
+            bytes.writeImmutableBuffer(WebSocketClient.frame(2, Self.connect))
+            try await client.send(bytes)
+            let answer = try await client.bytes { bytes, _ in
+                guard let end = bytes.firstRange(of: Array("HTTP/1.1 101".utf8)) else { return false }
+                return bytes[end.upperBound...].contains(0x82)
+            }
+            let text = String(decoding: answer, as: UTF8.self)
+            #expect(text.split(separator: "HTTP/1.1 ").count == count + 1)
+            #expect(!text.contains("HTTP/1.1 4") || before.contains("nothing"))
+        }
+    }
+
+    private static let post = "POST /publish?topic=a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1"
+    private static let poll =
+        "GET /v1/subscribe?topic=w&wait=30 HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n"
+
+    @Test("a WebSocket at another path is told where they are", arguments: ["/", "/mqtt/", "/ws", "/v1/health"])
+    func otherPaths(path: String) async throws {
+        try await TestServer.run { server in
+            let fields = WebSocketClient.handshake + ["Host: a", "Sec-WebSocket-Protocol: mqtt"]
+            let client = try await server.connect()
+            try await client.send("GET \(path) HTTP/1.1\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")
+            let answer = Answer(try await client.untilClosed())
+            #expect(answer.status == 404 && answer.body.contains("WebSockets are at /mqtt"))
         }
     }
 

@@ -243,6 +243,60 @@ import Testing
         )
     }
 
+    @Test func `the environment moves listeners, and adds them`() throws {
+        let environment = [
+            "SLUICE_LISTENERS_0_BIND": "0.0.0.0:1884", "SLUICE_LISTENERS_1_HOSTNAMES": "broker.example, broker",
+            "SLUICE_LISTENERS_3_PROTOCOL": "http", "SLUICE_LISTENERS_3_BIND": "127.0.0.1:8081",
+            "SLUICE_LISTENERS_3_IDLE_TIMEOUT": "620", "SLUICE_ACCESS_ANONYMOUS": "true",
+            "SLUICE_WEBHOOKS_0_NAME": "orders", "SLUICE_WEBHOOKS_0_URL": "https://shop.example/",
+            "SLUICE_WEBHOOKS_0_TOPICS": "orders/#,returns/#",
+        ]
+        let loaded = try LoadedConfiguration(file: nil, environment: environment)
+        #expect(loaded.warnings.isEmpty)
+        let listeners = loaded.configuration.listeners
+        #expect(
+            listeners.map { "\($0.protocolName.rawValue) \($0.bind)" } == [
+                "mqtt 0.0.0.0:1884", "http 127.0.0.1:8080", "coap 127.0.0.1:5683", "http 127.0.0.1:8081",
+            ]
+        )
+        #expect(listeners[1].http.hostnames == ["broker.example", "broker"])
+        #expect(listeners[3].http.idleTimeout == 620)
+        #expect(loaded.configuration.webhooks.map(\.topics) == [["orders/#", "returns/#"]])
+        let alone = try load(
+            "",
+            environment.filter { $0.key.hasPrefix("SLUICE_LISTENERS_3") }.reduce(into: [:]) {
+                $0[$1.key.replacing("_3_", with: "_0_")] = $1.value
+            }
+        )
+        #expect(alone.listeners.count == 1)
+        #expect(
+            problems(listener, ["SLUICE_LISTENERS_1_BIND": "127.0.0.1:1"]) == [
+                "f.yaml: listeners[1].protocol: is missing"
+            ]
+        )
+        #expect(
+            problems(listener, ["SLUICE_LISTENERS_0_BIND": "localhost"]).first?
+                .hasPrefix("SLUICE_LISTENERS_0_BIND: listeners[0].bind: must be an address and a port") == true
+        )
+        #expect(
+            problems(listener, ["SLUICE_LISTENERS_0_TLS_CERTIFICATE": "a.pem"]).contains {
+                $0.hasPrefix("f.yaml: listeners[0].tls.private_key: is missing")
+            }
+        )
+    }
+
+    @Test(
+        arguments: [
+            ("allowed_origins: [\"https://dash.example/\"]", "must be a list of origins"),
+            ("allowed_origins: [dash.example]", "must be a list of origins"),
+            ("hostnames: [\"broker.example:80\"]", "must be a list of names"), ("idle_timeout: 0", "from 1 to 3600"),
+            ("hostname: [a]", "did you mean hostnames?"),
+        ]
+    ) func `what can't be an origin or a name is refused`(words: String, problem: String) {
+        let found = problems("listeners: [{ protocol: http, bind: \"127.0.0.1:8080\", \(words) }]\n")
+        #expect(found.count == 1 && found.first?.contains(problem) == true, "\(found)")
+    }
+
     @Test func `a variable that overrides nothing is a warning`() throws {
         let loaded = try LoadedConfiguration(yaml: listener, file: "f.yaml", environment: ["SLUICE_LIMIT": "1"])
         #expect(loaded.warnings == ["SLUICE_LIMIT overrides no key of the configuration"])

@@ -32,6 +32,10 @@ import Webhooks
             ("{ name: a, url: \"ftp://a\", topics: [a] }", "webhooks[0].url"),
             ("{ name: a, url: \"http://\", topics: [a] }", "webhooks[0].url"),
             ("{ name: a, url: \"http://a\", topics: [\"a/#/b\"] }", "webhooks[0].topics"),
+            ("{ name: a, url: \"http://127.0.0.1:88080/\", topics: [a] }", "webhooks[0].url"),
+            ("{ name: a, url: \"http://a\", topics: [a], headers: { Host: x } }", "webhooks[0].headers"),
+            ("{ name: a, url: \"http://a\", topics: [a], headers: [x] }", "webhooks[0].headers"),
+            ("{ name: a, url: \"http://u:p@a\", topics: [a], headers: { Authorization: x } }", "webhooks[0].url"),
             ("{ name: a, url: \"http://a\" }", "webhooks[0].topics"),
             ("{ url: \"http://a\", topics: [a] }", "webhooks[0].name"),
             ("{ name: a, url: \"http://a\", topics: [a], secret: \"whsec_!\" }", "webhooks[0].secret"),
@@ -46,6 +50,19 @@ import Webhooks
     func problems(entry: String, key: String) {
         let error = #expect(throws: ConfigurationRefused.self) { try load("webhooks: [\(entry)]") }
         #expect(error?.problems.map(\.key) == [key])
+    }
+
+    @Test("the credentials of a URL are a header, and are not told when something is wrong with it")
+    func credentials() throws {
+        let entry = "{ name: a, url: \"http://ann:s%20x@a.example/\", topics: [a], headers: { X-Shop: \"7\" } }"
+        let configuration = try load("webhooks: [\(entry)]").webhooks[0].configuration
+        #expect(configuration.url == "http://a.example/")
+        #expect(configuration.headers.map(\.name) == ["X-Shop", "Authorization"])
+        #expect(configuration.headers.last?.value == "Basic YW5uOnMgeA==")
+        let error = #expect(throws: ConfigurationRefused.self) {
+            try load("webhooks: [{ name: a, url: \"http://ann:secret@a:99999/\", topics: [a] }]")
+        }
+        #expect(error.map { "\($0)".contains("secret") } == false)
     }
 
     @Test("two webhooks have two names")

@@ -1,3 +1,4 @@
+import BrokerCore
 package import MQTTCodec
 import NIOCore
 
@@ -23,8 +24,12 @@ package struct ConnectionQuery: Sendable, Equatable {
     /// Seconds the session outlives its connection.
     package var sessionExpiryInterval: UInt32 { sessionExpiry ?? (cleanStart ? 0 : .max) }
 
-    /// Takes an argument that is one of these; others are none of our business.
-    mutating func take(_ name: String, _ value: String?, _ argument: String) throws(CoAPFailure) {
+    static let known: KnownNames = ["clean", "se", "ka", "will-topic", "will-payload", "will-qos", "will-retain"]
+
+    /// Takes an argument.
+    ///
+    /// - Returns: whether it is one of these.
+    mutating func take(_ name: String, _ value: String?, _ argument: String) throws(CoAPFailure) -> Bool {
         switch name {
         case "clean": cleanStart = try RequestQuery.flag(value, argument)
         case "se": sessionExpiry = try RequestQuery.number(value, argument)
@@ -35,8 +40,9 @@ package struct ConnectionQuery: Sendable, Equatable {
             guard let qos = QoS(rawValue: try RequestQuery.number(value, argument)) else { throw .bad(argument) }
             willQoS = qos
         case "will-retain": willRetain = try RequestQuery.flag(value, argument)
-        default: break
+        default: return false
         }
+        return true
     }
 
     /// The will, checked.

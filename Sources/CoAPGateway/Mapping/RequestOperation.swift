@@ -39,16 +39,22 @@ package enum RequestOperation: Sendable {
             self = .wellKnownCore
             return
         case .connection:
+            try query.check(isConnection: true)
             self = try Self.connection(request, query)
             return
         case .topic(let name, let under): (topic, root) = (name, under)
         }
+        try query.check(isConnection: false)
         switch request.code {
         case .get where request.observe == 0:
             self = .observe(try ObserveOperation(request, query, filter: topic, root: root, limits))
         case .get where request.observe == 1:
             self = .endObservation(try? TopicName(topic), unsubscribing: query.unsubscribes ? topic : nil)
-        case .get: self = .read(try TopicName.checked(topic))
+        case .get:
+            guard !topic.utf8.contains(where: { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }) else {
+                throw CoAPFailure(.topicNameInvalid, "GET reads one topic: with wildcards, add Observe to subscribe")
+            }
+            self = .read(try TopicName.checked(topic))
         case .post, .put, .delete:
             self = .publish(try PublishOperation(request, query, topic: try TopicName.checked(topic), limits))
         default:

@@ -1,8 +1,7 @@
+import BrokerCore
 package import MQTTCodec
 
 /// What the Uri-Query options of a request say; sans I/O.
-///
-/// Arguments nobody here knows are none of our business.
 package struct RequestQuery: Sendable, Equatable {
     /// `topic`: a topic that does not fit the path.
     package var topic: String?
@@ -32,8 +31,29 @@ package struct RequestQuery: Sendable, Equatable {
     package var unsubscribes = false
     /// What POST to `/mqtt/connection` says.
     package var connection = ConnectionQuery()
+    /// An argument that is no topic's, and no argument at all if `connection` has none of that name: a typing error.
+    private var foreign: Substring?
+
+    private static let known: KnownNames = [
+        "topic", "qos", "q", "retain", "r", "expiry", "nl", "rh", "clientid", "c", "username", "u", "password", "p",
+        "token", "t", "id", "dl", "wait", "obs", "unsub",
+    ]
 
     package init() {}
+
+    /// Refuses arguments that the resource has not.
+    ///
+    /// - Throws: 4.00 with what was meant.
+    func check(isConnection: Bool) throws(CoAPFailure) {
+        guard let foreign, !isConnection || !ConnectionQuery.known.contains(String(foreign)) else { return }
+        let known = isConnection ? Self.known + ConnectionQuery.known : Self.known
+        let words =
+            ConnectionQuery.known.contains(String(foreign))
+            ? "is for /mqtt/connection"
+            // An answer to a small request is small: not the list of all.
+            : known.nearest(to: String(foreign)).map { "unknown argument; did you mean \($0)?" } ?? "unknown argument"
+        throw CoAPFailure(.malformedPacket, "\(foreign.prefix(64)): \(words)")
+    }
 
     /// Reads arguments of the form `name=value`; a name alone is a flag that is set.
     ///
@@ -73,7 +93,8 @@ package struct RequestQuery: Sendable, Equatable {
             guard value == "state" || value == "all" else { throw .bad(argument) }
             coalesces = value == "state"
         case "unsub": unsubscribes = try Self.flag(value, argument)
-        default: try connection.take(name, value, argument)
+        default:
+            if try !connection.take(name, value, argument) || foreign == nil { foreign = name[...] }
         }
     }
 

@@ -59,7 +59,8 @@ struct StaticFiles: Sendable {
         var files: [StaticFile: File] = [:]
         for file in StaticFile.allCases {
             let text = String(decoding: file.bytes, as: UTF8.self)
-                .replacing("{{websocket_path}}", with: websocketPath.escapedForHTML)
+                // From where the page is: a proxy may have it under a path of its own.
+                .replacing("{{websocket_path}}", with: ".\(websocketPath.escapedForHTML)")
             var hash = EntityTag.Hash()
             hash.combine(text.utf8Span.span.bytes)
             files[file] = File(

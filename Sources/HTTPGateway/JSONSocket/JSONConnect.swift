@@ -1,10 +1,9 @@
 import BrokerCore
-import FoundationEssentials
 import MQTTCodec
 import NIOCore
 
 /// `{"op":"connect", …}`: CONNECT with MQTT 5.0's names.
-package struct JSONConnect: Decodable, Sendable {
+package struct JSONConnect: Sendable {
     let clientID: String?
     let userName: String?
     let password: String?
@@ -17,33 +16,30 @@ package struct JSONConnect: Decodable, Sendable {
     let receiveMaximum: UInt16?
     let will: Will?
 
-    enum CodingKeys: String, CodingKey {
-        case clientID = "clientid"
-        case userName = "username"
-        case password
-        case accessToken = "access_token"
-        case cleanStart = "clean_start"
-        case sessionExpiryInterval = "session_expiry_interval"
-        case keepAlive = "keep_alive"
-        case receiveMaximum = "receive_maximum"
-        case will
+    /// A message like any other, and when it is due.
+    struct Will: Sendable {
+        let message: PublishRequest
+        /// Seconds.
+        let delayInterval: UInt32
     }
 
-    /// A message like any other, and when it is due.
-    struct Will: Decodable, Sendable {
-        let message: PublishEnvelope
-        /// Seconds.
-        let delayInterval: UInt32?
-
-        enum CodingKeys: String, CodingKey {
-            case delayInterval = "delay_interval"
+    /// - Throws: 422 when a value is none MQTT allows.
+    init(_ fields: inout JSONFields) throws(Problem) {
+        clientID = try fields.text("clientid")
+        userName = try fields.text("username")
+        password = try fields.text("password")
+        accessToken = try fields.text("access_token")
+        cleanStart = try fields.flag("clean_start")
+        sessionExpiryInterval = try fields.seconds("session_expiry_interval")
+        keepAlive = try fields.integer("keep_alive", in: 0...Int(UInt16.max)).map { UInt16($0) }
+        receiveMaximum = try fields.integer("receive_maximum", in: 1...Int(UInt16.max)).map { UInt16($0) }
+        guard var will = try fields.object("will") else {
+            self.will = nil
+            return
         }
-
-        init(from decoder: any Decoder) throws {
-            message = try PublishEnvelope(from: decoder)
-            delayInterval = try decoder.container(keyedBy: CodingKeys.self)
-                .decodeIfPresent(UInt32.self, forKey: .delayInterval)
-        }
+        let message = try PublishEnvelope.request(&will)
+        self.will = Will(message: message, delayInterval: try will.seconds("delay_interval") ?? 0)
+        try will.finish()
     }
 
     /// - Throws: 422 when a token and a password are there, both.
@@ -58,9 +54,7 @@ package struct JSONConnect: Decodable, Sendable {
         }
     }
 
-    /// - Throws: 422 when a value is none MQTT allows.
-    func request(as identity: Identity) throws(Problem) -> ConnectRequest {
-        guard receiveMaximum != 0 else { throw .unprocessable("receive_maximum can't be 0", .protocolError) }
+    func request(as identity: Identity) -> ConnectRequest {
         var request = ConnectRequest(
             clientID: identity.clientID,
             cleanStart: cleanStart ?? true,
@@ -70,16 +64,23 @@ package struct JSONConnect: Decodable, Sendable {
         )
         request.identify(identity.credentials)
         if let will {
-            let message = try will.message.request()
+            let message = will.message
             request.will = MQTTCodec.Will(
                 topic: message.topic,
                 payload: message.payload,
                 qos: message.qos,
                 retain: message.retain,
-                delayInterval: will.delayInterval ?? 0,
+                delayInterval: will.delayInterval,
                 properties: message.properties ?? PublishProperties()
             )
         }
         return request
+    }
+}
+
+extension JSONFields {
+    /// Seconds, as MQTT counts them in four bytes; nil when there are none.
+    mutating func seconds(_ name: String) throws(Problem) -> UInt32? {
+        try integer(name, in: 0...Int(UInt32.max)).map { UInt32($0) }
     }
 }

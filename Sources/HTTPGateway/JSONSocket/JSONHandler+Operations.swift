@@ -88,7 +88,7 @@ extension JSONHandler {
             transportIdentity: transportIdentity,
             tokens: gateway.tokens
         )
-        let request = try connect.request(as: identity)
+        let request = connect.request(as: identity)
         let connection = VirtualConnection(
             transportProtocol: .websocket,
             address: address,

@@ -1,4 +1,3 @@
-import FoundationEssentials
 package import JSONMessages
 package import MQTTCodec
 package import NIOCore
@@ -14,161 +13,131 @@ package enum JSONOperation: Sendable {
     case ping
     case disconnect(sessionExpiryInterval: UInt32?)
 
-    private enum Name: String, Decodable {
+    private enum Name: String, CaseIterable {
         case connect, subscribe, unsubscribe, publish, ack, ping, disconnect
     }
 
-    private struct Envelope: Decodable {
-        let op: Name
-    }
-
-    private struct Labelled: Decodable {
-        let id: JSONLabel?
-    }
-
-    private struct Topic: Decodable {
-        let topic: String
-        let qos: Int?
-        let noLocal: Bool?
-        let retainAsPublished: Bool?
-        let retainHandling: Int?
-
-        enum CodingKeys: String, CodingKey {
-            case topic
-            case qos
-            case noLocal = "no_local"
-            case retainAsPublished = "retain_as_published"
-            case retainHandling = "retain_handling"
-        }
-    }
-
-    private struct Topics: Decodable {
-        let topics: [Topic]
-
-        enum CodingKeys: CodingKey {
-            case topics
-        }
-
-        init(from decoder: any Decoder) throws {
-            var list = try decoder.container(keyedBy: CodingKeys.self).nestedUnkeyedContainer(forKey: .topics)
-            var topics: [Topic] = []
-            while !list.isAtEnd {
-                topics.append(try list.decode(Topic.self))
-                // One too many says that there are too many, and the rest need not be read.
-                if let maximum = CodingUserInfoKey.maximumFilters.flatMap({ decoder.userInfo[$0] }) as? Int,
-                    topics.count > maximum
-                {
-                    break
-                }
-            }
-            self.topics = topics
-        }
-    }
-
-    private struct Filters: Decodable {
-        let topics: [String]?
-        let topic: String?
-    }
-
-    private struct Acknowledgement: Decodable {
-        let id: String
-    }
-
-    private struct Disconnect: Decodable {
-        let sessionExpiryInterval: UInt32?
-
-        enum CodingKeys: String, CodingKey {
-            case sessionExpiryInterval = "session_expiry_interval"
-        }
-    }
-
-    /// What the client calls the operation, for its answer.
-    package static func label(of text: ByteBuffer) -> JSONLabel? {
-        (try? JSON.decode(Labelled.self, from: text))?.id
-    }
-
-    /// Reads one message.
+    /// Reads the fields of an operation.
     ///
-    /// - Parameter maximumFilters: topics that one of them may subscribe to, or unsubscribe from.
-    /// - Throws: what is wrong with it.
-    package static func read(_ text: ByteBuffer, maximumFilters: Int = .max) throws(Problem) -> JSONOperation {
-        switch try decode(Envelope.self, text).op {
-        case .connect: return .connect(try decode(JSONConnect.self, text))
-        case .subscribe: return .subscribe(try subscriptions(text, maximumFilters))
+    /// - Throws: 413 or 422 with what is wrong with it.
+    fileprivate init(_ fields: inout JSONFields) throws(Problem) {
+        guard let name = try fields.choice("op", Name.self) else { throw fields.missing("op") }
+        let maximum = fields.reading?.maximumFilters ?? .max
+        switch name {
+        case .connect: self = .connect(try JSONConnect(&fields))
+        case .subscribe: self = .subscribe(try Self.subscriptions(&fields, maximum))
         case .unsubscribe:
-            let filters = try decode(Filters.self, text)
-            let all = (filters.topics ?? []) + [filters.topic].compactMap(\.self)
-            guard !all.isEmpty else { throw .unprocessable("topic is missing", .protocolError) }
-            guard all.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
-            return .unsubscribe(all)
-        case .publish: return .publish(try decode(PublishEnvelope.self, text).request())
+            self = .unsubscribe(
+                try Self.topics(&fields, maximum).map { (topic) throws(Problem) in
+                    switch topic {
+                    case .text(let filter): return filter
+                    case .object(var object):
+                        guard let filter = try object.text("topic") else { throw object.missing("topic") }
+                        try object.finish()
+                        return filter
+                    }
+                }
+            )
+        case .publish: self = .publish(try PublishEnvelope.request(&fields))
         case .ack:
-            guard let id = EventID(try decode(Acknowledgement.self, text).id) else {
+            guard let text = try fields.text("id") else { throw fields.missing("id") }
+            guard let id = EventID(text) else {
                 throw .unprocessable("id is no message's", .packetIdentifierNotFound)
             }
-            return .acknowledge(id)
-        case .ping: return .ping
-        case .disconnect:
-            return .disconnect(sessionExpiryInterval: try decode(Disconnect.self, text).sessionExpiryInterval)
+            self = .acknowledge(id)
+        case .ping: self = .ping
+        case .disconnect: self = .disconnect(sessionExpiryInterval: try fields.seconds("session_expiry_interval"))
         }
+        try fields.finish()
     }
 
-    static func decode<Value: Decodable>(_ type: Value.Type, _ text: ByteBuffer) throws(Problem) -> Value {
-        do {
-            return try JSON.decode(type, from: text)
-        } catch {
-            throw Problem(decoding: error)
+    /// `topics`, a list of texts and objects, or the one `topic`.
+    private static func topics(
+        _ fields: inout JSONFields,
+        _ maximum: Int
+    ) throws(Problem) -> [JSONFields.Element] {
+        let many = try fields.list("topics", maximum: maximum)
+        let one = try fields.text("topic").map { JSONFields.Element.text($0) }
+        let topics = (many ?? []) + [one].compactMap(\.self)
+        guard !topics.isEmpty else {
+            throw many == nil ? fields.missing("topic") : .unprocessable("topics: is empty", .protocolError)
         }
+        guard topics.count <= maximum else { throw .tooManyFilters(maximum) }
+        return topics
     }
 
+    /// What is said beside `topics` goes for those that don't say otherwise.
     private static func subscriptions(
-        _ text: ByteBuffer,
-        _ maximumFilters: Int
+        _ fields: inout JSONFields,
+        _ maximum: Int
     ) throws(Problem) -> [Subscribe.Subscription] {
-        var topics: [Topic]
-        if let many = try? JSON.decode(Topics.self, from: text, .maximumFilters, maximumFilters) {
-            topics = many.topics
-        } else {
-            topics = [try decode(Topic.self, text)]
-        }
-        guard topics.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
-        guard !topics.isEmpty else { throw .unprocessable("topics is empty", .protocolError) }
-        var subscriptions: [Subscribe.Subscription] = []
-        for topic in topics {
-            guard let qos = QoS(rawValue: UInt8(exactly: topic.qos ?? 0) ?? .max),
-                let handling = SubscriptionOptions.RetainHandling(
-                    rawValue: UInt8(exactly: topic.retainHandling ?? 0) ?? .max
-                )
-            else { throw .unprocessable("qos and retain_handling must be 0, 1 or 2", .protocolError) }
-            let options = SubscriptionOptions(
-                qos: qos,
-                noLocal: topic.noLocal ?? false,
-                retainAsPublished: topic.retainAsPublished ?? false,
-                retainHandling: handling
-            )
-            guard !options.noLocal || !topic.topic.hasPrefix("$share/") else {
+        let topics = try topics(&fields, maximum)
+        let common = try fields.options(SubscriptionOptions(qos: .atMostOnce))
+        return try topics.map { (topic) throws(Problem) in
+            var filter: String
+            var options = common
+            switch topic {
+            case .text(let text): filter = text
+            case .object(var object):
+                guard let text = try object.text("topic") else { throw object.missing("topic") }
+                filter = text
+                options = try object.options(common)
+                try object.finish()
+            }
+            guard !options.noLocal || !filter.utf8.starts(with: "$share/".utf8) else {
                 throw .unprocessable("no_local can't be used with $share [MQTT-3.8.3-4]", .protocolError)
             }
-            subscriptions.append(Subscribe.Subscription(filter: topic.topic, options: options))
+            return Subscribe.Subscription(filter: filter, options: options)
         }
-        return subscriptions
     }
 }
 
-/// One message as it was read.
-struct LabelledOperation: Sendable {
-    let label: JSONLabel?
-    let operation: Result<JSONOperation, Problem>
-
-    init(_ text: ByteBuffer, maximumFilters: Int) {
-        label = JSONOperation.label(of: text)
-        operation = Result { () throws(Problem) in try JSONOperation.read(text, maximumFilters: maximumFilters) }
+extension JSONFields {
+    fileprivate mutating func options(_ usual: SubscriptionOptions) throws(Problem) -> SubscriptionOptions {
+        let qos = try integer("qos", in: 0...2).flatMap { QoS(rawValue: UInt8($0)) }
+        let handling = try integer("retain_handling", in: 0...2)
+            .flatMap { SubscriptionOptions.RetainHandling(rawValue: UInt8($0)) }
+        return SubscriptionOptions(
+            qos: qos ?? usual.qos,
+            noLocal: try flag("no_local") ?? usual.noLocal,
+            retainAsPublished: try flag("retain_as_published") ?? usual.retainAsPublished,
+            retainHandling: handling ?? usual.retainHandling
+        )
     }
 }
 
-extension CodingUserInfoKey {
-    /// Topics of one operation, at most.
-    fileprivate static var maximumFilters: CodingUserInfoKey? { CodingUserInfoKey(rawValue: "maximumFilters") }
+/// One message as it was read, all of it at once.
+package struct LabelledOperation: Sendable {
+    /// What the client calls the operation, for its answer.
+    package let label: JSONLabel?
+    package let operation: Result<JSONOperation, Problem>
+
+    /// - Parameter maximumFilters: topics that one of them may subscribe to, or unsubscribe from.
+    package init(_ text: ByteBuffer, maximumFilters: Int = .max) {
+        do throws(Problem) {
+            let reading = JSONFields.Reading(text, maximumFilters: maximumFilters)
+            let read = try JSONFields.decode(Text.self, text, reading)
+            label = read.label
+            operation = read.operation
+        } catch {
+            label = nil
+            operation = .failure(error)
+        }
+    }
+
+    private struct Text: Decodable {
+        let label: JSONLabel?
+        let operation: Result<JSONOperation, Problem>
+
+        init(from decoder: any Decoder) throws {
+            var fields = try JSONFields(decoder)
+            label = try? fields.label("id")
+            operation = Result { () throws(Problem) in
+                _ = try fields.label("id")
+                return try JSONOperation(&fields)
+            }
+        }
+    }
 }
 
 /// What a client calls an operation: a number or a string of its own choice.

@@ -63,7 +63,7 @@ package struct Preconditions: Sendable {
 extension Problem {
     static let preconditionFailed = Problem(
         .preconditionFailed,
-        .implementationSpecificError,
+        nil,
         "the retained message is not the one that If-Match or If-None-Match asks for"
     )
 }

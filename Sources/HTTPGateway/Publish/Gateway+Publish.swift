@@ -26,7 +26,13 @@ extension Gateway {
         let read = await JSONReader.read(body) { [maximum = configuration.maximumBatch] body in
             Result { () throws(Problem) in try PublishEnvelope.read(body, maximumBatch: maximum) }
         }
-        let (messages, isBatch) = try read.get()
+        let messages: [PublishRequest]
+        let isBatch: Bool
+        do throws(Problem) {
+            (messages, isBatch) = try read.get()
+        } catch {
+            throw error == .notJSON ? .badRequest("the query has no topic=, and the body is not JSON") : error
+        }
         return try await publish(messages, isBatch: isBatch, exchange)
     }
 

@@ -6,7 +6,14 @@ import NIOCore
 extension Gateway {
     /// `GET` and `HEAD /v1/topics/{topic}`: the retained message, or 304 when the client has it already.
     func retained(_ exchange: Exchange, path: String) async throws(Problem) -> Response {
-        let topic = try TopicPath.topic(path)
+        let topic: TopicName
+        do throws(Problem) {
+            topic = try TopicPath.topic(path)
+        } catch {
+            let hasWildcard = PercentEncoding.decode(path)?.contains { $0 == 0x2b || $0 == 0x23 } ?? false
+            let words = "this reads one topic: with wildcards, subscribe at /v1/subscribe?topic="
+            throw hasWildcard ? .badRequest(words, .topicNameInvalid) : error
+        }
         let identity = try exchange.identity(tokens)
         let found = try await core.transact(as: identity) { broker, connection in
             broker.retainedValue(of: topic, for: connection)

@@ -5,23 +5,7 @@ import MQTTCodec
 package import NIOCore
 
 /// A message as JSON: `{"topic": …, "payload": …, "payload_encoding": …, "qos": …, "retain": …, "properties": …}`.
-package struct PublishEnvelope: Decodable, Sendable {
-    let topic: String
-    let payload: String
-    let encoding: PayloadEncoding?
-    let qos: Int?
-    let retain: Bool?
-    let properties: PropertiesJSON?
-
-    enum CodingKeys: String, CodingKey {
-        case topic
-        case payload
-        case encoding = "payload_encoding"
-        case qos
-        case retain
-        case properties
-    }
-
+package enum PublishEnvelope {
     /// Reads one message, or the many of a batch.
     ///
     /// - Returns: the messages, and whether they came as an array.
@@ -31,47 +15,68 @@ package struct PublishEnvelope: Decodable, Sendable {
         maximumBatch: Int
     ) throws(Problem) -> (messages: [PublishRequest], isBatch: Bool) {
         let isBatch = body.readableBytesView.first { $0 > UInt8(ascii: " ") } == UInt8(ascii: "[")
-        let envelopes: [PublishEnvelope]
-        do {
-            envelopes =
-                isBatch
-                ? try JSON.decode([PublishEnvelope].self, from: body)
-                : [try JSON.decode(PublishEnvelope.self, from: body)]
-        } catch {
-            throw Problem(decoding: error)
-        }
-        guard envelopes.count <= maximumBatch else {
-            throw Problem(.contentTooLarge, .quotaExceeded, "a batch has at most \(maximumBatch) messages")
-        }
-        guard !envelopes.isEmpty else { throw .unprocessable("the batch is empty", .malformedPacket) }
-        var messages: [PublishRequest] = []
-        for (place, envelope) in envelopes.enumerated() {
-            do throws(Problem) {
-                messages.append(try envelope.request())
-            } catch {
-                throw isBatch ? Problem(error.status, error.reasonCode, "message \(place): \(error.detail)") : error
-            }
-        }
-        return (messages, isBatch)
+        let reading = JSONFields.Reading(body, maximumFilters: maximumBatch)
+        guard isBatch else { return ([try JSONFields.decode(One.self, body, reading).message], false) }
+        let messages = try JSONFields.decode(Batch.self, body, reading).messages
+        guard !messages.isEmpty else { throw .unprocessable("the batch is empty", .malformedPacket) }
+        return (messages, true)
     }
 
-    func request() throws(Problem) -> PublishRequest {
-        guard let qos = QoS(rawValue: UInt8(clamping: qos ?? 0)), self.qos ?? 0 >= 0 else {
-            throw .unprocessable("qos must be 0, 1 or 2", .qosNotSupported)
+    private struct One: Decodable {
+        let message: PublishRequest
+
+        init(from decoder: any Decoder) throws {
+            var fields = try JSONFields(decoder)
+            message = try PublishEnvelope.request(&fields)
+            try fields.finish()
         }
-        let topic = try TopicPath.name(topic)
-        var properties = try properties?.publishProperties() ?? PublishProperties()
-        let bytes = try Self.bytes(payload, encoding, "payload")
-        if properties.payloadFormatIndicator == true, !bytes.isUTF8 {
+    }
+
+    private struct Batch: Decodable {
+        var messages: [PublishRequest] = []
+
+        init(from decoder: any Decoder) throws {
+            var list = try decoder.unkeyedContainer()
+            while !list.isAtEnd {
+                let place = messages.count
+                do throws(Problem) {
+                    guard let decoder = try? list.superDecoder() else { return }
+                    var fields = try JSONFields(decoder, place: place)
+                    if let maximum = fields.reading?.maximumFilters, place >= maximum {
+                        throw Problem(.contentTooLarge, .quotaExceeded, "a batch has at most \(maximum) messages")
+                    }
+                    messages.append(try PublishEnvelope.request(&fields))
+                    try fields.finish()
+                } catch {
+                    guard error.status != .contentTooLarge else { throw error }
+                    throw Problem(error.status, error.reasonCode, "message \(place): \(error.detail)")
+                }
+            }
+        }
+    }
+
+    /// Reads the fields of a message.
+    ///
+    /// - Throws: 422 when one is missing or has a value MQTT has not, 400 when the topic is none.
+    static func request(_ fields: inout JSONFields) throws(Problem) -> PublishRequest {
+        guard let topic = try fields.text("topic") else { throw fields.missing("topic") }
+        let name = try TopicPath.name(topic)
+        let encoding = try fields.choice("payload_encoding", PayloadEncoding.self)
+        let payload = try fields.payload("payload", encoding)
+        let qos = try fields.integer("qos", in: 0...2) ?? 0
+        let retain = try fields.flag("retain") ?? false
+        var properties = PublishProperties()
+        if var object = try fields.object("properties") { properties = try object.publishProperties() }
+        if properties.payloadFormatIndicator == true, !payload.isUTF8 {
             throw .unprocessable("the payload is not the UTF-8 that payload_format_indicator promises")
         }
         if properties.payloadFormatIndicator == false { properties.payloadFormatIndicator = nil }
         try properties.check()
         return PublishRequest(
-            topic: topic,
-            payload: bytes,
-            qos: qos,
-            retain: retain ?? false,
+            topic: name,
+            payload: payload,
+            qos: QoS(rawValue: UInt8(qos)) ?? .atMostOnce,
+            retain: retain,
             properties: properties.isEmpty ? nil : properties
         )
     }
@@ -83,57 +88,25 @@ package struct PublishEnvelope: Decodable, Sendable {
     }
 }
 
-extension PropertiesJSON {
+extension JSONFields {
+    /// Reads the MQTT 5 properties of a message.
+    ///
     /// - Throws: 422 when a value is none MQTT allows.
-    func publishProperties() throws(Problem) -> PublishProperties {
+    fileprivate mutating func publishProperties() throws(Problem) -> PublishProperties {
         var properties = PublishProperties()
-        switch payloadFormatIndicator {
-        case nil: break
-        case 0: properties.payloadFormatIndicator = false
-        case 1: properties.payloadFormatIndicator = true
-        default: throw .unprocessable("payload_format_indicator must be 0 or 1", .malformedPacket)
+        properties.payloadFormatIndicator = try integer("payload_format_indicator", in: 0...1).map { $0 == 1 }
+        properties.messageExpiryInterval = try integer("message_expiry_interval", in: 0...Int(UInt32.max))
+            .map { UInt32($0) }
+        if let responseTopic = try text("response_topic") {
+            properties.responseTopic = try TopicPath.name(responseTopic).string
         }
-        if let messageExpiryInterval {
-            guard let seconds = UInt32(exactly: messageExpiryInterval) else {
-                throw .unprocessable("message_expiry_interval must be 0 to 4294967295", .malformedPacket)
-            }
-            properties.messageExpiryInterval = seconds
+        let encoding = try choice("correlation_data_encoding", PayloadEncoding.self)
+        if let correlationData = try text("correlation_data") {
+            properties.correlationData = try PublishEnvelope.bytes(correlationData, encoding, "correlation_data")
         }
-        if let responseTopic { properties.responseTopic = try TopicPath.name(responseTopic).string }
-        if let correlationData {
-            properties.correlationData = try PublishEnvelope.bytes(
-                correlationData,
-                correlationDataEncoding,
-                "correlation_data"
-            )
-        }
-        properties.contentType = contentType
-        properties.userProperties = userProperties?.properties ?? []
+        properties.contentType = try text("content_type")
+        properties.userProperties = try pairs("user_properties")?.map { UserProperty($0.name, $0.value) } ?? []
+        try finish()
         return properties
-    }
-}
-
-extension Problem {
-    /// JSON that could not be read as what it should be.
-    init(decoding error: any Error) {
-        guard let error = error as? DecodingError else {
-            self = .badRequest("the body is not JSON")
-            return
-        }
-        switch error {
-        case .dataCorrupted(let context) where context.codingPath.isEmpty:
-            self = .badRequest("the body is not JSON")
-        case .dataCorrupted(let context), .typeMismatch(_, let context), .valueNotFound(_, let context):
-            self = .unprocessable("\(Self.path(context.codingPath)): \(context.debugDescription)", .malformedPacket)
-        case .keyNotFound(let key, let context):
-            self = .unprocessable("\(Self.path(context.codingPath + [key])) is missing", .malformedPacket)
-        @unknown default:
-            self = .unprocessable("the JSON is no message", .malformedPacket)
-        }
-    }
-
-    private static func path(_ keys: [any CodingKey]) -> String {
-        let path = keys.map { key in key.intValue.map { "[\($0)]" } ?? key.stringValue }.joined(separator: ".")
-        return path.isEmpty ? "the JSON" : path
     }
 }

@@ -34,14 +34,12 @@ package struct PublishOptions: Sendable {
             properties.correlationData = ByteBuffer(bytes: correlationData)
         }
         for value in fields.values(of: .userProperty) {
-            guard let mark = value.firstIndex(of: "=") else {
-                throw .badRequest("\(Self.userPropertyField) must be key=value")
-            }
-            properties.userProperties.append(
-                UserProperty(value[..<mark].trimmed, value[value.index(after: mark)...].trimmed)
-            )
+            properties.userProperties.append(try UserPropertyField.read(value))
         }
-        if let contentType = fields[.contentType], !MediaType(contentType).isForm {
+        if let contentType = fields[.contentType], !contentType.isEmpty, !MediaType(contentType).isForm {
+            guard !contentType.unicodeScalars.contains("\u{fffd}") else {
+                throw .badRequest("Content-Type is not ASCII")
+            }
             properties.contentType = contentType
         }
     }

@@ -42,22 +42,3 @@ struct RetainedValue: Sendable {
         return "\"\(payload.byteCount)-\(Token.hexadecimal(hash.value))\""
     }
 }
-
-extension Message {
-    /// As a header field has it: the Content Type, or what the Payload Format Indicator says.
-    var contentType: String {
-        if let contentType = properties?.values.contentType { return contentType }
-        let isText = properties?.values.payloadFormatIndicator ?? false
-        return isText ? "text/plain; charset=utf-8" : "application/octet-stream"
-    }
-}
-
-extension HTTPFields {
-    /// One field for each User Property.
-    mutating func append(userPropertiesOf message: Message) {
-        guard let name = HTTPField.Name.userProperty else { return }
-        for property in message.properties?.values.userProperties ?? [] {
-            append(HTTPField(name: name, value: "\(property.name)=\(property.value)"))
-        }
-    }
-}

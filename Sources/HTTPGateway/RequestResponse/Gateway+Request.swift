@@ -17,7 +17,7 @@ extension Gateway {
         guard let response = try await requester.response(within: timeout, exchange.client) else {
             throw Problem(
                 .gatewayTimeout,
-                .implementationSpecificError,
+                nil,
                 "no response came within \(timeout) seconds"
             )
         }

@@ -6,10 +6,14 @@ extension HTTPField.Name {
     static let idempotencyKey = HTTPField.Name("Idempotency-Key")
     static let idempotencyReplayed = HTTPField.Name("Idempotency-Replayed")
     static let lastEventID = HTTPField.Name("Last-Event-ID")
+    /// Of a preflight.
+    static let requestedFields = HTTPField.Name("Access-Control-Request-Headers")
     static let prefer = HTTPField.Name("Prefer")
     static let preferenceApplied = HTTPField.Name("Preference-Applied")
     /// `key=value`; may be given many times.
     static let userProperty = HTTPField.Name("X-MQTT-User-Property")
+    /// Of a message that has more of them than the answer.
+    static let userPropertyCount = HTTPField.Name("X-MQTT-User-Property-Count")
 }
 
 extension HTTPFields {

@@ -1,8 +1,10 @@
+package import BrokerCore
 package import MQTTCodec
 
 /// The parameters of a query, `name=value&…`, decoded once.
 ///
-/// Names not known are left alone.
+/// They are encoded as forms are (the URL standard §5.1): a `+` is a space, which is what `URLSearchParams`, curl's
+/// `--data-urlencode` and all libraries write. In a topic, one that is a level by itself is the wildcard that people type.
 package struct Query: Sendable {
     private var items: [(name: String, value: [UInt8])] = []
 
@@ -12,10 +14,45 @@ package struct Query: Sendable {
         for item in query.split(separator: "&") {
             let mark = item.firstIndex(of: "=") ?? item.endIndex
             guard let name = PercentEncoding.decode(item[..<mark]).flatMap({ String(validating: $0, as: UTF8.self) }),
-                let value = PercentEncoding.decode(mark == item.endIndex ? "" : item[item.index(after: mark)...])
+                let value = Self.value(mark == item.endIndex ? "" : item[item.index(after: mark)...], of: name)
             else { throw .badRequest("the query is not percent-encoded: \(item)") }
             items.append((name, value))
         }
+    }
+
+    private static let topics: KnownNames = ["topic", "response_topic"]
+
+    private static func value(_ text: Substring, of name: String) -> [UInt8]? {
+        guard text.utf8.contains(UInt8(ascii: "+")) else { return PercentEncoding.decode(text) }
+        var bytes = Array(text.utf8)
+        let isTopic = topics.contains(name)
+        for place in bytes.indices where bytes[place] == UInt8(ascii: "+") {
+            if isTopic, beginsLevel(bytes[..<place]), endsLevel(bytes[(place + 1)...]) { continue }
+            bytes[place] = UInt8(ascii: " ")
+        }
+        return PercentEncoding.decode(bytes)
+    }
+
+    /// Whether a level of a topic begins after these bytes, which are not decoded.
+    private static func beginsLevel(_ bytes: ArraySlice<UInt8>) -> Bool {
+        bytes.isEmpty || bytes.last == UInt8(ascii: "/") || isSlash(bytes.suffix(3))
+    }
+
+    private static func endsLevel(_ bytes: ArraySlice<UInt8>) -> Bool {
+        bytes.isEmpty || bytes.first == UInt8(ascii: "/") || isSlash(bytes.prefix(3))
+    }
+
+    private static func isSlash(_ bytes: ArraySlice<UInt8>) -> Bool {
+        bytes.elementsEqual("%2F".utf8) || bytes.elementsEqual("%2f".utf8)
+    }
+
+    /// Refuses what nobody here asks for: it would be a typing error that nobody is told of.
+    ///
+    /// - Throws: 400 with what was meant.
+    package func check(_ known: KnownNames) throws(Problem) {
+        // What libraries add to get past caches.
+        guard let other = items.first(where: { !known.contains($0.name) && $0.name != "_" }) else { return }
+        throw .badRequest("\(other.name.prefix(64)): unknown parameter; \(known.hint(for: other.name))")
     }
 
     /// The value of a parameter that can be given once, as bytes.

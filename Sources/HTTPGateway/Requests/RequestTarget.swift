@@ -4,14 +4,23 @@ package struct RequestTarget: Sendable, Equatable {
     package let path: String
     /// Without the question mark; nil when there is none.
     package let query: String?
+    /// Host and port of the absolute form; nil in origin form.
+    package let authority: String?
 
     /// Takes a target in origin form, or in the absolute form that is sent to proxies.
     package init(_ target: String) {
         var rest = target[...]
-        for scheme in ["http://", "https://"] where rest.lowercased().hasPrefix(scheme) {
+        var host: Substring?
+        if !rest.utf8.starts(with: "/".utf8),
+            let scheme = ["http://", "https://"].first(where: { rest.lowercased().hasPrefix($0) })
+        {
             let authority = rest.dropFirst(scheme.count)
-            rest = authority.firstIndex(where: { $0 == "/" || $0 == "?" }).map { authority[$0...] } ?? "/"
+            let end = authority.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? authority.endIndex
+            host = authority[..<end]
+            let path = authority[end...]
+            rest = path.hasPrefix("/") ? path : "/" + path
         }
+        authority = host.map(String.init)
         // Clients keep the fragment to themselves; what follows a # here was never meant for us.
         if let fragment = rest.firstIndex(of: "#") { rest = rest[..<fragment] }
         guard let mark = rest.firstIndex(of: "?") else {
@@ -25,16 +34,17 @@ package struct RequestTarget: Sendable, Equatable {
 }
 
 /// Percent-encoding (RFC 3986 §2.1).
-///
-/// A `+` is a `+`: Topic Filters are full of them.
 package enum PercentEncoding {
     /// Decodes once.
     ///
     /// - Returns: the bytes; nil when a `%` is not followed by two hexadecimal digits.
-    package static func decode(_ text: some StringProtocol) -> [UInt8]? {
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? { decode(text.utf8) }
+
+    /// Decodes once.
+    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(text.utf8.count)
-        var iterator = text.utf8.makeIterator()
+        bytes.reserveCapacity(text.count)
+        var iterator = text.makeIterator()
         while let byte = iterator.next() {
             guard byte == UInt8(ascii: "%") else {
                 bytes.append(byte)

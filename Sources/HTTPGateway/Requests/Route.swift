@@ -1,3 +1,6 @@
+import BrokerCore
+import HTTPTypes
+
 /// What a path names.
 package enum Route: Sendable, Equatable {
     /// Publishes; the topic is in the query or in the body.
@@ -42,6 +45,25 @@ package enum Route: Sendable, Equatable {
         }
     }
 
+    /// The parameters that a query may have; nil where there is nothing that it could say.
+    func parameters(_ method: HTTPRequest.Method) -> KnownNames? {
+        // Not of all: what it is for is said where it is not.
+        let client: KnownNames = ["clientid", "access_token"]
+        let message: KnownNames = ["qos", "retain", "expiry", "response_topic", "correlation_data"]
+        return switch self {
+        case .publish: client + message + ["topic"]
+        case .topic: method == .get || method == .head ? client : client + message
+        case .request: client + message + ["timeout"]
+        case .subscribe:
+            client + ["topic", "qos", "clean", "se", "nl", "rh", "wait", "max", "cursor"] + Self.lastEventID
+        case .token: client + ["expires_in"]
+        case .health, .file, .webSocket: nil
+        }
+    }
+
+    /// The second one is what the EventSource polyfill of most pages writes.
+    static let lastEventID: KnownNames = ["last_event_id", "lastEventId"]
+
     /// The methods it has, as Allow names them.
     package var methods: [String] {
         switch self {
@@ -50,7 +72,7 @@ package enum Route: Sendable, Equatable {
         case .subscribe: ["GET", "OPTIONS"]
         case .token: ["POST", "DELETE", "OPTIONS"]
         case .file, .health: ["GET", "HEAD", "OPTIONS"]
-        case .webSocket: ["GET"]
+        case .webSocket: ["GET", "OPTIONS"]
         }
     }
 }

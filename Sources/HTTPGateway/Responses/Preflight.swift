@@ -4,16 +4,22 @@ import HTTPTypes
 enum Preflight {
     /// Seconds a browser may remember it.
     private static let maximumAge = "600"
+    /// What a path has where there is none: that is said to the request itself, when a page can read it.
+    private static let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]
+    private static let fields =
+        "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
+        + PublishOptions.userPropertyField
 
-    static func response(_ route: Route) -> Response {
-        Response(
+    /// Fields that mean nothing here do no harm: libraries send some of their own with each request.
+    static func response(to head: HTTPRequest, _ route: Route?) -> Response {
+        let methods = (route?.methods ?? methods).joined(separator: ", ")
+        let asked = head.headerFields.values(of: .requestedFields).joined(separator: ", ")
+        return Response(
             status: .noContent,
             headers: [
-                .allow: route.methods.joined(separator: ", "),
-                .accessControlAllowMethods: route.methods.joined(separator: ", "),
-                .accessControlAllowHeaders:
-                    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
-                    + PublishOptions.userPropertyField,
+                .allow: methods,
+                .accessControlAllowMethods: methods,
+                .accessControlAllowHeaders: asked.isEmpty ? fields : asked,
                 .accessControlMaxAge: maximumAge,
             ]
         )
@@ -24,10 +30,11 @@ extension OriginPolicy {
     /// Says in a response whose pages may read it.
     func mark(_ fields: inout HTTPFields, origin: String?) {
         // The answer depends on the origin, whoever asks: a cache has to know.
-        if !allowed.isEmpty { fields[.vary] = "Origin" }
-        guard let origin, allows(origin) else { return }
-        fields[.accessControlAllowOrigin] = allowed.isEmpty ? "*" : origin
+        if dependsOnOrigin { fields[.vary] = "Origin" }
+        guard let origin, let allowed = allowedOrigin(origin) else { return }
+        fields[.accessControlAllowOrigin] = allowed
         fields[.accessControlExposeHeaders] =
-            "ETag, Idempotency-Replayed, Retry-After, Preference-Applied, \(PublishOptions.userPropertyField)"
+            "ETag, Idempotency-Replayed, Retry-After, Preference-Applied, "
+            + "\(PublishOptions.userPropertyField), \(PublishOptions.userPropertyField)-Count"
     }
 }

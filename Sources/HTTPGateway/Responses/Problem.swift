@@ -11,7 +11,8 @@ package struct Problem: Error, Sendable, Equatable {
     static let contentType = "application/problem+json"
 
     package let status: HTTPResponse.Status
-    package let reasonCode: ReasonCode
+    /// nil where MQTT has no word for it.
+    package let reasonCode: ReasonCode?
     /// What is wrong with this request, for people.
     package let detail: String
     /// What else the status asks for: Allow, Retry-After and such.
@@ -19,7 +20,7 @@ package struct Problem: Error, Sendable, Equatable {
     /// Whether it is the core's word, which has told the log already.
     private(set) var isTold = false
 
-    init(_ status: HTTPResponse.Status, _ reasonCode: ReasonCode, _ detail: String, headers: HTTPFields = [:]) {
+    init(_ status: HTTPResponse.Status, _ reasonCode: ReasonCode?, _ detail: String, headers: HTTPFields = [:]) {
         self.status = status
         self.reasonCode = reasonCode
         self.detail = detail
@@ -35,8 +36,8 @@ package struct Problem: Error, Sendable, Equatable {
                 title: status.reasonPhrase,
                 status: status.code,
                 detail: detail,
-                reasonCode: reasonCode.rawValue,
-                reason: reasonCode.name
+                reasonCode: reasonCode?.rawValue,
+                reason: reasonCode?.name
             )
         )
     }
@@ -45,8 +46,8 @@ package struct Problem: Error, Sendable, Equatable {
         let title: String
         let status: Int
         let detail: String
-        let reasonCode: UInt8
-        let reason: String
+        let reasonCode: UInt8?
+        let reason: String?
 
         enum CodingKeys: String, CodingKey {
             case title
@@ -74,19 +75,21 @@ extension Problem {
         Problem(.unprocessableContent, reasonCode, detail)
     }
 
+    static let notJSON = badRequest("the body is not JSON")
+
     /// What was published or subscribed may be lost: it may be sent again.
     static var storeUnavailable: Problem {
         Problem(.serviceUnavailable, .serverUnavailable, "the store can't be written now: try again later")
     }
 
     static func notFound(_ detail: String) -> Problem {
-        Problem(.notFound, .implementationSpecificError, detail)
+        Problem(.notFound, nil, detail)
     }
 
     static func methodNotAllowed(_ allowed: [String]) -> Problem {
         Problem(
             .methodNotAllowed,
-            .implementationSpecificError,
+            nil,
             "this resource has \(allowed.joined(separator: ", "))",
             headers: [.allow: allowed.joined(separator: ", ")]
         )
@@ -117,7 +120,29 @@ extension Problem {
         headers: [.wwwAuthenticate: #"Bearer realm="sluice", error="invalid_token""#]
     )
 
-    static let originNotAllowed = Problem(.forbidden, .notAuthorized, "pages of this origin may not use the gateway")
+    /// RFC 9110 §9.3.6, RFC 9112 §6.1.
+    static func notImplemented(_ detail: String) -> Problem { Problem(.notImplemented, nil, detail) }
+
+    /// RFC 9110 §15.5.20.
+    static func misdirected(_ host: String) -> Problem {
+        Problem(
+            .misdirectedRequest,
+            nil,
+            "this listener does not serve as \(host.prefix(100)): name it in the listener's hostnames if it should"
+        )
+    }
+
+    static func originNotAllowed(_ origin: String, host: String?) -> Problem {
+        Problem(
+            .forbidden,
+            .notAuthorized,
+            "pages of \(origin.prefix(100)) may not use this listener, which is \(host?.prefix(100) ?? "without a name"): "
+                + "name the origin in its allowed_origins if they should"
+        )
+    }
+
+    /// Fetch Metadata: an image, a link or a frame in a page of another origin.
+    static let siteNotAllowed = Problem(.forbidden, .notAuthorized, "another site's page has made this request")
 
     static let bodyTimeout = Problem(.requestTimeout, .maximumConnectTime, "the body took too long to arrive")
 
@@ -140,28 +165,22 @@ extension Problem {
 
     static let upgradeRequired = Problem(
         .upgradeRequired,
-        .implementationSpecificError,
+        nil,
         "this is MQTT over WebSocket",
         headers: [.upgrade: "websocket", .connection: "upgrade"]
     )
 
+    static func noWebSocket(_ path: String) -> Problem { .notFound("WebSockets are at \(path)") }
+
     static let webSocketVersion = Problem(
         .upgradeRequired,
-        .implementationSpecificError,
+        nil,
         "this is WebSocket version 13",
         headers: [.upgrade: "websocket", .connection: "upgrade", .secWebSocketVersion: "13"]
     )
 
     /// RFC 9112 §3.2.
     static let hostMissing = Problem.badRequest("a request of HTTP/1.1 has one Host")
-
-    /// RFC 9110 §7.8 lets a server refuse; a new connection will do.
-    static let upgradeTooLate = Problem(
-        .upgradeRequired,
-        .implementationSpecificError,
-        "only the first request of a connection can become a WebSocket: open a new one",
-        headers: [.upgrade: "websocket"]
-    )
 
     /// Bytes that are no HTTP request.
     init(_ error: HTTPParserError) {
@@ -170,6 +189,8 @@ extension Problem {
             self.init(.requestHeaderFieldsTooLarge, .packetTooLarge, "the header of the request is too large")
         case .invalidVersion:
             self.init(.badRequest, .unsupportedProtocolVersion, "this is HTTP/1.1")
+        case .invalidURL, .invalidPath, .invalidQueryString:
+            self.init(.badRequest, .malformedPacket, "what is not ASCII in a path or query must be percent-encoded")
         default:
             self.init(.badRequest, .malformedPacket, "this is not an HTTP request")
         }

@@ -15,7 +15,7 @@ final class Gateway: Sendable {
     let idempotencyKeys: IdempotencyKeys
     let files: StaticFiles
     let events: EventLog
-    private let origins: OriginPolicy
+    let origins: OriginPolicy
 
     init(
         configuration: HTTPListener.Configuration,
@@ -47,7 +47,11 @@ final class Gateway: Sendable {
             bytes: Quota.Limit(total: configuration.maximumIdempotencyBytes)
         )
         files = StaticFiles(websocketPath: configuration.websocketPath)
-        origins = OriginPolicy(allowed: configuration.allowedOrigins)
+        origins = OriginPolicy(
+            allowed: configuration.allowedOrigins,
+            names: HostNames(configuration.hostnames, bound: configuration.host),
+            isEncrypted: configuration.tls != nil
+        )
     }
 
     /// Looks at the head of a request, before its body has come.
@@ -56,9 +60,14 @@ final class Gateway: Sendable {
     /// - Throws: why it is not served.
     func admit(_ head: HTTPRequest, _ refusal: Problem?) throws(Problem) -> Admission {
         if let refusal { throw refusal }
-        guard origins.allows(head.headerFields[.origin]) else { throw .originNotAllowed }
+        guard head.method != .connect else { throw .notImplemented("this is no proxy") }
         let target = RequestTarget(head.path ?? "")
-        guard let route = self.route(target.path) else { throw .notFound("nothing is at \(target.path)") }
+        let route = self.route(target.path)
+        // What may be done is told of any path, whether something is there or not.
+        guard head.method != .options else {
+            return Admission(head: head, route: route, query: nil, takesBody: false)
+        }
+        guard let route else { throw .notFound("nothing is at \(target.path)") }
         guard route.methods.contains(head.method.rawValue) else { throw .methodNotAllowed(route.methods) }
         let takesBody = head.hasBody && (head.method == .post || head.method == .put)
         if takesBody { try admitBody(head.headerFields) }
@@ -84,16 +93,22 @@ final class Gateway: Sendable {
     func answer(_ admission: Admission, _ body: ByteBuffer, _ client: Client) async -> Response {
         let head = admission.head
         do throws(Problem) {
-            guard head.method != .options else { return Preflight.response(admission.route) }
+            guard head.method != .options, let route = admission.route else {
+                return Preflight.response(to: head, admission.route)
+            }
             let exchange = Exchange(
                 method: head.method,
                 target: head.path ?? "",
                 fields: head.headerFields,
                 query: try Query(admission.query),
                 client: client,
-                takesTokenInQuery: admission.route == .subscribe
+                takesTokenInQuery: route == .subscribe
             )
-            return try await answer(exchange, admission.route, body)
+            if let parameters = route.parameters(head.method) {
+                try exchange.query.check(parameters)
+                try head.headerFields.checkMQTTFields()
+            }
+            return try await answer(exchange, route, body)
         } catch {
             return Response(error, isHead: head.method == .head)
         }
@@ -135,7 +150,8 @@ final class Gateway: Sendable {
 /// A request that is served, by its head.
 struct Admission: Sendable {
     let head: HTTPRequest
-    let route: Route
+    /// nil where nothing is.
+    let route: Route?
     /// Not decoded; nil when there is none.
     let query: String?
     /// Whether its body is read.

@@ -41,7 +41,7 @@ final class GatewayChannels: Sendable {
             return try configure(channel, client)
         }
         let peer = ClientAddress(channel.remoteAddress, isProxy: true)
-        let reader = ProxyHeaderReader(timeout: configuration.idleTimeout.timeAmount) { [gateway] failure in
+        let reader = ProxyHeaderReader(timeout: configuration.handshakeTimeout.timeAmount) { [gateway] failure in
             gateway.events.note(
                 .clientRefused,
                 by: peer,
@@ -67,7 +67,7 @@ final class GatewayChannels: Sendable {
         let presence = client.presence
         if let tls = configuration.tls {
             let address = client.address(forwarded: [])
-            try tls.secure(channel, timeout: configuration.idleTimeout.timeAmount, address: address) { identity in
+            try tls.secure(channel, timeout: configuration.handshakeTimeout.timeAmount, address: address) { identity in
                 presence.authenticated(as: identity)
             }
         } else {
@@ -83,7 +83,6 @@ final class GatewayChannels: Sendable {
         }
         let handshake = WebSocketHandshake(
             path: configuration.websocketPath,
-            allowedOrigins: configuration.allowedOrigins,
             requiresSubprotocol: configuration.requiresSubprotocol
         )
         let encoder = HTTPResponseEncoder()
@@ -91,45 +90,29 @@ final class GatewayChannels: Sendable {
             HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: configuration.decoderLimits)
         )
         let undecoded = UndecodedBytes { [bytes = gateway.bytes] in bytes.account(of: client.address(forwarded: [])) }
+        let codec = HTTP1ToHTTPServerCodec(secure: configuration.tls != nil)
+        let requestHandler = RequestHandler(gateway, client)
+        let upgrader = WebSocketUpgrader(
+            handshake: handshake,
+            gateway: gateway,
+            client: client,
+            places: places,
+            configureMQTT: configureMQTT
+        )
         let requestGuard = RequestGuard(
             presence: presence,
+            origins: gateway.origins,
             handshake: handshake,
+            upgrade: { request, channel, requestGuard in
+                let below: [any RemovableChannelHandler] = [undecoded, requestGuard, decoder]
+                let http = HTTPHandlers(encoder: encoder, below: below, above: [requestHandler, codec])
+                upgrader.upgrade(channel, request, http)
+            },
             undecoded: undecoded,
             headerTimeout: configuration.idleTimeout.timeAmount,
             stallTimeout: configuration.stallTimeout.timeAmount
         )
-        try operations.addHandlers(encoder, undecoded, decoder, requestGuard)
-        try operations.addHandler(upgrade(client, handshake, encoder, [undecoded, decoder, requestGuard]))
-    }
-
-    private func upgrade(
-        _ client: Client,
-        _ handshake: WebSocketHandshake,
-        _ encoder: HTTPResponseEncoder,
-        _ others: [any RemovableChannelHandler]
-    ) -> NIOTypedHTTPServerUpgradeHandler<Void> {
-        NIOTypedHTTPServerUpgradeHandler(
-            httpEncoder: encoder,
-            extraHTTPHandlers: others,
-            upgradeConfiguration: .init(
-                upgraders: [
-                    WebSocketUpgrader(
-                        handshake: handshake,
-                        gateway: gateway,
-                        client: client,
-                        places: places,
-                        configureMQTT: configureMQTT
-                    )
-                ],
-                notUpgradingCompletionHandler: { [gateway] channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        let operations = channel.pipeline.syncOperations
-                        try operations.addHandler(HTTP1ToHTTPServerCodec(secure: gateway.configuration.tls != nil))
-                        try operations.addHandler(RequestHandler(gateway, client))
-                    }
-                }
-            )
-        )
+        try operations.addHandlers(encoder, undecoded, decoder, requestGuard, codec, requestHandler)
     }
 }
 

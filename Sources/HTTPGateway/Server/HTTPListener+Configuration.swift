@@ -10,15 +10,22 @@ extension HTTPListener {
         package var port: Int
         /// Where MQTT over WebSocket is served.
         package var websocketPath: String
-        /// The web origins whose pages may use the gateway, `https://dash.example`; empty lets all of them.
+        /// The other web origins whose pages may use the gateway, `https://dash.example`; `*` is any.
         package var allowedOrigins: [String]
+        /// The names it serves under, besides those of loopback and the address it listens on; empty is any, unless nobody
+        /// but this machine reaches that.
+        package var hostnames: [String] = []
 
         /// Bytes of one header field, and of all of a request's header fields together.
         package var maximumHeaderSize = 16 * 1_024
         /// Header fields of one request.
         package var maximumHeaderCount = 100
         /// How long a connection may stay without a request, and take over the header of one.
-        package var idleTimeout = Duration.seconds(60)
+        ///
+        /// Longer than the minute that load balancers keep theirs: who ends it first makes no request be lost.
+        package var idleTimeout = Duration.seconds(75)
+        /// How long TLS and the PROXY protocol may take at the beginning of a connection.
+        package var handshakeTimeout = Duration.seconds(60)
         /// How long a request's body may take to arrive.
         package var bodyTimeout = Duration.seconds(30)
         /// How long a client may read nothing while there is something for it.

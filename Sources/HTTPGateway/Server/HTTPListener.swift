@@ -113,6 +113,10 @@ package struct HTTPListener: Service {
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         open.add(channel)
+                        // It is gone again: nobody knows whether it was a proxy, and there is nobody to talk to.
+                        guard channel.remoteAddress != nil else {
+                            return channel.eventLoop.execute { channel.close(promise: nil) }
+                        }
                         try channels.configure(channel)
                     }
                 }

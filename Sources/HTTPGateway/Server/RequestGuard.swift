@@ -1,3 +1,4 @@
+import DequeModule
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
@@ -6,10 +7,9 @@ import NIOHTTP1
 ///
 /// - A client that sends no request, or takes too long over the header of one, is closed, and so is one that reads
 ///   nothing of what there is for it.
-/// - A malformed request is answered before the connection closes.
-/// - Of the tries to upgrade only those pass that will succeed: the decoder reads nothing after one, and the upgrade
-///   handler loses the head of a request it does not upgrade. All others go on as plain requests, the last ones of
-///   their connection.
+/// - A malformed request is answered before the connection closes, and so is one that comes from where it must not.
+/// - A try to become a WebSocket, at any request of the connection, waits here until what came before it is answered: the
+///   decoder reads nothing after one. Those that can't succeed go on as plain requests, the last ones of their connection.
 /// - A client that leaves is noticed at once, not at the next write.
 final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchecked Sendable {
     // Sendable as a handle that its timer carries back to the event loop, where alone it is touched.
@@ -19,8 +19,13 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
+    /// Makes the connection of a request that asks for it a WebSocket.
+    typealias Upgrade = (_ request: HTTPRequestHead, _ channel: any Channel, _ requestGuard: RequestGuard) -> Void
+
     private let presence: ClientPresence
+    private let origins: OriginPolicy
     private let handshake: WebSocketHandshake
+    private let upgrade: Upgrade
     private let undecoded: UndecodedBytes
     private let headerTimeout: TimeAmount
     private let stallTimeout: TimeAmount
@@ -30,24 +35,35 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     private var stall: Scheduled<Void>?
     /// Requests begun.
     private var count = 0
-    /// Whether the client speaks HTTP/1.0, and whether it keeps connections.
-    private var isOldClient = false
-    private var keepsConnection = false
     /// Requests begun and not yet wholly answered.
-    private var requestsInProgress = 0
+    private var inProgress: Deque<Words> = []
+    /// The request that makes the connection a WebSocket.
+    private var upgrading: HTTPRequestHead?
+
+    /// What a request's answer may say.
+    private enum Words {
+        case current
+        /// HTTP/1.0, with the connection kept if its client wants it to be.
+        case old(keepsConnection: Bool)
+    }
 
     /// - Parameters:
+    ///   - upgrade: called once all requests before the one that asks for it are answered.
     ///   - headerTimeout: from the end of a response, or the connection's beginning, to the end of the next header.
     ///   - stallTimeout: how long a client may read nothing.
     init(
         presence: ClientPresence,
+        origins: OriginPolicy,
         handshake: WebSocketHandshake,
+        upgrade: @escaping Upgrade,
         undecoded: UndecodedBytes,
         headerTimeout: TimeAmount,
         stallTimeout: TimeAmount
     ) {
         self.presence = presence
+        self.origins = origins
         self.handshake = handshake
+        self.upgrade = upgrade
         self.undecoded = undecoded
         self.headerTimeout = headerTimeout
         self.stallTimeout = stallTimeout
@@ -72,7 +88,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     private func watch(_ channel: any Channel) {
         timeout = channel.eventLoop.scheduleTask(deadline: headerDeadline) {
             self.timeout = nil
-            guard self.requestsInProgress == 0 else { return }
+            guard self.inProgress.isEmpty else { return }
             if NIODeadline.now() < self.headerDeadline { self.watch(channel) } else { channel.close(promise: nil) }
         }
     }
@@ -90,41 +106,67 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let part = unwrapInboundIn(data)
         if case .body(let bytes) = part { undecoded.decoded(bytes.readableBytes) } else { undecoded.decoded(0) }
+        guard upgrading == nil else {
+            if case .end = part { upgradeWhenAnswered(context.channel) }
+            return
+        }
         guard case .head(var head) = part else { return context.fireChannelRead(data) }
-        requestsInProgress += 1
         count += 1
-        // What is above knows only this spelling, and no HTTP/1.0.
-        if !head.isKeepAlive { head.headers.replaceOrAdd(name: "Connection", value: "close") }
-        isOldClient = head.version == .http1_0
-        keepsConnection = head.isKeepAlive
-        if isOldClient {
-            // RFC 9110 §10.1.1: it can't know what 100 is.
-            head.headers.remove(name: "Expect")
-        } else if head.headers["Host"].count != 1 {
-            presence.refuse(request: count, .hostMissing)
+        let problem = refusal(of: head, context.channel)
+        if let problem {
+            presence.refuse(request: count, problem)
+        } else if handshake.isWebSocket(target: head.uri), head.headers.contains(name: "Upgrade") {
+            upgrading = head
+            return
+        }
+        inProgress.append(head.version == .http1_0 ? .old(keepsConnection: head.isKeepAlive) : .current)
+        // What is above knows only this spelling, and no HTTP/1.0. After a try to upgrade, to whatever, nothing is read.
+        if !head.isKeepAlive || problem != nil || head.headers.contains(name: "Upgrade") || head.method == .CONNECT {
             head.headers.replaceOrAdd(name: "Connection", value: "close")
         }
-        if head.headers.contains(name: "Upgrade"), !mayUpgrade(head) {
-            head.headers.remove(name: "Upgrade")
-            head.headers.replaceOrAdd(name: "Connection", value: "close")
-        }
+        // RFC 9110 §10.1.1: it can't know what 100 is.
+        if head.version == .http1_0 { head.headers.remove(name: "Expect") }
         context.fireChannelRead(wrapInboundOut(.head(head)))
+    }
+
+    /// Why a request is not served, whatever it asks for.
+    private func refusal(of head: HTTPRequestHead, _ channel: any Channel) -> Problem? {
+        if head.version != .http1_0, head.headers["Host"].count != 1 { return .hostMissing }
+        if let problem = origins.refusal(of: head, local: channel.localAddress) ?? head.framingProblem {
+            return problem
+        }
+        let asked = head.headers[canonicalForm: "Upgrade"]
+        guard !asked.isEmpty else { return nil }
+        if handshake.isWebSocket(target: head.uri) {
+            guard case .failure(let problem) = handshake.decide(head) else { return nil }
+            return problem
+        }
+        return asked.contains { $0.lowercased() == "websocket" } ? .noWebSocket(handshake.path) : nil
+    }
+
+    private func upgradeWhenAnswered(_ channel: any Channel) {
+        guard let head = upgrading, inProgress.isEmpty else { return }
+        // Not in the midst of the decoder's turn, or of the last answer's.
+        channel.eventLoop.execute { if channel.isActive { self.upgrade(head, channel, self) } }
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         switch unwrapOutboundIn(data) {
-        case .head(let head) where isOldClient:
-            return context.write(wrapOutboundOut(.head(inOldWords(head))), promise: promise)
+        case .head(let head):
+            guard case .old(let keepsConnection)? = inProgress.first else { break }
+            return context.write(wrapOutboundOut(.head(inOldWords(head, keepsConnection))), promise: promise)
         case .end:
-            requestsInProgress -= 1
-            if requestsInProgress == 0 { awaitHeader(context) }
+            inProgress.removeFirst()
+            guard inProgress.isEmpty else { break }
+            awaitHeader(context)
+            upgradeWhenAnswered(context.channel)
         default: break
         }
         context.write(data, promise: promise)
     }
 
     /// For a client of HTTP/1.0, which knows no chunks (RFC 9112 §6.1) and keeps a connection only if told so.
-    private func inOldWords(_ head: HTTPResponseHead) -> HTTPResponseHead {
+    private func inOldWords(_ head: HTTPResponseHead, _ keepsConnection: Bool) -> HTTPResponseHead {
         var head = head
         head.version = .http1_0
         if keepsConnection, !head.headers.contains(name: "Connection") {
@@ -134,7 +176,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard requestsInProgress == 0 else { return context.fireErrorCaught(error) }
+        guard inProgress.isEmpty else { return context.fireErrorCaught(error) }
         switch error {
         case HTTPParserError.invalidEOFState: context.close(promise: nil)
         case let error as HTTPParserError: refuse(Problem(error), context)
@@ -156,7 +198,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
             ]
         )
         // Counted, so that nothing that comes after it is answered.
-        requestsInProgress += 1
+        inProgress.append(.current)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
         let channel = context.channel
@@ -176,17 +218,17 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         presence.clientLeft()
         context.fireChannelInactive()
     }
+}
 
-    private func mayUpgrade(_ head: HTTPRequestHead) -> Bool {
-        guard handshake.isWebSocket(target: head.uri) else { return false }
-        switch handshake.decide(head) {
-        case .failure(let problem):
-            presence.refuse(request: count, problem)
-            return false
-        case .success:
-            guard count > 1 else { return true }
-            presence.refuse(request: count, .upgradeTooLate)
-            return false
+extension HTTPRequestHead {
+    /// What is wrong with how the end of its body is told (RFC 9112 §6.1).
+    fileprivate var framingProblem: Problem? {
+        let codings = headers[canonicalForm: "Transfer-Encoding"]
+        guard !codings.isEmpty else { return nil }
+        guard version != .http1_0 else { return .badRequest("HTTP/1.0 has no Transfer-Encoding") }
+        guard codings.count == 1, codings[0].lowercased() == "chunked" else {
+            return .notImplemented("of transfer codings only chunked is understood")
         }
+        return nil
     }
 }

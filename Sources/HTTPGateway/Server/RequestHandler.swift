@@ -9,7 +9,7 @@ import NIOHTTPTypes
 /// gateway answer it, and writes the answer.
 ///
 /// It is confined to the channel's event loop, where the tasks that make answers run, too.
-final class RequestHandler: ChannelDuplexHandler, @unchecked Sendable {
+final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unchecked Sendable {
     // Sendable as a handle that tasks and timers carry back to the event loop, where alone they touch it.
 
     typealias InboundIn = HTTPRequestPart

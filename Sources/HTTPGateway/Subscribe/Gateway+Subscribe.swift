@@ -32,7 +32,8 @@ extension Gateway {
             status: .ok,
             headers: [
                 .contentType: format.mediaType,
-                .cacheControl: "no-store",
+                // Proxies that compress would hold it back.
+                .cacheControl: "no-store, no-transform",
                 // The stream ends with the connection.
                 .connection: "close",
             ],

@@ -54,7 +54,8 @@ package struct SubscribeRequest: Sendable {
 
         form = try Self.form(query, fields, maximumWait)
         // The header is what a browser sends when it reconnects, so it is newer than the query.
-        let eventIDInQuery = try query.string("last_event_id")
+        var eventIDInQuery = try query.string("last_event_id")
+        if eventIDInQuery == nil { eventIDInQuery = try query.string("lastEventId") }
         let eventID = fields.values(of: .lastEventID).first ?? eventIDInQuery
         if case .longPoll(let poll) = form, let cursor = poll.cursor {
             lastEventID = cursor

@@ -13,13 +13,11 @@ package enum Subprotocol: String, CaseIterable, Sendable {
 /// Decides whether a request becomes a WebSocket (RFC 6455 §4.2.1, MQTT 5.0 §6).
 package struct WebSocketHandshake: Sendable {
     let path: String
-    let origins: OriginPolicy
     let requiresSubprotocol: Bool
 
     /// - Parameter requiresSubprotocol: else a client that names none we know is taken for one of MQTT.
-    package init(path: String, allowedOrigins: [String], requiresSubprotocol: Bool = true) {
+    package init(path: String, requiresSubprotocol: Bool = true) {
         self.path = path
-        origins = OriginPolicy(allowed: allowedOrigins)
         self.requiresSubprotocol = requiresSubprotocol
     }
 
@@ -45,7 +43,6 @@ package struct WebSocketHandshake: Sendable {
         guard !headers.contains(name: "Transfer-Encoding"), headers["Content-Length"].allSatisfy({ $0 == "0" }) else {
             return .failure(.badRequest("a request to upgrade can't have a body"))
         }
-        guard origins.allows(headers["Origin"].first) else { return .failure(.originNotAllowed) }
         let offered = headers[canonicalForm: "Sec-WebSocket-Protocol"].map(String.init)
         let chosen = offered.lazy.compactMap(Subprotocol.init).first
         guard chosen != nil || !requiresSubprotocol else {

@@ -4,11 +4,7 @@ import NIOHTTP1
 import NIOWebSocket
 
 /// Turns an HTTP connection into a WebSocket that carries MQTT, or `sluice.json`.
-struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
-    let supportedProtocol = "websocket"
-    // Checked by the handshake.
-    let requiredUpgradeHeaders: [String] = []
-
+struct WebSocketUpgrader {
     private let handshake: WebSocketHandshake
     private let gateway: Gateway
     private let client: Client
@@ -38,29 +34,46 @@ struct WebSocketUpgrader: NIOTypedHTTPServerProtocolUpgrader {
         )
     }
 
-    func buildUpgradeResponse(
-        channel: any Channel,
-        upgradeRequest: HTTPRequestHead,
-        initialResponseHeaders: HTTPHeaders
-    ) -> EventLoopFuture<HTTPHeaders> {
+    /// Answers a request that the handshake takes, and puts the WebSocket in the place of HTTP.
+    ///
+    /// - Parameter http: the handlers of HTTP, from the encoder up; called when nothing is under way in them.
+    func upgrade(_ channel: any Channel, _ request: HTTPRequestHead, _ http: HTTPHandlers) {
+        let headers = HTTPHeaders([("Connection", "upgrade"), ("Upgrade", "websocket")])
         handshaker.buildUpgradeResponse(
             channel: channel,
-            upgradeRequest: upgradeRequest,
-            initialResponseHeaders: initialResponseHeaders
+            upgradeRequest: request,
+            initialResponseHeaders: headers
         )
-    }
-
-    func upgrade(channel: any Channel, upgradeRequest: HTTPRequestHead) -> EventLoopFuture<Void> {
-        channel.eventLoop.makeCompletedFuture {
+        .assumeIsolated()
+        .whenComplete { result in
             do {
-                // A WebSocket has a close handshake of its own; half of a TCP connection is of no use to it.
-                try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
-                try configure(channel, upgradeRequest)
+                let response = HTTPResponseHead(
+                    version: .http1_1,
+                    status: .switchingProtocols,
+                    headers: try result.get()
+                )
+                try switchProtocols(channel, request, response, http)
             } catch {
                 channel.close(promise: nil)
-                throw error
             }
         }
+    }
+
+    private func switchProtocols(
+        _ channel: any Channel,
+        _ request: HTTPRequestHead,
+        _ response: HTTPResponseHead,
+        _ http: HTTPHandlers
+    ) throws {
+        let operations = channel.pipeline.syncOperations
+        for handler in http.above { operations.removeHandler(handler, promise: nil) }
+        channel.writeAndFlush(HTTPServerResponsePart.head(response), promise: nil)
+        operations.removeHandler(http.encoder, promise: nil)
+        // A WebSocket has a close handshake of its own; half of a TCP connection is of no use to it.
+        try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
+        try configure(channel, request)
+        // Bytes that came after the request, the decoder passes on as it leaves.
+        for handler in http.below { operations.removeHandler(handler, promise: nil) }
     }
 
     private func configure(_ channel: any Channel, _ request: HTTPRequestHead) throws {
@@ -99,4 +112,13 @@ extension Subprotocol? {
     fileprivate var headers: HTTPHeaders {
         map { HTTPHeaders([("Sec-WebSocket-Protocol", $0.rawValue)]) } ?? HTTPHeaders()
     }
+}
+
+/// The handlers of HTTP in a connection's pipeline.
+struct HTTPHandlers {
+    let encoder: HTTPResponseEncoder
+    /// From the decoder up to the guard.
+    let below: [any RemovableChannelHandler]
+    /// Above the guard.
+    let above: [any RemovableChannelHandler]
 }

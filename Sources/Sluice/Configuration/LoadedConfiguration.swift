@@ -43,6 +43,8 @@ package struct LoadedConfiguration: Sendable {
     }
 
     /// Reads a configuration from its text.
+    ///
+    /// - Parameter file: where it is from; nil is the loopback default.
     package init(
         yaml: String,
         file: String?,
@@ -55,13 +57,12 @@ package struct LoadedConfiguration: Sendable {
         )
         let root: Node?
         do {
-            root = try Yams.compose(yaml: yaml)
+            root = try Yams.compose(yaml: file == nil ? SluiceConfiguration.usual : yaml)
         } catch {
             throw ConfigurationRefused(error, yaml: yaml, file: name)
         }
         keys = ConfigurationKeys(root)
-        let isDefault = file == nil
-        configuration = SluiceConfiguration(root, isDefault: isDefault, reading)
+        configuration = SluiceConfiguration(root, reading)
         var problems = reading.problems
         do throws(ConfigurationRefused) {
             accessFiles = try AccessFiles(configuration.access, preSharedKeyFiles: configuration.preSharedKeyFiles)

@@ -1,3 +1,4 @@
+import BrokerCore
 import Yams
 
 /// Collects what is wrong while a configuration is read, so that its author sees all of it at once.
@@ -19,10 +20,23 @@ final class ConfigurationReading {
 
     /// The value of the variable that overrides a key.
     func override(of key: String) -> (variable: String, value: String)? {
-        let variable = "SLUICE_" + key.uppercased().map { $0 == "." ? "_" : String($0) }.joined()
+        let variable = Self.variable(key)
         guard let value = environment[variable] else { return nil }
         usedVariables.insert(variable)
         return (variable, value)
+    }
+
+    /// The variable of a key: `SLUICE_LISTENERS_0_BIND` of `listeners[0].bind`.
+    private static func variable(_ key: String) -> String {
+        "SLUICE_"
+            + key.uppercased().replacing("].", with: "_").replacing("]", with: "").replacing("[", with: "_")
+            .replacing(".", with: "_")
+    }
+
+    /// Whether variables override anything inside a key that is a mapping, or a place in a list.
+    func overrides(inside key: String) -> Bool {
+        let prefix = Self.variable(key) + "_"
+        return environment.keys.contains { $0.hasPrefix(prefix) }
     }
 
     /// A path that a configuration file has, as seen from the working directory.
@@ -43,7 +57,7 @@ struct MappingReader {
     private let reading: ConfigurationReading
     private let path: String
     private let entries: [(key: String, line: Int?, node: Node)]
-    private var known: Set<String> = []
+    private var known: KnownNames = []
 
     /// - Parameter node: the mapping; nil when it is absent, which is an empty one.
     init(_ node: Node?, path: String, _ reading: ConfigurationReading) {
@@ -98,43 +112,53 @@ struct MappingReader {
         value = chosen
     }
 
-    /// A list of texts.
-    mutating func texts(_ name: String, _ value: inout [String]) {
-        guard let entry = entry(name) else { return }
-        guard let sequence = entry.node.sequence else {
-            return reading.report("must be a list", key: key(name), line: entry.line)
-        }
-        value = sequence.compactMap { item in
-            guard let text = item.scalar?.string else {
-                reading.report("must be a list of texts", key: key(name), line: item.mark?.line)
-                return nil
-            }
-            return text
-        }
-    }
-
-    /// Whatever `convert` makes of each text of a list; nil when the key is absent.
+    /// Whatever `convert` makes of each text of a list, which a variable has with commas; nil when the key is absent.
     mutating func convertedList<Value>(
         _ name: String,
         expected words: String,
         _ convert: (String) -> Value?
     ) -> [Value]? {
-        guard let entry = entry(name) else { return nil }
-        guard let sequence = entry.node.sequence else {
-            reading.report(words, key: key(name), line: entry.line)
+        let entry = entry(name)
+        let override = reading.override(of: key(name))
+        let items: [(text: String?, line: Int?)]
+        if let override {
+            items = override.value.split(separator: ",").map { ($0.trimmingPrefix(" ").description, nil) }
+        } else if let entry {
+            guard let sequence = entry.node.sequence else {
+                reading.report(words, key: key(name), line: entry.line)
+                return nil
+            }
+            items = sequence.map { ($0.scalar?.string, $0.mark?.line) }
+        } else {
             return nil
         }
-        return sequence.compactMap { item in
-            let text = item.scalar?.string
-            guard let value = text.flatMap(convert) else {
+        return items.compactMap { item in
+            guard let value = item.text.flatMap(convert) else {
                 reading.report(
-                    text.map { "\(words), not '\($0)'" } ?? words,
+                    item.text.map { "\(words), not '\($0)'" } ?? words,
                     key: key(name),
-                    line: item.mark?.line
+                    line: item.line,
+                    source: override?.variable
                 )
                 return nil
             }
             return value
+        }
+    }
+
+    /// Names and texts, whatever the names; nil when the key is absent.
+    mutating func pairs(_ name: String) -> [(name: String, value: String)]? {
+        guard let entry = entry(name) else { return nil }
+        guard let mapping = entry.node.mapping else {
+            reading.report("must be a mapping of names and texts", key: key(name), line: entry.line)
+            return nil
+        }
+        return mapping.compactMap { item in
+            guard let name = item.key.scalar?.string, let value = item.value.scalar?.string else {
+                reading.report("must be a mapping of names and texts", key: key(name), line: item.key.mark?.line)
+                return nil
+            }
+            return (name, value)
         }
     }
 
@@ -168,21 +192,33 @@ struct MappingReader {
         MappingReader(entry(name)?.node, path: key(name), reading)
     }
 
-    /// A list of mappings; nil when the key is absent.
+    /// A list of mappings, with those that variables add at its end; nil when the key is absent.
     mutating func mappings(_ name: String) -> [MappingReader]? {
-        guard let entry = entry(name) else { return nil }
-        guard let sequence = entry.node.sequence else {
-            reading.report("must be a list", key: key(name), line: entry.line)
-            return []
+        let entry = entry(name)
+        var nodes: [Node?] = []
+        if let entry {
+            guard let sequence = entry.node.sequence else {
+                reading.report("must be a list", key: key(name), line: entry.line)
+                return []
+            }
+            nodes = Array(sequence)
         }
-        return sequence.enumerated().map { place, node in
+        while reading.overrides(inside: "\(key(name))[\(nodes.count)]") { nodes.append(nil) }
+        guard entry != nil || !nodes.isEmpty else { return nil }
+        return nodes.enumerated().map { place, node in
             MappingReader(node, path: "\(key(name))[\(place)]", reading)
         }
     }
 
+    /// Whether a key is there, or a variable stands for it or for what is inside it.
+    func has(_ name: String) -> Bool {
+        entries.contains { $0.key == name } || reading.override(of: key(name)) != nil
+            || reading.overrides(inside: key(name))
+    }
+
     /// Reports those of these keys that are absent.
     func require(_ names: [String]) {
-        for name in names where !entries.contains(where: { $0.key == name }) {
+        for name in names where !has(name) {
             reading.report("is missing", key: key(name), line: entries.first?.line)
         }
     }
@@ -199,10 +235,7 @@ struct MappingReader {
     /// To be called when all keys have been asked for: reports those that stand there besides.
     func finish() {
         for entry in entries where !known.contains(entry.key) {
-            let near = known.min { entry.key.distance(to: $0) < entry.key.distance(to: $1) }
-            let hint = near.flatMap { entry.key.distance(to: $0) <= 3 ? "; did you mean \($0)?" : nil }
-            let all = "; known are \(known.sorted().joined(separator: ", "))"
-            reading.report("unknown key\(hint ?? all)", key: key(entry.key), line: entry.line)
+            reading.report("unknown key; \(known.hint(for: entry.key))", key: key(entry.key), line: entry.line)
         }
     }
 
@@ -238,23 +271,5 @@ struct MappingReader {
             line: scalar.line,
             source: scalar.source
         )
-    }
-}
-
-extension String {
-    /// Letters to insert, remove or exchange to turn one into the other.
-    fileprivate func distance(to other: String) -> Int {
-        let other = Array(other)
-        var row = Array(0...other.count)
-        for (line, letter) in enumerated() {
-            var diagonal = row[0]
-            row[0] = line + 1
-            for (column, otherLetter) in other.enumerated() {
-                let above = row[column + 1]
-                row[column + 1] = Swift.min(above + 1, row[column] + 1, diagonal + (letter == otherLetter ? 0 : 1))
-                diagonal = above
-            }
-        }
-        return row[other.count]
     }
 }

@@ -1,6 +1,7 @@
 import Auth
 import BrokerCore
 import Foundation
+import HTTPGateway
 import Logging
 import Proxies
 import TransportSecurity
@@ -9,11 +10,18 @@ import Yams
 extension SluiceConfiguration {
     /// Reads the whole file; what is wrong is reported to `reading`.
     ///
-    /// - Parameter isDefault: there is no file: every protocol on its usual port, on loopback only.
-    init(_ root: Node?, isDefault: Bool, _ reading: ConfigurationReading) {
+    /// What is read when there is no file: every protocol on its usual port, on loopback only.
+    static let usual = """
+        listeners:
+          - { protocol: mqtt, bind: "127.0.0.1:1883" }
+          - { protocol: http, bind: "127.0.0.1:8080" }
+          - { protocol: coap, bind: "127.0.0.1:5683" }
+        """
+
+    init(_ root: Node?, _ reading: ConfigurationReading) {
         var file = MappingReader(root, path: "", reading)
         threads = ProcessInfo.processInfo.activeProcessorCount
-        listeners = isDefault ? Self.defaultListeners : []
+        listeners = []
         file.text("node", &node)
         file.integer("threads", in: 1...1_024, &threads)
         file.integer("sys_interval", in: 0...86_400, &systemInterval)
@@ -22,7 +30,7 @@ extension SluiceConfiguration {
                 var entry = entry
                 return ListenerConfiguration(&entry, reading)
             }
-        } else if !isDefault {
+        } else {
             reading.report(
                 "names no listener; add for example - { protocol: mqtt, bind: \"127.0.0.1:1883\" }",
                 key: "listeners",
@@ -72,12 +80,6 @@ extension SluiceConfiguration {
         }
     }
 
-    private static let defaultListeners: [ListenerConfiguration] = [
-        (.mqtt, "127.0.0.1:1883"), (.http, "127.0.0.1:8080"), (.coap, "127.0.0.1:5683"),
-    ].compactMap { protocolName, address in
-        BindAddress(address).map { ListenerConfiguration(protocolName: protocolName, bind: $0) }
-    }
-
     /// What only shows when all listeners are known.
     private func checkListeners(line: Int?, _ reading: ConfigurationReading) {
         var taken: Set<String> = []
@@ -122,7 +124,7 @@ extension ListenerConfiguration {
         if name == .coap { reader.choice("transport", &transport) }
         if let name {
             let section = name == .coap && transport == .udp ? "dtls" : "tls"
-            let isSecure = reader.line(of: section) != nil
+            let isSecure = reader.has(section)
             var mapping = reader.mapping(section)
             if isSecure { security = SecurityConfiguration(&mapping, of: name) }
         }
@@ -147,7 +149,18 @@ extension HTTPOptions {
         reader.flag("websocket_require_subprotocol", &requiresSubprotocol)
         reader.integer("websocket_ping_interval", in: 0...3_600, &pingInterval)
         reader.flag("websocket_pong_keep_alive", &pongKeepsAlive)
-        reader.texts("allowed_origins", &allowedOrigins)
+        allowedOrigins =
+            reader.convertedList(
+                "allowed_origins",
+                expected: "must be a list of origins, https://dash.example, without a path; \"*\" is any"
+            ) { OriginPolicy.isOrigin($0) ? $0 : nil } ?? []
+        hostnames =
+            reader.convertedList(
+                "hostnames",
+                expected: "must be a list of names, broker.example, without scheme and port"
+            ) { HostNames.isName($0) ? $0 : nil } ?? []
+        reader.integer("idle_timeout", in: 1...3_600, &idleTimeout)
+        reader.integer("body_timeout", in: 1...3_600, &bodyTimeout)
         reader.flag("live_page", &livePage)
     }
 }
@@ -231,7 +244,7 @@ extension AccessConfiguration {
         passwordFile = reader.file("password_file")
         apiKeyFile = reader.file("api_key_file")
         aclFile = reader.file("acl_file")
-        let hasTokens = reader.line(of: "jwt") != nil
+        let hasTokens = reader.has("jwt")
         var mapping = reader.mapping("jwt")
         if hasTokens { tokens = TokenConfiguration(&mapping) }
         reader.finish()

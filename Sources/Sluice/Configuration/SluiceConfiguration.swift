@@ -80,8 +80,14 @@ package struct HTTPOptions: Equatable, Sendable {
     package var pingInterval = 30
     /// Whether a pong counts for MQTT's Keep Alive.
     package var pongKeepsAlive = false
-    /// The origins whose pages may use the listener; empty is any.
+    /// The other origins whose pages may use the listener; `*` is any.
     package var allowedOrigins: [String] = []
+    /// The names it serves under, besides those of loopback and its address; empty is any, but on loopback.
+    package var hostnames: [String] = []
+    /// Seconds a connection may stay without a request.
+    package var idleTimeout = 75
+    /// Seconds the body of a request may take.
+    package var bodyTimeout = 30
     /// Whether `/` is the live page.
     package var livePage = true
 }

@@ -7,6 +7,8 @@ package import Webhooks
 package struct WebhookOptions: Equatable, Sendable {
     package var name = ""
     package var url = ""
+    /// What else each request says, the credentials of the URL among it.
+    package var headers: [WebhookHeader] = []
     package var topics: [String] = []
     package var qos = 1
     /// The user it is to the access rules; nil is its name.
@@ -38,11 +40,7 @@ package struct WebhookOptions: Equatable, Sendable {
             reader.converted("name", expected: "must be text without / + #") { text in
                 text.isEmpty || text.contains { "/+#\0".contains($0) } ? nil : text
             } ?? name
-        url =
-            reader.converted("url", expected: "must begin with http:// or https://") { text in
-                let url = URL(string: text)
-                return ["http", "https"].contains(url?.scheme) && url?.host()?.isEmpty == false ? text : nil
-            } ?? url
+        readURL(&reader)
         topics =
             reader.convertedList("topics", expected: "must be a list of Topic Filters") { filter in
                 (try? TopicFilter(filter)).map { _ in filter }
@@ -60,6 +58,29 @@ package struct WebhookOptions: Equatable, Sendable {
         reader.require(["name", "url", "topics"])
         if retryMaximum < retryMinimum { reader.report("is less than retry_minimum", "retry_maximum") }
         reader.finish()
+    }
+
+    private mutating func readURL(_ reader: inout MappingReader) {
+        for (name, value) in reader.pairs("headers") ?? [] {
+            if let header = WebhookHeader(name, value) {
+                headers.append(header)
+            } else {
+                reader.report("\(name) can't be a field of the request, or is the broker's own", "headers")
+            }
+        }
+        guard let text = reader.converted("url", expected: "must be a URL", { $0 }) else { return }
+        do throws(WebhookURL.Refused) {
+            let read = try WebhookURL(text)
+            url = read.text
+            guard let authorization = read.authorization.flatMap({ WebhookHeader("Authorization", $0) }) else { return }
+            if headers.contains(where: { $0.name.lowercased() == "authorization" }) {
+                reader.report("has a user, and headers have Authorization: only one of them", "url")
+            }
+            headers.append(authorization)
+        } catch {
+            // Not the URL itself, which may have a password.
+            reader.report(error.words, "url")
+        }
     }
 
     private mutating func readSecret(_ reader: inout MappingReader) {
@@ -84,6 +105,7 @@ package struct WebhookOptions: Equatable, Sendable {
         var configuration = WebhookConfiguration(name: name, url: url, topics: topics)
         configuration.qos = QoS(rawValue: UInt8(clamping: qos)) ?? .atLeastOnce
         configuration.user = user
+        configuration.headers = headers
         configuration.signature = secret.flatMap(WebhookSignature.init)
         configuration.timeout = .seconds(Int64(timeout))
         configuration.schedule.concurrency = concurrency

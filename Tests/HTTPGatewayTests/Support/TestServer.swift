@@ -109,6 +109,8 @@ extension HTTPListener.Configuration {
     /// A free port on loopback, and what a test wants to be otherwise.
     static func test(_ change: (inout Self) -> Void) -> Self {
         var configuration = Self(host: "127.0.0.1", port: 0)
+        // What tests say in Host.
+        configuration.hostnames = ["a", "test"]
         change(&configuration)
         return configuration
     }

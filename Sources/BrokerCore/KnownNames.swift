@@ -1,0 +1,52 @@
+/// The names that something has, such as the parameters of a query; others are typing errors, and are told so rather than
+/// left alone.
+package struct KnownNames: Sendable, Equatable, ExpressibleByArrayLiteral {
+    private var names: [String]
+
+    /// Bytes of a name that is compared with others: longer ones are no typing errors.
+    private static let longest = 64
+
+    package init(arrayLiteral names: String...) { self.names = names }
+
+    package init(_ names: some Sequence<String>) { self.names = Array(names) }
+
+    package func contains(_ name: String) -> Bool { names.contains { $0.utf8.elementsEqual(name.utf8) } }
+
+    package mutating func insert(_ name: String) { if !contains(name) { names.append(name) } }
+
+    package static func + (left: KnownNames, right: KnownNames) -> KnownNames { KnownNames(left.names + right.names) }
+
+    /// What to say of a name that is not among them: the one that was meant, or all there are.
+    package func hint(for name: String) -> String {
+        if let nearest = nearest(to: name) { return "did you mean \(nearest)?" }
+        return names.isEmpty ? "there are none" : "known are \(names.sorted().joined(separator: ", "))"
+    }
+
+    /// The name that was probably meant by one that is not among them.
+    package func nearest(to name: String) -> String? {
+        guard name.utf8.count <= Self.longest else { return nil }
+        let distances = names.map { (name: $0, distance: name.distance(to: $0)) }
+        guard let nearest = distances.min(by: { $0.distance < $1.distance }),
+            nearest.distance <= max(2, name.count / 3), nearest.distance < name.count
+        else { return nil }
+        return nearest.name
+    }
+}
+
+extension String {
+    /// Letters to insert, remove or exchange to turn one into the other.
+    fileprivate func distance(to other: String) -> Int {
+        let other = Array(other)
+        var row = Array(0...other.count)
+        for (line, letter) in enumerated() {
+            var diagonal = row[0]
+            row[0] = line + 1
+            for (column, otherLetter) in other.enumerated() {
+                let above = row[column + 1]
+                row[column + 1] = Swift.min(above + 1, row[column] + 1, diagonal + (letter == otherLetter ? 0 : 1))
+                diagonal = above
+            }
+        }
+        return row[other.count]
+    }
+}

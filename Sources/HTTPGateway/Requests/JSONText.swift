@@ -1,0 +1,101 @@
+import JSONMessages
+import NIOCore
+
+/// The bytes of a JSON text that a decoder has found to be one, to take values out of it as they were written: a decoder
+/// forgets the order of members and how numbers were spelled.
+///
+/// Used by one thread at a time, while the text is decoded.
+final class JSONText: @unchecked Sendable {
+    private let bytes: ByteBufferView
+    /// Of a text that is a list, the places of its values; found when the first one is asked for.
+    private lazy var elements: [Range<Int>] = members(of: bytes.startIndex..<bytes.endIndex).map(\.value)
+
+    init(_ text: ByteBuffer) { bytes = text.readableBytesView }
+
+    /// The value of a member, as it was written.
+    ///
+    /// - Parameters:
+    ///   - place: of the object in the text, which is a list; nil when the text is the object.
+    ///   - path: names from the object down to the member.
+    func value(in place: Int?, at path: [String]) -> ByteBuffer? {
+        var range = bytes.startIndex..<bytes.endIndex
+        if let place {
+            guard elements.indices.contains(place) else { return nil }
+            range = elements[place]
+        }
+        for name in path {
+            guard let member = members(of: range).last(where: { isName(bytes[$0.name], name) }) else { return nil }
+            range = member.value
+        }
+        return ByteBuffer(bytes[range])
+    }
+
+    /// Names are written with escapes by hardly anybody.
+    private func isName(_ raw: ByteBufferView, _ name: String) -> Bool {
+        guard raw.contains(UInt8(ascii: "\\")) else { return raw.dropFirst().dropLast().elementsEqual(name.utf8) }
+        return (try? JSON.decode(String.self, from: ByteBuffer(raw)))?.utf8.elementsEqual(name.utf8) ?? false
+    }
+
+    /// The members of an object, or the values of a list, whose names are empty.
+    private func members(of range: Range<Int>) -> [(name: Range<Int>, value: Range<Int>)] {
+        var found: [(name: Range<Int>, value: Range<Int>)] = []
+        var place = skipSpace(range.lowerBound)
+        guard place < range.upperBound else { return [] }
+        let isObject = bytes[place] == UInt8(ascii: "{")
+        place = skipSpace(place + 1)
+        while place < range.upperBound, bytes[place] != UInt8(ascii: "}"), bytes[place] != UInt8(ascii: "]") {
+            var name = place..<place
+            if isObject {
+                name = place..<skipValue(place)
+                place = skipSpace(skipSpace(name.upperBound) + 1)
+            }
+            let end = skipValue(place)
+            guard end > place else { return found }
+            found.append((name, place..<end))
+            place = skipSpace(end)
+            if place < range.upperBound, bytes[place] == UInt8(ascii: ",") { place = skipSpace(place + 1) }
+        }
+        return found
+    }
+
+    private func skipSpace(_ start: Int) -> Int {
+        var place = start
+        while place < bytes.endIndex, bytes[place] <= 0x20 { place += 1 }
+        return place
+    }
+
+    /// The end of the value that begins at a place.
+    private func skipValue(_ start: Int) -> Int {
+        var place = start
+        var depth = 0
+        while place < bytes.endIndex {
+            switch bytes[place] {
+            case UInt8(ascii: "\""): place = skipString(place)
+            case UInt8(ascii: "{"), UInt8(ascii: "["):
+                depth += 1
+                place += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                guard depth > 0 else { return place }
+                depth -= 1
+                place += 1
+            case UInt8(ascii: ","), UInt8(ascii: ":"), 0...0x20:
+                guard depth > 0 else { return place }
+                place += 1
+                continue
+            default:
+                place += 1
+                continue
+            }
+            if depth == 0 { return place }
+        }
+        return place
+    }
+
+    private func skipString(_ start: Int) -> Int {
+        var place = start + 1
+        while place < bytes.endIndex, bytes[place] != UInt8(ascii: "\"") {
+            place += bytes[place] == UInt8(ascii: "\\") ? 2 : 1
+        }
+        return min(place + 1, bytes.endIndex)
+    }
+}

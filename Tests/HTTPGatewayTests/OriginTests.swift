@@ -1,0 +1,249 @@
+import HTTPGateway
+import NIOCore
+import Testing
+
+/// What web pages may do: those of our own origin everything, others what they are let.
+@Suite(.timeLimit(.minutes(1))) struct OriginTests {
+    private static let evil = "Origin: https://evil.example"
+
+    /// As installed: on loopback, nothing said about names and origins.
+    private static let usual = HTTPListener.Configuration.test { $0.hostnames = [] }
+
+    private func send(
+        _ server: TestServer,
+        _ method: String,
+        _ target: String,
+        _ fields: [String],
+        body: String = ""
+    ) async throws -> Answer {
+        let client = try await server.connect()
+        let length = body.isEmpty ? [] : ["Content-Length: \(body.utf8.count)"]
+        let head = (["\(method) \(target) HTTP/1.1", "Connection: close"] + fields + length).joined(separator: "\r\n")
+        try await client.send(head + "\r\n\r\n" + body)
+        // A stream has no end.
+        let text = try await client.text(containing: "\r\n\r\n")
+        try? await client.close()
+        return Answer(text)
+    }
+
+    private func expectHealth(_ status: Int, _ server: TestServer, _ fields: [String]) async throws {
+        let answer = try await send(server, "GET", "/v1/health", fields)
+        #expect(answer.status == status, "\(fields)")
+    }
+
+    private func expectUpgrade(_ status: Int, _ server: TestServer, _ fields: [String]) async throws {
+        let client = try await server.connect()
+        let all = WebSocketClient.handshake + ["Sec-WebSocket-Protocol: sluice.json"] + fields
+        try await client.send("GET /mqtt HTTP/1.1\r\n\(all.joined(separator: "\r\n"))\r\n\r\n")
+        let answer = Answer(try await client.text(containing: "\r\n\r\n"))
+        try? await client.close()
+        #expect(answer.status == status, "\(fields)")
+    }
+
+    /// Whatever acts or reads.
+    private static let requests = [
+        ("POST", "/publish?topic=a"), ("POST", "/v1/topics/a"), ("PUT", "/v1/topics/a"), ("GET", "/v1/topics/a"),
+        ("HEAD", "/v1/topics/a"), ("DELETE", "/v1/topics/a"), ("GET", "/v1/subscribe?topic=%23"),
+        ("GET", "/v1/subscribe?topic=a&clientid=dash&clean=0"), ("POST", "/v1/request/a"), ("POST", "/v1/token"),
+        ("GET", "/v1/health"),
+    ]
+
+    @Test("without a list only pages of the same origin may do anything", arguments: requests)
+    func sameOriginOnly(method: String, target: String) async throws {
+        try await TestServer.run(configuration: Self.usual) { server in
+            let host = "127.0.0.1:\(server.port)"
+            for fields in [
+                [Self.evil], ["Origin: null"], ["Origin: http://127.0.0.1:1"],
+                ["Origin: http://localhost:\(server.port)"],
+                ["Sec-Fetch-Site: cross-site"], ["Sec-Fetch-Site: same-site"],
+                [Self.evil, "Sec-Fetch-Site: cross-site"],
+                // A browser that says both knows better than we.
+                ["Origin: http://\(host)", "Sec-Fetch-Site: cross-site"],
+            ] {
+                let answer = try await send(server, method, target, ["Host: \(host)"] + fields)
+                #expect(answer.status == 403, "\(fields)")
+                #expect(answer.fields["access-control-allow-origin"] == nil)
+            }
+            for fields in [
+                [], ["Origin: http://\(host)"], ["Sec-Fetch-Site: same-origin"], ["Sec-Fetch-Site: none"],
+                // Behind a proxy that has changed Host.
+                ["Origin: https://dash.example", "Sec-Fetch-Site: same-origin"],
+            ] {
+                let answer = try await send(server, method, target, ["Host: \(host)"] + fields)
+                #expect(answer.status != 403, "\(fields)")
+            }
+        }
+    }
+
+    @Test("a WebSocket is refused to pages of other origins, and opened to our own")
+    func webSockets() async throws {
+        try await TestServer.run(configuration: Self.usual) { server in
+            let host = "127.0.0.1:\(server.port)"
+            for (fields, status) in [
+                (["Host: \(host)", Self.evil], 403), (["Host: \(host)", "Origin: null"], 403),
+                (["Host: evil.example", "Origin: http://evil.example"], 421),
+                (["Host: \(host)", "Origin: http://\(host)"], 101), (["Host: \(host)"], 101),
+            ] {
+                try await expectUpgrade(status, server, fields)
+            }
+        }
+    }
+
+    @Test(
+        "on loopback a request says a name that nobody else can point here, else it is misdirected",
+        arguments: [
+            ("127.0.0.1", false), ("127.0.0.1:8080", false), ("localhost:1", false), ("LOCALHOST.:80", false),
+            ("app.localhost", false), ("[::1]:8080", false), ("evil.example", true), ("evil.example:8080", true),
+            ("localhost.evil.example", true), ("127.0.0.1.evil.example", true), ("evil.example:80@127.0.0.1", true),
+            ("192.0.2.1", true), ("localhost:evil", true), ("[::1", true), ("x", true), ("", true),
+        ]
+    )
+    func loopbackNames(host: String, isMisdirected: Bool) async throws {
+        try await TestServer.run(configuration: Self.usual) { server in
+            for target in ["/v1/topics/a", "/", "http://\(host.isEmpty ? "evil.example" : host)/v1/topics/a"] {
+                let answer = try await send(
+                    server,
+                    "GET",
+                    target,
+                    ["Host: \(target.hasPrefix("h") ? "127.0.0.1" : host)"]
+                )
+                #expect((answer.status == 421) == isMisdirected, "\(target)")
+            }
+            let page = try await send(server, "GET", "/", ["Host: \(host)", "Sec-Fetch-Site: same-origin"])
+            #expect((page.status == 421) == isMisdirected)
+        }
+    }
+
+    @Test("names can be given to a listener, and then it goes by them")
+    func hostnames() async throws {
+        let named = HTTPListener.Configuration.test { $0.hostnames = ["Broker.example"] }
+        try await TestServer.run(configuration: named) { server in
+            try await expectHealth(200, server, ["Host: broker.example:80"])
+            try await expectHealth(200, server, ["Host: localhost"])
+            try await expectHealth(421, server, ["Host: other.example"])
+        }
+        let everywhere = HTTPListener.Configuration.test {
+            $0.host = "0.0.0.0"
+            $0.hostnames = ["broker.example"]
+        }
+        try await TestServer.run(configuration: everywhere) { server in
+            try await expectHealth(200, server, ["Host: broker.example"])
+            // The address that this connection came to, as probes say it.
+            try await expectHealth(200, server, ["Host: 127.0.0.1:\(server.port)"])
+            try await expectHealth(421, server, ["Host: evil.example"])
+        }
+        let unnamed = HTTPListener.Configuration.test {
+            $0.host = "0.0.0.0"
+            $0.hostnames = []
+        }
+        try await TestServer.run(configuration: unnamed) { server in
+            try await expectHealth(200, server, ["Host: any.example"])
+            let page = ["Host: any.example:80", "Origin: http://any.example"]
+            try await expectHealth(200, server, page)
+        }
+    }
+
+    @Test("HTTP/1.0 needs no Host: no browser speaks it")
+    func oldClients() async throws {
+        try await TestServer.run(configuration: Self.usual) { server in
+            let client = try await server.connect()
+            try await client.send("GET /v1/health HTTP/1.0\r\n\r\n")
+            #expect(try await client.untilClosed().hasPrefix("HTTP/1.0 200"))
+        }
+    }
+
+    @Test("origins that are listed may do what our own may, and read the answers")
+    func listed() async throws {
+        let listed = HTTPListener.Configuration.test { $0.allowedOrigins = ["https://Dash.example"] }
+        try await TestServer.run(configuration: listed) { server in
+            let ours = ["Origin: https://dash.example", "Sec-Fetch-Site: cross-site"]
+            let answer = try await server.request("POST", "/publish?topic=a", ours, body: "x")
+            #expect(answer.status == 200)
+            #expect(answer.fields["access-control-allow-origin"] == "https://dash.example")
+            #expect(answer.fields["vary"] == "Origin")
+            #expect(
+                try await server.request("POST", "/publish?topic=a", ["Origin: http://test"], body: "x").status == 200
+            )
+            let evil = try await server.request("POST", "/publish?topic=a", [Self.evil], body: "x")
+            #expect(evil.status == 403 && evil.fields["access-control-allow-origin"] == nil)
+            try await expectUpgrade(101, server, ["Host: test", "Origin: https://dash.example"])
+            try await expectUpgrade(403, server, ["Host: test", Self.evil])
+        }
+        // Where any name is taken, a page that has let its own name point here is not of our origin.
+        let everywhere = HTTPListener.Configuration.test {
+            $0.host = "0.0.0.0"
+            $0.hostnames = []
+            $0.allowedOrigins = ["https://dash.example"]
+        }
+        try await TestServer.run(configuration: everywhere) { server in
+            let rebound = ["Host: evil.example", "Origin: http://evil.example"]
+            let answer = try await send(server, "POST", "/publish?topic=a", rebound, body: "x")
+            #expect(answer.status == 403)
+        }
+    }
+
+    @Test("any origin is let in where that is said, and reads why it was refused")
+    func anyOrigin() async throws {
+        try await TestServer.run(configuration: .test { $0.allowedOrigins = ["*"] }) { server in
+            let page = ["Origin: https://any.example", "Sec-Fetch-Site: cross-site"]
+            for target in ["/publish?topic=a", "/publish?topic=a/%23", "/nowhere"] {
+                let answer = try await server.request("POST", target, page, body: "x")
+                #expect(answer.status != 403)
+                #expect(answer.fields["access-control-allow-origin"] == "*")
+                #expect(answer.fields["vary"] == nil)
+            }
+        }
+    }
+
+    @Test("the files of the live page do nothing, and can be linked to from anywhere")
+    func files() async throws {
+        try await TestServer.run { server in
+            for path in ["/", "/live/script.js", "/v1/openapi.yaml"] {
+                let link = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"]
+                let answer = try await server.request("GET", path, link)
+                #expect(answer.status == 200)
+            }
+        }
+    }
+
+    @Test(
+        "what pages may do is told of every path",
+        arguments: [("/publish", "POST"), ("/nothing/here", "GET"), ("/mqtt", "GET"), ("*", "GET"), ("/", "GET")]
+    )
+    func preflights(path: String, method: String) async throws {
+        try await TestServer.run { server in
+            let asked = "authorization,cache-control,x-requested-with"
+            let fields = [Self.evil, "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: \(asked)"]
+            let answer = try await server.request("OPTIONS", path, fields)
+            #expect(answer.status == 204)
+            #expect(answer.fields["access-control-allow-methods"]?.contains(method) == true)
+            #expect(answer.fields["access-control-allow-headers"] == asked)
+            #expect(answer.fields["access-control-max-age"] != nil)
+            // Which says no.
+            #expect(answer.fields["access-control-allow-origin"] == nil)
+            let plain = try await server.request("OPTIONS", path)
+            #expect(plain.fields["access-control-allow-headers"]?.contains("Cache-Control") == true)
+        }
+    }
+
+    @Test(
+        "origins are written as browsers write them",
+        arguments: [
+            ("https://dash.example", true), ("http://127.0.0.1:8080", true), ("app://local", true), ("*", true),
+            ("null", true),
+            ("https://dash.example/", false), ("dash.example", false), ("https://", false), ("https://a b", false),
+            ("https://u@a.example", false),
+        ]
+    )
+    func origins(text: String, isOne: Bool) { #expect(OriginPolicy.isOrigin(text) == isOne) }
+
+    @Test(
+        "names are names, without scheme and port",
+        arguments: [
+            ("broker.example", true), ("Broker", true), ("192.0.2.1", true), ("::1", true),
+            ("broker.example:80", false),
+            ("https://broker.example", false), ("", false), ("a b", false), ("*.example", false),
+        ]
+    )
+    func names(text: String, isOne: Bool) { #expect(HostNames.isName(text) == isOne) }
+}
