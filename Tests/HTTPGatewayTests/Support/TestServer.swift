@@ -57,7 +57,7 @@ struct TestServer: Sendable {
         try await testGracefulShutdown { trigger in
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await listener.run() }
-                let port = try await listening.value(within: .seconds(10), on: group.next())
+                let port = try await listening.value(within: .seconds(30), on: group.next())
                 do {
                     try await test(
                         TestServer(port: port, core: core, eventLoopGroup: group, bytes: bytes) {
