@@ -153,7 +153,8 @@ let package = Package(
         .target(
             name: "Webhooks",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioConcurrencyHelpers, nioHTTP1, nioPosix, lifecycle,
+                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioConcurrencyHelpers, nioHTTP1, nioPosix,
+                lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),

@@ -67,7 +67,10 @@ extension Broker {
             // A client that is gone in a moment does not have to be watched.
             if !result.reasonCode.isError, !request.isTransient { watchToken(connection, until: expiresAt) }
             pending.completion(result)
-        case .badCredentials: pending.completion(refuse(connection, .badUserNameOrPassword, request))
+        case .badCredentials:
+            let isNameless = request.isToken || (request.userName == nil && request.password != nil)
+            let detail = isNameless ? "no API key and no token like that is known" : nil
+            pending.completion(refuse(connection, .badUserNameOrPassword, request, detail: detail))
         case .notAuthorized: pending.completion(refuse(connection, .notAuthorized, request))
         case .refused(let reason, let detail): pending.completion(refuse(connection, reason, request, detail: detail))
         case .busy: pending.completion(refuse(connection, .serverBusy, request))

@@ -27,6 +27,7 @@
 static __thread void *hook_app;
 static __thread coap_shim_received_fn hook_received;
 static __thread coap_shim_finished_fn hook_finished;
+static __thread coap_shim_encrypted_fn hook_encrypted;
 static __thread const coap_session_t *current_session;
 /// The acknowledgement that libcoap is at work on.
 static __thread const coap_pdu_t *current_acknowledgement;
@@ -62,6 +63,9 @@ __attribute__((visibility("default"))) int coap_pdu_parse(
     coap_proto_t protocol, const uint8_t *data, size_t length, coap_pdu_t *pdu) {
     bool is_datagram = protocol == COAP_PROTO_UDP || protocol == COAP_PROTO_DTLS;
     if (is_datagram && length >= 4) {
+        // A handshake record of DTLS (RFC 6347 §4.1), where nothing is encrypted.
+        if (protocol == COAP_PROTO_UDP && data[0] == 22 && data[1] == 0xfe && hook_encrypted && current_session)
+            hook_encrypted(hook_app, (coap_session_t *)current_session);
         // Signalling (class 7) belongs to reliable transports (RFC 8323 §5); libcoap obeys it on any.
         if (data[1] >> 5 == 7) return 0;
         int type = data[0] >> 4 & 3;
@@ -73,6 +77,8 @@ __attribute__((visibility("default"))) int coap_pdu_parse(
     }
     return real_pdu_parse(protocol, data, length, pdu);
 }
+
+void coap_shim_set_encrypted_hook(coap_shim_encrypted_fn encrypted) { hook_encrypted = encrypted; }
 
 void coap_shim_set_hooks(void *app, coap_shim_received_fn received, coap_shim_finished_fn finished) {
     hook_app = app;

@@ -35,7 +35,10 @@ package struct FixedHeader: Sendable, Equatable {
             header = FixedHeader(type: type, flags: flags, headerLength: 1 + long.bytes, remainingLength: long.value)
         }
         guard header.packetLength <= maximumPacketSize else {
-            throw MalformedPacket(.packetTooLarge, "a packet of \(header.packetLength) bytes")
+            throw MalformedPacket(
+                .packetTooLarge,
+                "a packet of \(header.packetLength) bytes; the maximum is \(maximumPacketSize)"
+            )
         }
         return header
     }

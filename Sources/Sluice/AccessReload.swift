@@ -1,6 +1,5 @@
 import Auth
 import BrokerCore
-import Logging
 import ServiceLifecycle
 import UnixSignals
 
@@ -13,7 +12,6 @@ struct AccessReload: Service {
     private let tls: ListenerTLS
     private let core: CoreLoop
     private let hangUps: UnixSignalsSequence
-    private let logger: Logger
     private let events: EventLog
 
     /// From now on SIGHUP does not end the process.
@@ -34,7 +32,6 @@ struct AccessReload: Service {
         self.deviceKeys = deviceKeys
         self.tls = tls
         self.core = core
-        logger = log.logger
         events = log.events
         hangUps = await UnixSignalsSequence(trapping: .sighup)
     }
@@ -53,7 +50,9 @@ struct AccessReload: Service {
                 deviceKeys.replace(read)
                 tls.replace(certificates)
                 current = read
-                for warning in read.warnings + configuration.openSecrets { logger.warning("\(warning)") }
+                for warning in read.warnings + configuration.openSecrets {
+                    events.note(.configWarning, [.detail(warning)])
+                }
                 events.note(.configReloaded, [.detail(summary(of: read))])
             } catch {
                 for problem in error.problems { events.note(.configRefused, [.detail("\(problem)")]) }

@@ -108,11 +108,13 @@ struct Composition {
         group.maximumGracefulShutdownDuration = .seconds(10)
         try await ServiceGroup(configuration: group).run()
         if let store {
-            if await !core.storeAll() { logger.error("what was changed last could not be stored") }
+            if await !core.storeAll() {
+                events.note(.storeFailed, [.detail("what was changed last could not be stored")])
+            }
             store.close()
         }
         try await eventLoopGroup.shutdownGracefully()
-        logger.info("stopped")
+        events.note(.brokerStopped, [])
     }
 
     private func recover(_ broker: Broker) throws {
@@ -187,21 +189,25 @@ struct Composition {
     }
 
     private func announce() {
-        logger.info("starting", metadata: ["version": "\(Version.current)", "node": "\(loaded.configuration.node)"])
-        for warning in loaded.warnings { logger.warning("\(warning)") }
+        events.note(.brokerStarting, [.detail("version \(Version.current), node \(loaded.configuration.node)")])
+        for warning in loaded.warnings { events.note(.configWarning, [.detail(warning)]) }
         if loaded.file == nil {
-            logger.info("no configuration file: listening on loopback only, anonymous clients allowed")
+            warn("no configuration file: listening on loopback only, anonymous clients allowed", .info)
         }
         if loaded.configuration.storage.backend == .memory {
-            logger.notice("storage.backend is memory: sessions and retained messages end with this process")
+            warn("storage.backend is memory: sessions and retained messages end with this process", .notice)
         }
+    }
+
+    private func warn(_ words: String, _ level: Event.Level) {
+        events.note(.configWarning, level: level, [.detail(words)])
     }
 
     /// Places for network connections: for as many clients as there may be, and for some that are about to be refused.
     private func socketPlaces(_ refusals: Refusals) -> SocketPlaces {
         let limits = loaded.configuration.limits
         let coapListeners = loaded.configuration.listeners.count { $0.protocolName == .coap }
-        let possible = FileDescriptorLimit.raise(for: limits.connections, coapListeners: coapListeners, logger)
+        let possible = FileDescriptorLimit.raise(for: limits.connections, coapListeners: coapListeners, events)
         // A tenth more is for those that are about to be refused.
         func places(_ connections: Int) -> Int { connections + connections / 10 + 16 }
         let maximum = min(places(limits.connections), possible)

@@ -1,5 +1,5 @@
+import BrokerCore
 import Glibc
-import Logging
 
 /// The number of files and sockets the system lets this process have.
 enum FileDescriptorLimit {
@@ -14,7 +14,7 @@ enum FileDescriptorLimit {
     ///   - connections: how many there should be room for.
     ///   - coapListeners: what has sockets of its own.
     /// - Returns: how many connections there may be; at least half of all descriptors are for them.
-    static func raise(for connections: Int, coapListeners: Int, _ logger: Logger) -> Int {
+    static func raise(for connections: Int, coapListeners: Int, _ events: EventLog) -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
         if limit.rlim_cur < limit.rlim_max {
@@ -24,9 +24,15 @@ enum FileDescriptorLimit {
         let descriptors = Int(clamping: limit.rlim_cur)
         let left = max(descriptors - reserve - coapListeners * reservePerCoAPListener, descriptors / 2)
         guard left < connections else { return left }
-        logger.notice(
-            "the system's limit on open files is below limits.connections; raise it with ulimit -n or LimitNOFILE",
-            metadata: ["open_files": "\(descriptors)", "connections": "\(connections)", "accepted": "\(left)"]
+        events.note(
+            .configWarning,
+            level: .notice,
+            [
+                .detail(
+                    "the system's limit on open files, \(descriptors), is below limits.connections, \(connections): "
+                        + "\(left) are accepted; raise it with ulimit -n or LimitNOFILE"
+                )
+            ]
         )
         return left
     }

@@ -54,7 +54,7 @@ package struct TLSFiles: Sendable, Equatable {
             return TLSContext(context: try NIOSSLContext(configuration: configuration))
         } catch {
             // BoringSSL compares the two.
-            throw refusal(.privateKey, privateKey, "is not the key of the certificate \(certificate): \(error)")
+            throw refusal(.privateKey, privateKey, "is not the key of the certificate \(certificate)")
         }
     }
 

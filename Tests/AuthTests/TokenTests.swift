@@ -4,6 +4,7 @@ import BrokerTestSupport
 import Crypto
 import Foundation
 import JWTKit
+import MQTTCodec
 import NIOCore
 import Testing
 
@@ -115,6 +116,37 @@ import Testing
             change(&claims)
             #expect(await authenticator.user(try await issuer.token(claims)) == nil, "\(claims)")
         }
+    }
+
+    @Test func `the log is told why a token is not good`() async throws {
+        let issuer = try await TestIssuer.hmac()
+        let authenticator = authenticator(issuer.keys) { $0.leeway = 0 }
+        func why(_ token: String, userName: String? = nil) async -> String? {
+            guard
+                case .refused(.badUserNameOrPassword, let detail) = await authenticator.answer(
+                    token,
+                    userName: userName
+                )
+            else { return nil }
+            return detail
+        }
+        let now = Date().timeIntervalSince1970
+        let expired = try await issuer.token(TestClaims(sub: "alice", exp: now - 300))
+        let early = try await issuer.token(TestClaims(sub: "alice", nbf: now + 300))
+        let good = try await issuer.token(TestClaims(sub: "alice"))
+        let parts = good.split(separator: ".").map(String.init)
+        func header(_ json: String) -> String {
+            Data(json.utf8).base64EncodedString().replacing("=", with: "") + ".\(parts[1]).\(parts[2])"
+        }
+        #expect(await why(expired)?.wholeMatch(of: /the token: it expired \d+ s ago/) != nil)
+        #expect(await why(early)?.wholeMatch(of: /the token: it is good in \d+ s, not before/) != nil)
+        #expect(await why(parts[0] + "." + parts[1] + ".AAAA") == "the token: bad signature")
+        #expect(await why(header(#"{"alg":"none"}"#)) == "the token: it is not signed: its alg is none")
+        #expect(await why(header(#"{"alg":"RS256"}"#)) == "the token: no key is for its alg, RS256")
+        #expect(
+            await why(header(#"{"alg":"HS256","kid":"k7"}"#)) == "the token: bad signature; no key has its kid, k7"
+        )
+        #expect(await why(good, userName: "bob") == "the token: it is another user's, alice")
     }
 
     @Test func `the user name may be left out, or must be the token's`() async throws {

@@ -11,13 +11,18 @@ extension Error {
     /// The same for an address that could not be listened on, with what to do.
     package var wordsOfBinding: String {
         guard let error = self as? IOError else { return words }
-        let advice =
-            switch error.errnoCode {
-            case EADDRINUSE: ": another program has it, perhaps another Sluice; ss -lntp shows which"
-            case EACCES: ": ports below 1024 need the capability CAP_NET_BIND_SERVICE"
-            case EADDRNOTAVAIL: ": this machine has no such address; ip address shows those it has"
-            default: ""
-            }
-        return words + advice
+        return bindingWords(errno: error.errnoCode)
     }
+}
+
+/// What the system says of an address that could not be listened on, with what to do.
+package func bindingWords(errno: Int32) -> String {
+    let advice =
+        switch errno {
+        case EADDRINUSE: ": another program has it, perhaps another Sluice; ss -lntup shows which"
+        case EACCES: ": ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+        case EADDRNOTAVAIL: ": this machine has no such address; ip address shows those it has"
+        default: ""
+        }
+    return String(cString: strerror(errno)) + advice
 }

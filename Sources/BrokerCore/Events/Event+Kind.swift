@@ -9,8 +9,11 @@ extension Event {
         case limitReached = "limit.reached"
         case queueOverflow = "queue.overflow"
         case sessionExpired = "session.expired"
+        case brokerStarting = "broker.starting"
+        case brokerStopped = "broker.stopped"
         case listenerBound = "listener.bound"
         case listenerLimited = "listener.limited"
+        case configWarning = "config.warning"
         case configReloaded = "config.reloaded"
         case configRefused = "config.refused"
         case configNeedsRestart = "config.needs_restart"
@@ -37,6 +40,7 @@ extension Event {
         case rule
         case method
         case path
+        case origin
         case reason
         case reasonCode = "reason_code"
         case detail
@@ -69,6 +73,7 @@ extension Event {
             case .rule: "the line of the access control file that forbids it, `acl:12`, or `no rule allows it`"
             case .method: "of an HTTP or CoAP request"
             case .path: "of an HTTP or CoAP request, without its query; of a store"
+            case .origin: "of the web page that a request is from"
             case .reason: "why, in a few words, mostly the name of a Reason Code"
             case .reasonCode: "the number of the Reason Code, or an HTTP status"
             case .detail: "what exactly was wrong"
@@ -87,9 +92,12 @@ extension Event.Kind {
     package var level: Event.Level {
         switch self {
         case .clientConnected, .clientDisconnected, .requestRefused, .sessionExpired, .webhookFailed: .debug
-        case .clientRefused, .accessDenied, .listenerBound, .storeOpened, .storeRepaired: .info
+        case .brokerStarting, .brokerStopped, .clientRefused, .accessDenied, .listenerBound, .storeOpened,
+            .storeRepaired:
+            .info
         case .configReloaded, .storeRecovered, .webhookUp: .notice
-        case .limitReached, .queueOverflow, .listenerLimited, .configNeedsRestart, .webhookDown, .webhookRefused,
+        case .limitReached, .queueOverflow, .listenerLimited, .configWarning, .configNeedsRestart, .webhookDown,
+            .webhookRefused,
             .linesLeftOut:
             .warning
         case .configRefused, .storeFailed: .error
@@ -117,8 +125,11 @@ extension Event.Kind {
         case .limitReached: "refused: a limit is reached"
         case .queueOverflow: "messages for a client are dropped: its queue is full"
         case .sessionExpired: "session expired"
+        case .brokerStarting: "starting"
+        case .brokerStopped: "stopped"
         case .listenerBound: "listening"
         case .listenerLimited: "the listener can do less than it could"
+        case .configWarning: "about the configuration"
         case .configReloaded: "access files read again"
         case .configRefused: "access files stay as they were"
         case .configNeedsRestart: "the configuration file has changed: a restart is needed"
@@ -151,8 +162,11 @@ extension Event.Kind {
             "A client's queue is full and messages for it are dropped: the first time, and then once a minute with their "
                 + "`count`."
         case .sessionExpired: "A session was over after its Session Expiry Interval."
+        case .brokerStarting: "The broker starts; `detail` has its version and name."
+        case .brokerStopped: "The broker has stopped, and let go of its store."
         case .listenerBound: "A listener takes connections."
         case .listenerLimited: "A listener works, and not as well as it could."
+        case .configWarning: "At the start, and at SIGHUP: something in the configuration is odd, and does no harm yet."
         case .configReloaded: "At SIGHUP the access files and certificates were read; `detail` has what they hold."
         case .configRefused: "At SIGHUP something was wrong with a file, and nothing has changed."
         case .configNeedsRestart:

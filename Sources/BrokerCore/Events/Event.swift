@@ -72,6 +72,7 @@ package struct Event: Sendable {
         package static func webhook(_ name: String) -> Field { Field(.webhook, name) }
         package static func path(_ path: String) -> Field { Field(.path, path) }
         package static func keys(_ names: String) -> Field { Field(.keys, names) }
+        package static func origin(_ origin: String?) -> Field { Field(.origin, origin) }
         package static func method(_ name: String) -> Field { Field(.method, name) }
     }
 

@@ -27,12 +27,14 @@ package final class EventLog: Sendable {
     ///   - fields: not asked for when nobody is told.
     package func note(
         _ kind: Event.Kind,
-        by client: ClientAddress? = nil,
+        by client: @autoclosure () -> ClientAddress? = nil,
         level: Event.Level? = nil,
-        at now: NIODeadline = .now(),
+        at now: NIODeadline? = nil,
         _ fields: @autoclosure () -> [Event.Field]
     ) {
-        guard wants(level ?? kind.level, kind, client?.network, now) else { return }
+        guard isTold(level ?? kind.level) else { return }
+        let client = client()
+        guard wants(level ?? kind.level, kind, client?.network, now ?? .now()) else { return }
         var all: [Event.Field] = []
         if let client { all.append(.address(client.description)) }
         write(Event(kind, level: level, all + fields()))
@@ -45,20 +47,21 @@ package final class EventLog: Sendable {
         level: Event.Level?,
         _ fields: () -> [Event.Field]
     ) {
-        guard wants(level ?? kind.level, kind, network, .now()) else { return }
+        guard isTold(level ?? kind.level), wants(level ?? kind.level, kind, network, .now()) else { return }
         write(Event(kind, level: level, fields()))
     }
+
+    private func isTold(_ level: Event.Level) -> Bool { threshold.map { level >= $0 } ?? false }
 
     /// What is told to those who debug is told whole.
     private func wants(
         _ level: Event.Level,
         _ kind: Event.Kind,
         _ network: ClientNetwork?,
-        _ now: NIODeadline
+        _ now: @autoclosure () -> NIODeadline
     ) -> Bool {
-        guard let threshold, level >= threshold else { return false }
         guard level > .debug, kind.isByClients else { return true }
-        return pace.withLockedValue { $0.admits(kind, network, at: now) }
+        return pace.withLockedValue { $0.admits(kind, network, at: now()) }
     }
 
     /// Tells how many lines were left out; to be called now and then.

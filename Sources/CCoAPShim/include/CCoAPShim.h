@@ -17,6 +17,11 @@ typedef void (*coap_shim_received_fn)(void *app, coap_session_t *session, bool r
 /// NACK handler has been told of it before.
 typedef void (*coap_shim_finished_fn)(void *app, const coap_pdu_t *pdu, bool forgotten);
 
+/// A datagram has come that is DTLS, where nothing is encrypted.
+typedef void (*coap_shim_encrypted_fn)(void *app, coap_session_t *session);
+
+/// Sets one more hook of the calling thread; with the same `app`.
+void coap_shim_set_encrypted_hook(coap_shim_encrypted_fn encrypted);
 /// Sets the calling thread's hooks; `app` is handed back to them. NULL functions take them out.
 void coap_shim_set_hooks(void *app, coap_shim_received_fn received, coap_shim_finished_fn finished);
 /// Whether libcoap really calls the hooks, found out by an exchange over the loopback interface. Blocks up to a second;

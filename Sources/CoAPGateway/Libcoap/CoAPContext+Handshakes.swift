@@ -35,6 +35,12 @@ extension CoAPContext {
         return takeEvents()
     }
 
+    /// DTLS has come to a socket where nothing is encrypted.
+    func encryptedCame(_ session: OpaquePointer?) {
+        guard let session else { return }
+        handshakeFailed(EndpointID(session), otherwise: "the client speaks DTLS, which this listener does not")
+    }
+
     /// - Parameter words: what went wrong where no key was named.
     func handshakeFailed(_ endpoint: EndpointID, otherwise words: String) {
         let open = openHandshakes.removeValue(forKey: endpoint)

@@ -1,3 +1,4 @@
+import BrokerCore
 import CCoAPShim
 import CLibcoap
 
@@ -87,7 +88,10 @@ extension CoAPContext {
 
     private static func check(_ result: Int32) throws(OpenFailed) {
         guard result != 0 else { return }
-        throw OpenFailed(reason: String(cString: coap_shim_error_text(result)))
+        // Below 0 they are the resolver's.
+        throw OpenFailed(
+            reason: result < 0 ? String(cString: coap_shim_error_text(result)) : bindingWords(errno: result)
+        )
     }
 }
 

@@ -160,6 +160,7 @@ final class CoAPContext {
         }
         if isReliable, coap_shim_connections_hooks_work() { coap_shim_connections_begin(isSecure) }
         guard tellsAcknowledgements else { return }
+        coap_shim_set_encrypted_hook { app, session in CoAPContext.from(app)?.encryptedCame(session) }
         coap_shim_set_hooks(
             Unmanaged.passUnretained(self).toOpaque(),
             { app, session, isReset, messageID in CoAPContext.from(app)?.datagramCame(session, isReset, messageID) },
@@ -223,6 +224,7 @@ final class CoAPContext {
     /// Nothing may be held any more.
     func close() {
         coap_shim_set_hooks(nil, nil, nil)
+        coap_shim_set_encrypted_hook(nil)
         coap_shim_batches_end()
         Self.lifecycle.withLock {
             for shard in shards {

@@ -93,7 +93,8 @@ extension CoAPServer {
                 // Nothing was subscribed, so there is nothing to unsubscribe.
                 _ = client.endUse(of: registration.identifier)
             }
-            throw CoAPFailure(reason)
+            let isStranger = reason == .badUserNameOrPassword && exchange.client?.credentials.isAnonymous == true
+            throw CoAPFailure(reason, isStranger ? "say who you are, ?u=USER&p=PASSWORD" : nil)
         case .preconditionFailed:
             throw CoAPFailure(.preconditionFailed, "the retained message is not as If-Match or If-None-Match asks")
         case .published(let stoodBefore): return CoAPResponse(exchange.published(stoodBefore: stoodBefore))

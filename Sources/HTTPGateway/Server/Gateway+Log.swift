@@ -15,7 +15,7 @@ extension Gateway {
         _ problem: Problem,
         _ what: String,
         _ path: String,
-        clientID: String? = nil,
+        origin: String? = nil,
         by address: ClientAddress,
         over name: String = "http"
     ) {
@@ -24,8 +24,8 @@ extension Gateway {
             isRefusedClient ? .clientRefused : .requestRefused,
             by: address,
             [
-                .clientID(clientID), .protocolName(name), .method(what), .path(path),
-                .reason(problem.status.reasonPhrase), .reasonCode(problem.status.code), .detail(problem.detail),
+                .protocolName(name), .method(what), .path(path), .origin(origin), .reason(problem.status.reasonPhrase),
+                .reasonCode(problem.status.code), .detail(problem.detail),
             ]
         )
     }
@@ -39,6 +39,7 @@ extension RequestHandler {
             problem,
             head.method.rawValue,
             RequestTarget(head.path ?? "").path,
+            origin: head.headerFields[.origin],
             by: client.address(forwarded: forwarded)
         )
     }

@@ -4,7 +4,7 @@ import Logging
 
 /// The log of a running broker: events of all parts and our own words, through one writer, to standard error.
 struct BrokerLog: Sendable {
-    /// For words of ours; clients are told of by `events`.
+    /// For the words of libraries; what the broker has to say are `events`.
     let logger: Logger
     let events: EventLog
     private let writer: LogWriter
