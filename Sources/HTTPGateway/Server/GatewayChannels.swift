@@ -109,6 +109,11 @@ final class GatewayChannels: Sendable {
                 upgrader.upgrade(channel, request, http)
             },
             undecoded: undecoded,
+            onMalformed: { [gateway] problem in
+                let address = client.address(forwarded: [])
+                let fields: [Event.Field] = [.protocolName("http"), .reason("no HTTP"), .detail(problem.detail)]
+                gateway.events.note(.clientRefused, by: address, fields)
+            },
             headerTimeout: configuration.idleTimeout.timeAmount,
             stallTimeout: configuration.stallTimeout.timeAmount
         )

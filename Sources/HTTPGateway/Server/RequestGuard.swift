@@ -27,6 +27,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     private let handshake: WebSocketHandshake
     private let upgrade: Upgrade
     private let undecoded: UndecodedBytes
+    private let onMalformed: (Problem) -> Void
     private let headerTimeout: TimeAmount
     private let stallTimeout: TimeAmount
     private var timeout: Scheduled<Void>?
@@ -49,6 +50,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
 
     /// - Parameters:
     ///   - upgrade: called once all requests before the one that asks for it are answered.
+    ///   - onMalformed: told of what is no request, or no whole one.
     ///   - headerTimeout: from the end of a response, or the connection's beginning, to the end of the next header.
     ///   - stallTimeout: how long a client may read nothing.
     init(
@@ -57,6 +59,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         handshake: WebSocketHandshake,
         upgrade: @escaping Upgrade,
         undecoded: UndecodedBytes,
+        onMalformed: @escaping (Problem) -> Void,
         headerTimeout: TimeAmount,
         stallTimeout: TimeAmount
     ) {
@@ -65,6 +68,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         self.handshake = handshake
         self.upgrade = upgrade
         self.undecoded = undecoded
+        self.onMalformed = onMalformed
         self.headerTimeout = headerTimeout
         self.stallTimeout = stallTimeout
     }
@@ -187,6 +191,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
 
     /// Answers what is no request, or no whole one, and closes.
     private func refuse(_ problem: Problem, _ context: ChannelHandlerContext) {
+        onMalformed(problem)
         let body = problem.json
         let head = HTTPResponseHead(
             version: .http1_1,
