@@ -144,7 +144,7 @@ class Subscriber:
 
 
 def get(target, *fields):
-    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: a", *fields, "", ""]).encode()
+    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: 127.0.0.1", *fields, "", ""]).encode()
 
 
 def upgrade(target, *fields):
@@ -198,7 +198,7 @@ def fan_out(server, steps, subscribers, messages):
     publisher = socket.create_connection(("127.0.0.1", server.port))
     publisher.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     body = MARK + b"x" * (PAYLOAD - len(MARK))
-    request = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (server.target.encode(), len(body), body)
+    request = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s" % (server.target.encode(), len(body), body)
 
     def publish():
         publisher.sendall(request)

@@ -123,6 +123,13 @@ import Testing
         }
     }
 
+    @Test("the link that is found leads to the links", arguments: ["/.well-known/core", "/ps", "/ps?rt=core.ps.data"])
+    func links(target: String) throws {
+        guard case .wellKnownCore = try operation(request(.get, target)) else { throw NoLinks() }
+    }
+
+    private struct NoLinks: Error {}
+
     @Test("a GET of a filter says how to subscribe", arguments: ["/ps/a/+", "/ps/a/#"])
     func readOfFilter(target: String) {
         #expect { try operation(request(.get, target)) } throws: {

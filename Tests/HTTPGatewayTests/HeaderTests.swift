@@ -159,7 +159,7 @@ import Testing
     func connect() async throws {
         try await TestServer.run { server in
             let client = try await server.connect()
-            try await client.send("CONNECT example.org:80 HTTP/1.1\r\nHost: a\r\n\r\n")
+            try await client.send("CONNECT example.org:80 HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n\r\n")
             #expect(Answer(try await client.untilClosed()).status == 501)
         }
     }

@@ -31,10 +31,15 @@ import Testing
         #expect(answer.status == status, "\(fields)")
     }
 
-    private func expectUpgrade(_ status: Int, _ server: TestServer, _ fields: [String]) async throws {
+    private func expectUpgrade(
+        _ status: Int,
+        _ server: TestServer,
+        _ fields: [String],
+        target: String = "/mqtt"
+    ) async throws {
         let client = try await server.connect()
         let all = WebSocketClient.handshake + ["Sec-WebSocket-Protocol: sluice.json"] + fields
-        try await client.send("GET /mqtt HTTP/1.1\r\n\(all.joined(separator: "\r\n"))\r\n\r\n")
+        try await client.send("GET \(target) HTTP/1.1\r\n\(all.joined(separator: "\r\n"))\r\n\r\n")
         let answer = Answer(try await client.text(containing: "\r\n\r\n"))
         try? await client.close()
         #expect(answer.status == status, "\(fields)")
@@ -179,6 +184,35 @@ import Testing
             let rebound = ["Host: evil.example", "Origin: http://evil.example"]
             let answer = try await send(server, "POST", "/publish?topic=a", rebound, body: "x")
             #expect(answer.status == 403)
+        }
+    }
+
+    /// Where the live page opens its WebSocket.
+    private func page(_ server: TestServer) async throws -> String {
+        let page = try await server.request("GET", "/").body
+        let found = page.firstMatch(of: /content="\.(\/mqtt\?page=[0-9a-f]+)"/)
+        return found.map { String($0.output.1) } ?? ""
+    }
+
+    @Test("the live page's WebSocket is known by its ticket, whatever a proxy has made of Host")
+    func ticket() async throws {
+        try await TestServer.run { server in
+            let target = try await page(server)
+            let fields = ["Host: test", "Origin: http://dash.example:8091"]
+            try await expectUpgrade(101, server, fields, target: target)
+            try await expectUpgrade(403, server, fields + ["Sec-Fetch-Site: cross-site"], target: target)
+            try await expectUpgrade(403, server, fields, target: target.dropLast() + "x")
+            try await expectUpgrade(403, server, fields)
+        }
+        // Where any name is taken, a page of another name can read it, and a list is all there is.
+        let everywhere = HTTPListener.Configuration.test {
+            $0.host = "0.0.0.0"
+            $0.hostnames = []
+            $0.allowedOrigins = ["https://dash.example"]
+        }
+        try await TestServer.run(configuration: everywhere) { server in
+            let rebound = ["Host: evil.example", "Origin: http://evil.example"]
+            try await expectUpgrade(403, server, rebound, target: try await page(server))
         }
     }
 

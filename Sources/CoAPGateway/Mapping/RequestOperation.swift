@@ -31,6 +31,11 @@ package enum RequestOperation: Sendable {
         bareTopics: Bool,
         limits: Limits
     ) throws(CoAPFailure) {
+        // The collection that /.well-known/core links to has the same links (draft-ietf-core-coap-pubsub).
+        if request.code == .get, request.observe == nil, request.path == ["ps"], query.topic == nil {
+            self = .wellKnownCore
+            return
+        }
         let resource = try ResourcePath(path: request.path, topicArgument: query.topic, bareTopics: bareTopics)
         let topic: String
         let root: String?

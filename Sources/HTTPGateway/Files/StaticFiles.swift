@@ -55,12 +55,13 @@ struct StaticFiles: Sendable {
 
     private let files: [StaticFile: File]
 
-    init(websocketPath: String) {
+    /// - Parameter ticket: by which the live page's WebSocket is known to be its own, as a query has it.
+    init(websocketPath: String, ticket: String) {
         var files: [StaticFile: File] = [:]
         for file in StaticFile.allCases {
             let text = String(decoding: file.bytes, as: UTF8.self)
                 // From where the page is: a proxy may have it under a path of its own.
-                .replacing("{{websocket_path}}", with: ".\(websocketPath.escapedForHTML)")
+                .replacing("{{websocket_path}}", with: ".\(websocketPath.escapedForHTML)?\(ticket)")
             var hash = EntityTag.Hash()
             hash.combine(text.utf8Span.span.bytes)
             files[file] = File(

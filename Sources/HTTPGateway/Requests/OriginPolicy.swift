@@ -1,3 +1,4 @@
+import JSONMessages
 import NIOCore
 import NIOHTTP1
 
@@ -13,6 +14,10 @@ package struct OriginPolicy: Sendable {
     private let allowed: Set<String>
     private let names: HostNames
     private let isEncrypted: Bool
+    /// What the live page shows when it opens a WebSocket, in the query.
+    ///
+    /// Pages of other origins can't read it. A proxy may have changed Host, and browsers say of a WebSocket no more than Origin.
+    let ticket = "page=\(Token.random())"
 
     /// - Parameters:
     ///   - allowed: other origins as browsers send them, `https://dash.example`; `*` is any.
@@ -45,9 +50,9 @@ package struct OriginPolicy: Sendable {
         let site = head.headers["Sec-Fetch-Site"].first
         guard !origins.isEmpty || site != nil else { return nil }
         // They do nothing and say the same to all: questions what pages may do, and the files that are a page.
-        if head.method == .OPTIONS || StaticFile(path: target.path) != nil { return nil }
+        if [.OPTIONS, .CONNECT].contains(head.method) || StaticFile(path: target.path) != nil { return nil }
         guard origins.isEmpty else {
-            let isAllowed = origins.allSatisfy { allowed.contains($0.lowercased()) || isOurs($0, site, host) }
+            let isAllowed = origins.allSatisfy { allowed.contains($0.lowercased()) || isOurs($0, site, host, target) }
             return isAllowed ? nil : .originNotAllowed(origins[0], host: host)
         }
         // Without Origin come a page's images and links; `none` is what a user has typed.
@@ -55,11 +60,12 @@ package struct OriginPolicy: Sendable {
     }
 
     /// Whether a page that says where it comes from is one of our own.
-    private func isOurs(_ origin: String, _ site: String?, _ host: String?) -> Bool {
+    private func isOurs(_ origin: String, _ site: String?, _ host: String?, _ target: RequestTarget) -> Bool {
         // Where any name is taken, one's own is no proof; then the list is all there is, if there is one.
         guard names.isRestricted || allowed.isEmpty else { return false }
         // The browser's own word counts: a proxy may have changed Host.
         if let site { return site == "same-origin" }
+        if target.query == ticket { return true }
         guard let host, let mark = origin.firstRange(of: "://") else { return false }
         let scheme = origin[..<mark.lowerBound].lowercased()
         guard scheme == "https" || (scheme == "http" && !isEncrypted) else { return false }

@@ -5,10 +5,15 @@ const systemTopics = ["$SYS/broker/clients/connected/+", "$SYS/broker/clients/co
 const stateWords = { connecting: "Connecting", connected: "Connected", offline: "Offline, trying again", refused: "Signed out" };
 
 const byID = (id) => document.getElementById(id);
-const path = document.querySelector("meta[name=sluice-websocket]").content;
-const url = new URL(path, location.href.replace(/^http/, "ws"));
-url.hash = "";
-const socket = new SluiceSocket(url);
+let path = document.querySelector("meta[name=sluice-websocket]").content;
+const socket = new SluiceSocket(async (attempt) => {
+  // The path has a ticket for pages of the broker's own, which is another one when it has been started anew.
+  if (attempt > 0) {
+    const page = await (await fetch("./", { cache: "no-cache" })).text();
+    path = page.match(/name="sluice-websocket" content="([^"]*)"/)?.[1].replaceAll("&amp;", "&") ?? path;
+  }
+  return new URL(path, location.origin.replace(/^http/, "ws") + location.pathname);
+});
 const subscriptions = new Map(filtersInAddress().map((filter) => [filter, 0]));
 let credentials = {};
 let received = 0;

@@ -10,7 +10,9 @@ export class SluiceSocket extends EventTarget {
   #attempts = 0;
   #timer = null;
   #isWanted = false;
+  #turn = 0;
 
+  /// The URL, or a function that gives it when it is told how many times in a row connecting has failed.
   constructor(url) {
     super();
     this.#url = url;
@@ -32,9 +34,17 @@ export class SluiceSocket extends EventTarget {
 
   publish(message) { return this.#ask({ op: "publish", ...message }); }
 
-  #open() {
+  async #open() {
     this.#announce("connecting");
-    const socket = new WebSocket(this.#url, "sluice.json");
+    const turn = ++this.#turn;
+    let url = this.#url;
+    try {
+      if (typeof url === "function") url = await url(this.#attempts);
+    } catch {
+      return turn === this.#turn ? this.#lost() : undefined;
+    }
+    if (turn !== this.#turn) return;
+    const socket = new WebSocket(url, "sluice.json");
     this.#socket = socket;
     socket.onopen = () => socket.send(JSON.stringify({ op: "connect", ...this.#options }));
     socket.onmessage = (event) => { if (socket === this.#socket) this.#receive(JSON.parse(event.data)); };
@@ -43,6 +53,7 @@ export class SluiceSocket extends EventTarget {
 
   #close() {
     clearTimeout(this.#timer);
+    this.#turn += 1;
     const socket = this.#socket;
     this.#socket = null;
     socket?.close(1000);

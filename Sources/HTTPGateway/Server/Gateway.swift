@@ -46,12 +46,12 @@ final class Gateway: Sendable {
             Quota.Limit(total: configuration.maximumIdempotencyKeys),
             bytes: Quota.Limit(total: configuration.maximumIdempotencyBytes)
         )
-        files = StaticFiles(websocketPath: configuration.websocketPath)
         origins = OriginPolicy(
             allowed: configuration.allowedOrigins,
             names: HostNames(configuration.hostnames, bound: configuration.host),
             isEncrypted: configuration.tls != nil
         )
+        files = StaticFiles(websocketPath: configuration.websocketPath, ticket: origins.ticket)
     }
 
     /// Looks at the head of a request, before its body has come.

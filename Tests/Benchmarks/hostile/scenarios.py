@@ -109,7 +109,7 @@ def unsubscribe_many(broker, scale):
 def http_topics(broker, scale):
     retain(broker, scaled(100_000, scale))
     query = "&".join(["topic=%23"] * 1_600)
-    request = f"GET /v1/subscribe?{query}&wait=0 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n".encode()
+    request = f"GET /v1/subscribe?{query}&wait=0 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
     yield
     for _ in range(20):
         http(broker.http, request)
@@ -378,10 +378,10 @@ def fan_out_large(broker, scale):
 @scenario("If-None-Match and If-Match on a value of 1 MB, 200 requests")
 def entity_tags(broker, scale):
     retain(broker, 1, lambda _: "large", b"x" * 1_000_000)
-    get = b'GET /v1/topics/large HTTP/1.1\r\nHost: h\r\nIf-None-Match: "x"\r\n\r\n'
-    put = b'PUT /v1/topics/large HTTP/1.1\r\nHost: h\r\nIf-Match: "x"\r\nContent-Length: 1\r\n\r\nx'
+    get = b'GET /v1/topics/large HTTP/1.1\r\nHost: 127.0.0.1\r\nIf-None-Match: "x"\r\n\r\n'
+    put = b'PUT /v1/topics/large HTTP/1.1\r\nHost: 127.0.0.1\r\nIf-Match: "x"\r\nContent-Length: 1\r\n\r\nx'
     tags = b", ".join(b'"%d"' % number for number in range(1_500))
-    many = b"PUT /v1/topics/large HTTP/1.1\r\nHost: h\r\nIf-Match: " + tags + b"\r\nContent-Length: 1\r\n\r\nx"
+    many = b"PUT /v1/topics/large HTTP/1.1\r\nHost: 127.0.0.1\r\nIf-Match: " + tags + b"\r\nContent-Length: 1\r\n\r\nx"
     yield
     http(broker.http, put * scaled(100, scale))
     http(broker.http, many * scaled(100, scale))
