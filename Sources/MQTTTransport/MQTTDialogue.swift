@@ -230,8 +230,8 @@ package final class MQTTDialogue: @unchecked Sendable {
     private func readPackets(_ buffer: inout ByteBuffer, _ broker: Broker) throws(MalformedPacket) {
         var packets = 0
         defer { broker.received(packets: packets) }
-        if state == .awaitingConnect, buffer.readableBytesView.starts(with: Self.clientHello) {
-            throw MalformedPacket(.malformedPacket, "the client speaks TLS, which this listener does not")
+        if state == .awaitingConnect, let other = Self.otherProtocol(of: buffer.readableBytesView) {
+            throw MalformedPacket(.malformedPacket, "the client speaks \(other), which this listener does not")
         }
         while state != .closed, state != .awaitingAnswer, !isSubscribing, !broker.isTurnOver {
             guard
@@ -264,8 +264,13 @@ package final class MQTTDialogue: @unchecked Sendable {
         }
     }
 
-    /// How the handshake of TLS begins (RFC 8446 §5.1); no CONNECT does.
-    private static let clientHello: [UInt8] = [0x16, 0x03]
+    /// What is spoken that begins like that, where it is well known and nothing that begins with CONNECT.
+    private static func otherProtocol(of bytes: ByteBufferView) -> String? {
+        guard let first = bytes.first, first != 0x10 else { return nil }
+        // The handshake of TLS (RFC 8446 §5.1).
+        if bytes.starts(with: [0x16, 0x03]) { return "TLS" }
+        return ["GET ", "HEAD ", "POST ", "PUT ", "OPTIONS "].contains { bytes.starts(with: $0.utf8) } ? "HTTP" : nil
+    }
 
     /// Known from the fixed header: nothing is gathered for a client that begins with something else, and what a second
     /// CONNECT says changes nothing.

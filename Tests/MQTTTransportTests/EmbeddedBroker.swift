@@ -17,6 +17,7 @@ final class EmbeddedBroker {
     init(
         ownLoop: Bool = false,
         authenticator: (any Authenticator & Sendable)? = nil,
+        events: EventLog = .silent,
         _ configure: (inout Limits) -> Void = { _ in }
     ) {
         var limits = Limits()
@@ -25,7 +26,12 @@ final class EmbeddedBroker {
         let authenticator: (any Authenticator)? = authenticator
         let core = CoreLoop(
             eventLoop: coreLoop,
-            broker: Broker(limits: limits, authenticator: authenticator ?? AnonymousAccess(), now: .now())
+            broker: Broker(
+                limits: limits,
+                authenticator: authenticator ?? AnonymousAccess(),
+                events: events,
+                now: .now()
+            )
         )
         bytes = ConnectionBytes(Quota.Limit(total: limits.connectionBytes))
         channels = MQTTChannels(
@@ -33,7 +39,8 @@ final class EmbeddedBroker {
             eventLoopGroup: channelLoop,
             limits: limits,
             places: SocketPlaces(Quota.Limit(total: 1_000)),
-            bytes: bytes
+            bytes: bytes,
+            events: events
         )
         submit = { work in core.submit(work) }
     }

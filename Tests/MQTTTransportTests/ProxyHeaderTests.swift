@@ -77,4 +77,35 @@ import Testing
         broker.channelLoop.advanceTime(by: .seconds(8))
         #expect(!client.isClosed)
     }
+
+    /// What the log was told.
+    private final class Told: Sendable {
+        private let box = NIOLockedValueBox<[Event]>([])
+
+        var details: [Event.Value?] {
+            box.withLockedValue { $0.map { event in event.fields.first { $0.key == .detail }?.value } }
+        }
+        func add(_ event: Event) { box.withLockedValue { $0.append(event) } }
+    }
+
+    @Test func `the log is told of a connection without a header, and of what speaks no MQTT`() throws {
+        let told = Told()
+        let broker = EmbeddedBroker(events: EventLog(from: .info) { told.add($0) }) { $0.connectTimeout = 7 }
+        let plain = try broker.open(isBehindProxy: true)
+        try plain.send(.connect(Connect(clientID: "a")))
+        let slow = try broker.open(isBehindProxy: true)
+        try slow.feed(ByteBuffer(string: "PROXY TCP4 203.0"))
+        broker.channelLoop.advanceTime(by: .seconds(8))
+        try broker.open().feed(ByteBuffer(string: "GET / HTTP/1.1\r\n\r\n"))
+        try broker.open().feed(ByteBuffer(bytes: [0x16, 0x03, 0x01, 0x00]))
+        broker.run()
+        #expect(
+            told.details == [
+                .text("what the proxy's connection begins with is no PROXY protocol header"),
+                .text("no PROXY protocol header came in time"),
+                .text("the client speaks HTTP, which this listener does not"),
+                .text("the client speaks TLS, which this listener does not"),
+            ]
+        )
+    }
 }

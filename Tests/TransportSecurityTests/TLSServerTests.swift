@@ -120,6 +120,20 @@ import TransportSecurity
         #expect(reports.words == [words])
     }
 
+    @Test(arguments: [TLSVersion.tlsv12, .tlsv13])
+    func `a client that does not know our authority is told of in words of ours`(version: TLSVersion) throws {
+        let client = try certificates.client {
+            $0.trustRoots = .certificates([])
+            $0.minimumTLSVersion = version
+            $0.maximumTLSVersion = version
+        }
+        let pair = try TLSPair(server(), client)
+        #expect(pair.identities.isEmpty)
+        let words = try #require(reports.words.first)
+        #expect(words.contains("our certificate"))
+        #expect(!words.contains("SSL") && !words.contains("/"))
+    }
+
     @Test func `a handshake that never ends is cut`() throws {
         let pair = try TLSPair(server(), nil, timeout: .seconds(10))
         pair.channel.embeddedEventLoop.advanceTime(by: .seconds(9))
