@@ -1,4 +1,5 @@
 package import BrokerCore
+import MQTTCodec
 import NIOCore
 
 /// What clients may show to be let in.
@@ -53,7 +54,7 @@ package final class CredentialAuthenticator: Authenticator, @unchecked Sendable 
             return passwords.authenticate(credentials)
         }
         if let user = apiKeys?.user(of: password) {
-            let isRight = credentials.userName.map { $0.isEmpty || UserName($0) == UserName(user) } ?? true
+            let isRight = credentials.userName.map { $0.isEmpty || ExactText($0) == ExactText(user) } ?? true
             return isRight ? .accepted(userName: user) : .badCredentials
         }
         if let tokens, TokenVerifier.isToken(password) {

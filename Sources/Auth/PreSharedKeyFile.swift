@@ -1,3 +1,5 @@
+import MQTTCodec
+
 /// Identities of devices and the keys they share with the broker, in the format of mosquitto's `psk_file`: one line
 /// `identity:key` each, the key in hexadecimal.
 package struct PreSharedKeyFile: Equatable, Sendable {
@@ -19,7 +21,7 @@ package struct PreSharedKeyFile: Equatable, Sendable {
     /// - Throws: everything that is wrong with it.
     package init(_ text: String) throws(AccessFileRefused) {
         var entries: [Entry] = []
-        var identities: Set<UserName> = []
+        var identities: Set<ExactText> = []
         try text.forEachAccessLine { _, line in
             // The key has no colon; an identity may have some.
             guard let colon = line.lastIndex(of: ":") else { return "must be an identity, a colon and a key" }
@@ -31,7 +33,7 @@ package struct PreSharedKeyFile: Equatable, Sendable {
             else {
                 return "the key must be 1 to \(Self.longest) bytes in hexadecimal, two digits each"
             }
-            guard identities.insert(UserName(identity)).inserted else {
+            guard identities.insert(ExactText(identity)).inserted else {
                 return "the identity stands in a line above, too"
             }
             entries.append(Entry(identity: String(identity), key: key))

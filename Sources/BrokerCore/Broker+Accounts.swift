@@ -17,21 +17,26 @@ extension Broker {
     /// What a client may not have any more of, to connect; nil when it may connect.
     ///
     /// Room is made for a session that is new: one that is idle gives way.
-    func lackOfRoom(_ request: ConnectRequest, _ clientID: String, _ holder: Holder) -> ReasonCode? {
-        let session = request.isTransient ? nil : sessions[clientID]
+    func lackOfRoom(
+        _ request: ConnectRequest,
+        _ name: SessionName,
+        _ claim: Claim,
+        _ holder: Holder
+    ) -> ReasonCode? {
+        let session = request.isNameless ? nil : sessions[name]
         let former = session?.connection == nil ? nil : session?.holder
         if let refusal = accounts.connections.refusal(for: holder, replacing: former) {
             statistics.connectionsRefused &+= 1
             return refusal.isOwnShare ? .quotaExceeded : .serverBusy
         }
-        let cost = Session.cost(clientID: clientID, userName: request.userName, will: request.will)
+        let cost = Session.cost(clientID: name.string, userName: request.userName, will: request.will)
         let more = max(0, cost - (session?.countedBytes ?? 0))
         if accounts.sessionBytes.refusal(of: more, for: holder) != nil {
             statistics.sessionsRefused &+= 1
             return .quotaExceeded
         }
-        let isNew = session.map { !$0.isPersistent } ?? true
-        guard isNew, !request.isTransient, min(request.sessionExpiryInterval, sessionExpiryMaximum) > 0 else {
+        let isNew = claim == .givesWay || session.map { !$0.isPersistent } ?? true
+        guard isNew, !request.isNameless, min(request.sessionExpiryInterval, sessionExpiryMaximum) > 0 else {
             return nil
         }
         return makeRoomForSession(of: holder) ? nil : .quotaExceeded

@@ -1,46 +1,49 @@
 package import MQTTCodec
 
+/// What an acknowledgement says of a delivery.
+package enum Acknowledged: Sendable {
+    /// What was waited for.
+    case expected
+    /// Nothing: its Packet Identifier is not in use.
+    case unknown
+    /// What can't be said of the delivery that has its Packet Identifier.
+    case misplaced
+}
+
 extension Broker {
     // MARK: Messages we sent
 
     /// PUBACK: a QoS 1 delivery is done.
-    ///
-    /// - Returns: whether the Packet Identifier was in use for one.
     @discardableResult
-    package func puback(_ packetID: PacketID, on connection: VirtualConnection) -> Bool {
-        guard let session = connection.session, let entry = session.window[id: packetID],
-            entry.outbound.qos == .atLeastOnce
-        else { return false }
+    package func puback(_ packetID: PacketID, on connection: VirtualConnection) -> Acknowledged {
+        guard let session = connection.session, let entry = session.window[id: packetID] else { return .unknown }
+        guard entry.outbound.qos == .atLeastOnce else { return .misplaced }
         complete(packetID, session)
-        return true
+        return .expected
     }
 
     /// PUBREC: the client owns a QoS 2 delivery now; PUBREL is to be sent [MQTT-4.3.3-4].
     ///
     /// - Parameter reason: an error ends the delivery here.
-    /// - Returns: whether PUBREL is to be sent.
-    package func pubrec(_ packetID: PacketID, reason: ReasonCode, on connection: VirtualConnection) -> Bool {
-        guard let session = connection.session, let entry = session.window[id: packetID],
-            entry.outbound.qos == .exactlyOnce
-        else { return false }
+    package func pubrec(_ packetID: PacketID, reason: ReasonCode, on connection: VirtualConnection) -> Acknowledged {
+        guard let session = connection.session, let entry = session.window[id: packetID] else { return .unknown }
+        guard entry.outbound.qos == .exactlyOnce else { return .misplaced }
         guard !reason.isError else {
             complete(packetID, session)
-            return false
+            return .expected
         }
         session.window.release(packetID)
         recordingWrites(of: session) { journal?.set(.released(packetID), of: entry.outbound.place) }
-        return true
+        return .expected
     }
 
     /// PUBCOMP: a QoS 2 delivery is done.
-    ///
-    /// - Returns: whether the Packet Identifier was in use for one that had come so far.
     @discardableResult
-    package func pubcomp(_ packetID: PacketID, on connection: VirtualConnection) -> Bool {
-        guard let session = connection.session, let entry = session.window[id: packetID], entry.state == .released
-        else { return false }
+    package func pubcomp(_ packetID: PacketID, on connection: VirtualConnection) -> Acknowledged {
+        guard let session = connection.session, let entry = session.window[id: packetID] else { return .unknown }
+        guard entry.state == .released else { return .misplaced }
         complete(packetID, session)
-        return true
+        return .expected
     }
 
     /// The client of a message sink has taken a QoS 1 or 2 delivery: PUBACK, or PUBREC and PUBCOMP in one.

@@ -65,7 +65,4 @@ extension Broker {
     ///
     /// Clients that are connected are for `endConnections`.
     package func credentialsChanged() { credentialsGeneration += 1 }
-
-    /// What the authorizer says may be different from now on: nothing it has said is remembered.
-    package func permissionsChanged() { router.outdate() }
 }

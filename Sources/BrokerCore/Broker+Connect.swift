@@ -64,8 +64,7 @@ extension Broker {
             connection.hasToken = true
             connection.tokenExpiresAt = expiresAt
             let result = establish(request, clientID: pending.clientID, userName, on: connection)
-            // A client that is gone in a moment does not have to be watched.
-            if !result.reasonCode.isError, !request.isTransient { watchToken(connection, until: expiresAt) }
+            if !result.reasonCode.isError { watchToken(connection, until: expiresAt) }
             pending.completion(result)
         case .badCredentials:
             let isNameless = request.isToken || (request.userName == nil && request.password != nil)
@@ -109,19 +108,33 @@ extension Broker {
     ) -> ConnectResult {
         count(effort: 64)
         let holder = holder(connection, userName)
-        if let reason = reasonToRefuse(request, clientID, holder) { return refuse(connection, reason, request) }
+        let name = request.scope == .own ? SessionName.own(clientID) : .client(clientID)
+        let claim = claim(to: name, holder, userName)
+        guard isClientIdentifier(clientID), claim != .foreign else {
+            return refuse(connection, .clientIdentifierNotValid, request)
+        }
+        if let reason = reasonToRefuse(request, name, claim, holder) { return refuse(connection, reason, request) }
         let writes = journal?.writes
-        let cleanStart = request.cleanStart || isForeign(clientID, to: userName)
-        let former = request.isTransient ? nil : takeOver(clientID, cleanStart: cleanStart)
+        if name.isOwn { rename(to: name, userName) }
+        let cleanStart = request.cleanStart || claim == .givesWay
+        let former = request.isNameless ? nil : takeOver(name, cleanStart: cleanStart)
         let session =
-            request.isTransient
-            ? makeTransientSession(clientID, userName, connection) : former ?? makeSession(clientID)
+            request.isNameless
+            ? makeNamelessSession(
+                name,
+                userName,
+                connection,
+                isTaken: claim == .givesWay,
+                isTransient: request.scope == .request
+            ) : former ?? makeSession(name)
+        // What waits was let in under the rights of another user.
+        if !session.userName.isSame(as: userName) { session.rightsGeneration = 0 }
         session.userName = userName
         let keepAlive = attach(connection, to: session, request, holder)
         // The session is new in the store, or a former one is to be gone from it; who comes back has been told already
         // that there is a session.
         if former == nil, let journal {
-            session.firstBatch = journal.writes != writes ? journal.openNumber : unwrittenEnds[clientID] ?? 0
+            session.firstBatch = journal.writes != writes ? journal.openNumber : unwrittenEnds[name] ?? 0
         }
         note(.clientConnected, connection, [])
         return ConnectResult(
@@ -135,21 +148,19 @@ extension Broker {
         )
     }
 
-    /// Whether the session of that name is another user's: where users may read different topics, what is queued in it
-    /// is not for this one.
-    private func isForeign(_ clientID: String, to userName: String?) -> Bool {
-        guard authorizer != nil, let session = sessions[clientID] else { return false }
-        return !session.userName.isSame(as: userName)
-    }
-
     /// What an authenticated client can't have; nil when it can have it all.
-    private func reasonToRefuse(_ request: ConnectRequest, _ clientID: String, _ holder: Holder) -> ReasonCode? {
+    private func reasonToRefuse(
+        _ request: ConnectRequest,
+        _ name: SessionName,
+        _ claim: Claim,
+        _ holder: Holder
+    ) -> ReasonCode? {
         guard !isShuttingDown else { return .serverUnavailable }
-        if isStoreRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[clientID] == nil {
+        if isStoreRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[name] == nil {
             return .quotaExceeded
         }
         if let will = request.will, let reason = reasonToRefuse(will) { return reason }
-        return lackOfRoom(request, clientID, holder)
+        return lackOfRoom(request, name, claim, holder)
     }
 
     /// What is wrong with a will; nil when nothing is.
@@ -211,77 +222,6 @@ extension Broker {
         )
     }
 
-    private func clientID(for request: ConnectRequest) -> String {
-        request.clientID.isEmpty ? assignedClientID() : request.clientID
-    }
-
-    /// Unguessable, so that nobody can take the session over by name.
-    private func assignedClientID() -> String {
-        while true {
-            let id =
-                "sluice-" + String(UInt64.random(in: .min ... .max), radix: 36)
-                + String(UInt64.random(in: .min ... .max), radix: 36)
-            if sessions[id] == nil { return id }
-        }
-    }
-
-    /// Ends the connection a session still has [MQTT-3.1.4-3], and the session itself at Clean Start [MQTT-3.1.2-4].
-    ///
-    /// - Returns: the session to go on with; nil when there is none.
-    private func takeOver(_ clientID: String, cleanStart: Bool) -> Session? {
-        guard let session = sessions[clientID] else { return nil }
-        if let old = session.connection {
-            // The will of a connection that is taken over is due at once, unless its delay spans the gap and the
-            // session goes on [MQTT-3.1.3-9].
-            let keepsWill = !cleanStart && session.expiryInterval > 0 && (session.will?.delayInterval ?? 0) > 0
-            if keepsWill { session.will = nil }
-            end(old, reason: .sessionTakenOver)
-        }
-        // The end of the old connection may have ended the session, too.
-        guard let left = sessions[clientID] else { return nil }
-        guard !cleanStart, left.expiresAt > now else {
-            endSession(left)
-            return nil
-        }
-        return left
-    }
-
-    private func makeSession(_ clientID: String) -> Session {
-        let session = newSession(clientID, PublisherID(clientID: clientID))
-        sessions[clientID] = session
-        return session
-    }
-
-    /// A session that nobody can find.
-    ///
-    /// It publishes under its Client Identifier, unless that is another user's.
-    private func makeTransientSession(
-        _ clientID: String,
-        _ userName: String?,
-        _ connection: VirtualConnection
-    ) -> Session {
-        let isTaken = sessions[clientID].map { !$0.userName.isSame(as: userName) } ?? false
-        let session = newSession(clientID, isTaken ? .none : PublisherID(clientID: clientID))
-        if limits.publishRate > 0 {
-            session.publishRate = transientRates.rate(
-                of: userName,
-                at: connection.remoteAddress,
-                limits.publishRate,
-                now: now
-            )
-        }
-        return session
-    }
-
-    func newSession(_ clientID: String, _ publisherID: PublisherID) -> Session {
-        lastSessionNumber += 1
-        return Session(
-            clientID: clientID,
-            number: SessionNumber(rawValue: lastSessionNumber),
-            publisherID: publisherID
-        )
-    }
-
     /// - Returns: the Keep Alive in force, seconds.
     private func attach(
         _ connection: VirtualConnection,
@@ -290,7 +230,7 @@ extension Broker {
         _ holder: Holder
     ) -> UInt16 {
         session.expiryInterval =
-            request.isTransient ? 0 : min(request.sessionExpiryInterval, sessionExpiryMaximum)
+            request.isNameless ? 0 : min(request.sessionExpiryInterval, sessionExpiryMaximum)
         session.expiresAt = .distantFuture
         session.will = request.will
         session.willDueAt = nil
@@ -313,25 +253,16 @@ extension Broker {
         }
         connection.session = session
         connection.lastActivity = now
-        session.isTransient = request.isTransient
         idleSessions.remove(session)
         recount(session, for: holder)
         accounts.connections.add(1, for: holder)
         begin(connection, for: holder)
         connectedCount += 1
-        if !request.isTransient { connectedSessions += 1 }
+        if !session.isTransient { connectedSessions += 1 }
         connectedByProtocol[connection.transportProtocol, default: 0] += 1
         statistics.connections &+= 1
         statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)
         if journal != nil { store(session) }
         return watchKeepAlive(connection, request)
-    }
-}
-
-extension String? {
-    /// Byte for byte: `String` would take canonically equivalent characters for the same.
-    func isSame(as other: String?) -> Bool {
-        guard let self, let other else { return self == nil && other == nil }
-        return self.utf8.elementsEqual(other.utf8)
     }
 }

@@ -42,9 +42,10 @@ extension Broker {
     /// Sends what waits in the queue, as far as the client's window and connection take it.
     func sendQueued(_ session: Session) {
         guard !session.isLoading else { return }
+        doubt(session)
         if session.window.hasUnsent { resendInflight(session) }
         while session.connection != nil, session.canSend, let outbound = session.queue.popFirst() {
-            guard outbound.message.expiresAt > now else {
+            guard outbound.message.expiresAt > now, mayHave(outbound, session) else {
                 finish(outbound)
                 statistics.dropped &+= 1
                 continue
@@ -60,6 +61,11 @@ extension Broker {
     /// client's Receive Maximum and its connection take it.
     private func resendInflight(_ session: Session) {
         while session.canTake, let (id, outbound) = session.window.takeUnsent(receiveMaximum: session.receiveMaximum) {
+            guard mayHave(outbound, session) else {
+                if let entry = session.window.complete(id) { finish(entry.outbound) }
+                statistics.dropped &+= 1
+                continue
+            }
             write(outbound, id: id, dup: true, to: session)
         }
     }

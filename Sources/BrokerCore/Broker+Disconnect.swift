@@ -28,7 +28,7 @@ extension Broker {
     /// Ends every connection with Server shutting down (0x8B) and refuses new ones; may be called again.
     package func shutdown() {
         isShuttingDown = true
-        for session in sessions.values {
+        for session in allSessions {
             if let connection = session.connection { end(connection, reason: .serverShuttingDown) }
         }
         flush(atOnce: .max)
@@ -51,7 +51,7 @@ extension Broker {
         reason: ReasonCode,
         where isUnwanted: @escaping (_ connection: VirtualConnection, _ userName: String?) -> Bool
     ) {
-        var rest = Array(sessions.values)
+        var rest = allSessions
         begin(steps: Backlog.steps) { broker, steps in
             while steps > 0, let session = rest.popLast() {
                 steps -= 1

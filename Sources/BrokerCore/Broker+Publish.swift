@@ -271,9 +271,10 @@ extension RawSpan {
     /// Whether it is a topic that only the broker publishes to.
     @inline(__always)
     fileprivate var isSystemTopic: Bool {
-        guard byteCount >= 5, unsafeLoad(fromUncheckedByteOffset: 0, as: UInt8.self) == UInt8(ascii: "$") else {
+        guard byteCount >= 4, unsafeLoad(fromUncheckedByteOffset: 0, as: UInt8.self) == UInt8(ascii: "$") else {
             return false
         }
-        return withUnsafeBytes { $0.starts(with: "$SYS/".utf8) }
+        // $SYS/# has $SYS itself [MQTT-4.7.1-2 of 3.1.1].
+        return withUnsafeBytes { $0.starts(with: "$SYS".utf8) && ($0.count == 4 || $0[4] == UInt8(ascii: "/")) }
     }
 }

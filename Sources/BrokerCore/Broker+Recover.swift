@@ -41,7 +41,7 @@ extension Broker {
 
     private func restore(_ record: SessionRecord) -> Session {
         let session = Session(
-            clientID: record.clientID,
+            name: record.name,
             number: record.number,
             publisherID: PublisherID(clientID: record.clientID)
         )
@@ -53,7 +53,13 @@ extension Broker {
         session.will = record.will
         session.willDueAt = record.willDueAt
         session.takenForRead = record.takenForRead
-        sessions[record.clientID] = session
+        session.isFromSharedNames = record.isUserProven == nil
+        // Whose it is is known from now on: nobody else gets at it.
+        session.holder = Holder(
+            network: nil,
+            userName: record.isUserProven ?? authenticator.knowsUsers ? record.userName : nil
+        )
+        sessions[record.name] = session
         return session
     }
 
@@ -130,8 +136,7 @@ extension Broker {
         }
         if expires || isWillDue { save(session) }
         scheduleMessageExpiry(session)
-        // Where it was is not known any more.
-        recount(session, for: Holder(network: nil, userName: authenticator.knowsUsers ? session.userName : nil))
+        recount(session)
         noteQueued(session)
         noteIdle(session)
     }
@@ -202,7 +207,7 @@ extension Broker {
     private func retryLoading(_ session: Session) {
         timers.cancel(session.loadTimer)
         session.loadTimer = timers.add(
-            .loadRetry(clientID: session.clientID, session.number),
+            .loadRetry(session.name, session.number),
             at: now + .seconds(1)
         )
     }

@@ -106,6 +106,15 @@ extension Broker {
         }
     }
 
+    /// Whether a topic has a retained message that has not expired, for one who has not asked for it; it is as if there
+    /// were one where the client may not read it.
+    package func mayKnowRetained(_ topic: TopicName, for connection: VirtualConnection) -> Bool {
+        switch retainedMessage(of: topic, for: connection) {
+        case .success(let message): message != nil
+        case .failure: true
+        }
+    }
+
     /// Whether a topic has a retained message that has not expired.
     package func isRetained(_ topic: TopicName) -> Bool {
         currentRetained(topic.string.utf8Span.span.bytes) != nil

@@ -13,7 +13,7 @@ extension Broker {
         idleSessions.remove(session)
         let will = session.will
         session.will = nil
-        if sessions[session.clientID] === session { sessions[session.clientID] = nil }
+        forgetName(of: session)
         removeSubscriptions(of: session)
         forgetRetainedDeliveries(session)
         let left = session.messagesOfShares
@@ -68,8 +68,8 @@ extension Broker {
         session.storedInflight = []
         session.storedInflightBytes = 0
         session.isStored = false
-        journal.append(.removeSession(clientID: session.clientID, session.number))
-        unwrittenEnds[session.clientID] = journal.openNumber
+        journal.append(.removeSession(session.name, session.number))
+        unwrittenEnds[session.name] = journal.openNumber
         // What is not finished when the broker stops is so at its next start: it belongs to no session.
         var queue = session.queue
         begin { broker, steps in

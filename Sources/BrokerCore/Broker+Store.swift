@@ -20,9 +20,10 @@ extension Broker {
         journal?.append(
             .session(
                 SessionRecord(
-                    clientID: session.clientID,
+                    name: session.name,
                     number: session.number,
                     userName: session.userName,
+                    isUserProven: session.holder.isUser,
                     expiryInterval: session.expiryInterval,
                     expiresAt: session.expiresAt,
                     will: session.will,

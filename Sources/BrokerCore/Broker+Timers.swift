@@ -100,14 +100,14 @@ extension Broker {
         let due = session.expiresAt
         guard due != .distantFuture, due < session.expiryTimer?.deadline ?? .distantFuture else { return }
         timers.cancel(session.expiryTimer)
-        session.expiryTimer = timers.add(.sessionExpiry(clientID: session.clientID, session.number), at: due)
+        session.expiryTimer = timers.add(.sessionExpiry(session.name, session.number), at: due)
     }
 
     func scheduleWill(_ session: Session, at due: NIODeadline) {
         session.willDueAt = due
         guard due < session.willTimer?.deadline ?? .distantFuture else { return }
         timers.cancel(session.willTimer)
-        session.willTimer = timers.add(.will(clientID: session.clientID, session.number), at: due)
+        session.willTimer = timers.add(.will(session.name, session.number), at: due)
     }
 
     /// Expired messages are taken out of the queue, so that they take no room from others and none on disk.
@@ -115,7 +115,7 @@ extension Broker {
     func scheduleMessageExpiry(_ session: Session) {
         guard session.messageTimer == nil, session.queue.earliestExpiry != .distantFuture else { return }
         session.messageTimer = timers.add(
-            .messageExpiry(clientID: session.clientID, session.number),
+            .messageExpiry(session.name, session.number),
             at: now + Self.messageExpiryLook
         )
     }
@@ -135,24 +135,24 @@ extension Broker {
             if let connection = reference.connection { checkKeepAlive(connection) }
         case .tokenExpiry(let reference):
             if let connection = reference.connection { checkToken(connection) }
-        case .sessionExpiry(let clientID, let number):
-            if let session = session(clientID, number) { checkExpiry(session) }
-        case .will(let clientID, let number):
-            if let session = session(clientID, number) { checkWill(session) }
-        case .messageExpiry(let clientID, let number):
-            if let session = session(clientID, number) { checkMessageExpiry(session) }
+        case .sessionExpiry(let name, let number):
+            if let session = session(name, number) { checkExpiry(session) }
+        case .will(let name, let number):
+            if let session = session(name, number) { checkWill(session) }
+        case .messageExpiry(let name, let number):
+            if let session = session(name, number) { checkMessageExpiry(session) }
         case .systemTopics: updateSystemTopics()
         case .storeRetry: retryCommit()
         case .unhurriedCommit: unhurriedCommit()
         case .retainedExpiry: removeExpiredRetained()
-        case .loadRetry(let clientID, let number):
-            if let session = session(clientID, number) { loadAgain(session) }
+        case .loadRetry(let name, let number):
+            if let session = session(name, number) { loadAgain(session) }
         case .passOn(let left): passOn(left)
         }
     }
 
-    private func session(_ clientID: String, _ number: SessionNumber) -> Session? {
-        guard let session = sessions[clientID], session.number == number else { return nil }
+    private func session(_ name: SessionName, _ number: SessionNumber) -> Session? {
+        guard let session = sessions[name], session.number == number else { return nil }
         return session
     }
 

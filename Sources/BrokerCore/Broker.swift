@@ -37,8 +37,8 @@ package final class Broker {
     package var onStoreFailure: ((StoreFailure?) -> Void)?
     /// Whether the store takes no new messages.
     @exclusivity(unchecked) var isStoreRefusing = false
-    /// Client Identifiers whose stored session is over, with the batch that says so, until it is written.
-    var unwrittenEnds: [String: UInt64] = [:]
+    /// Names whose stored session is over, with the batch that says so, until it is written.
+    var unwrittenEnds: [SessionName: UInt64] = [:]
     /// Connections with something that waits for the store.
     var held: ContiguousArray<VirtualConnection> = []
     /// What else waits for a batch.
@@ -48,7 +48,9 @@ package final class Broker {
     var departed: [Session] = []
     private var isFlushRequested = false
 
-    var sessions = ByteKeyed<Session>()
+    var sessions: [SessionName: Session] = [:]
+    /// Sessions that only their own connections have.
+    var namelessSessions: [SessionNumber: Session] = [:]
     var connectedCount = 0
     /// Sessions that others can find and whose clients are connected.
     var connectedSessions = 0
@@ -88,6 +90,8 @@ package final class Broker {
     var connectionRate: TokenBucket?
     /// Counts the times that the authenticator's answers became other ones.
     var credentialsGeneration: UInt64 = 0
+    /// The same of the authorizer's answers.
+    var rightsGeneration: UInt64 = 1
     var transientRates = TransientPublishRates()
 
     /// Makes a broker; one with a store is to be told to `recover()` before anything else.
@@ -139,11 +143,13 @@ package final class Broker {
     package var unwrittenBytes: Int { journal?.bytes ?? 0 }
     /// Whether what is to be stored can be; true without a store.
     package var isStoreWriting: Bool { !isStoreRefusing }
+    /// All there are, whether anybody can find them or not.
+    var allSessions: [Session] { Array(sessions.values) + Array(namelessSessions.values) }
     /// Sessions, of connected clients and of absent ones.
     package var sessionCount: Int { sessions.count }
     /// QoS 1 and 2 messages that a client has not taken yet, whether they wait or were sent; 0 without a session.
-    package func pendingMessages(of clientID: String) -> Int {
-        guard let session = sessions[clientID] else { return 0 }
+    package func pendingMessages(of name: SessionName) -> Int {
+        guard let session = sessions[name] else { return 0 }
         return session.queue.count + session.window.count + session.storedInflight.count
     }
 
@@ -157,7 +163,7 @@ package final class Broker {
 
     deinit {
         // Sessions hold their subscriptions and connections, and the other way round.
-        for session in sessions.values {
+        for session in allSessions {
             for subscription in session.subscriptions.values { subscription.list = nil }
             session.subscriptions = ByteKeyed()
             session.connection?.forgetReference()

@@ -19,6 +19,7 @@ package final class MessageSink {
     package let isRead: Bool
     private let receive: @Sendable ([Delivery]) -> Void
     private let closed: @Sendable (ReasonCode) -> Void
+    private let withdrawn: (@Sendable (Set<PacketID>) -> Void)?
     private var pending: [Delivery] = []
     /// Deliveries that wait until the store has written what they rely on, in order.
     private var held: Deque<(batch: UInt64, delivery: Delivery)> = []
@@ -41,6 +42,8 @@ package final class MessageSink {
     ///     than other clients may; nil is `Limits.inflightMessages`.
     ///   - isRead: whether the client says how far it has read, rather than what it has.
     ///   - receive: takes one batch.
+    ///   - withdrawn: told which QoS 1 and 2 messages that it may still have the client may not have any more; nil: the core
+    ///     ends the connection then.
     ///   - closed: told once, when the core ends the connection: taken over, shutting down, not authorised.
     package init(
         capacity: Int,
@@ -48,6 +51,7 @@ package final class MessageSink {
         inflightMessages: Int? = nil,
         isRead: Bool = false,
         receive: @escaping @Sendable ([Delivery]) -> Void,
+        withdrawn: (@Sendable (Set<PacketID>) -> Void)? = nil,
         closed: @escaping @Sendable (ReasonCode) -> Void
     ) {
         self.capacity = capacity
@@ -56,6 +60,7 @@ package final class MessageSink {
         self.isRead = isRead
         self.receive = receive
         self.closed = closed
+        self.withdrawn = withdrawn
     }
 
     /// Whether a QoS 0 message would be handed over now.
@@ -84,6 +89,27 @@ package final class MessageSink {
         }
         lost += dropped
         return dropped
+    }
+
+    /// Drops QoS 0 messages that wait.
+    ///
+    /// - Returns: how many.
+    func dropWaiting(where isUnwanted: (Delivery) -> Bool) -> Int {
+        let before = waiting.count
+        waiting.removeAll { delivery in
+            guard isUnwanted(delivery) else { return false }
+            waitingBytes -= delivery.cost
+            return true
+        }
+        return before - waiting.count
+    }
+
+    /// The client may not have these messages any more.
+    ///
+    /// - Returns: whether the adapter sees to it.
+    func withdraw(_ packetIDs: Set<PacketID>) -> Bool {
+        withdrawn?(packetIDs)
+        return withdrawn != nil
     }
 
     func append(_ delivery: Delivery) {

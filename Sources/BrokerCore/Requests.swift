@@ -7,9 +7,20 @@ package struct ConnectRequest: Sendable {
     package var clientID: String
     /// Discard what a former session left.
     package var cleanStart: Bool
-    /// Only to publish and to read for a moment, as one HTTP or CoAP request does: authenticated and authorised under the
-    /// Client Identifier like any other, but the session of that name, and its connection, are left alone.
-    package var isTransient: Bool
+    /// Which session it gets.
+    package enum Scope: Sendable {
+        /// The one of its Client Identifier: it is taken over, or made.
+        case clientID
+        /// One that only its connection has, as long as that lasts: authenticated and authorised under the Client Identifier
+        /// like any other, but the session of that name, and its connection, are left alone.
+        case connection
+        /// The same for one request, which is over in a moment.
+        case request
+        /// One of the broker's own: the Client Identifier names it among these.
+        case own
+    }
+
+    package var scope: Scope
     /// Seconds the session outlives its connection; 0 ends with it, `UInt32.max` never ends.
     package var sessionExpiryInterval: UInt32
     /// Seconds; 0 switches the check off.
@@ -27,6 +38,7 @@ package struct ConnectRequest: Sendable {
     /// Bytes; a larger packet is dropped for this client alone [MQTT-3.1.2-24].
     package var maximumPacketSize: Int
 
+    /// - Parameter isTransient: whether its scope is one request.
     package init(
         clientID: String = "",
         cleanStart: Bool = true,
@@ -41,7 +53,7 @@ package struct ConnectRequest: Sendable {
     ) {
         self.clientID = clientID
         self.cleanStart = cleanStart
-        self.isTransient = isTransient
+        scope = isTransient ? .request : .clientID
         self.sessionExpiryInterval = sessionExpiryInterval
         self.keepAlive = keepAlive
         self.will = will
@@ -50,6 +62,11 @@ package struct ConnectRequest: Sendable {
         self.receiveMaximum = receiveMaximum
         self.maximumPacketSize = maximumPacketSize
     }
+}
+
+extension ConnectRequest {
+    /// Whether nobody but its connection finds its session.
+    var isNameless: Bool { scope == .connection || scope == .request }
 }
 
 /// The broker's answer to CONNECT.

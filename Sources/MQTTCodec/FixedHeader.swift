@@ -1,3 +1,5 @@
+import NIOCore
+
 /// The first bytes of every packet (MQTT 5.0 §2.1).
 package struct FixedHeader: Sendable, Equatable {
     package let type: PacketType
@@ -13,13 +15,15 @@ package struct FixedHeader: Sendable, Equatable {
 
     /// Reads the header at the front of `bytes`.
     ///
+    /// - Parameter version: MQTT 5.0 forbids a Remaining Length in more bytes than it needs [MQTT-1.5.5-1]; 3.1.1 does not.
     /// - Returns: nil when more bytes are needed to tell.
     /// - Throws: on the reserved type 0, flags the type forbids, an over-long Remaining Length, and a packet larger
     ///   than `maximumPacketSize` bytes.
     @inline(__always)
     package static func parse(
         _ bytes: RawSpan,
-        maximumPacketSize: Int
+        maximumPacketSize: Int,
+        version: ProtocolVersion = .v5
     ) throws(MalformedPacket) -> FixedHeader? {
         guard bytes.byteCount >= 2 else { return nil }
         let first = bytes.unsafeLoad(fromUncheckedByteOffset: 0, as: UInt8.self)
@@ -31,7 +35,7 @@ package struct FixedHeader: Sendable, Equatable {
         }
         var header = FixedHeader(type: type, flags: flags, headerLength: 2, remainingLength: Int(second))
         if second >= 0x80 {
-            guard let long = try longLength(bytes) else { return nil }
+            guard let long = try longLength(bytes, version) else { return nil }
             header = FixedHeader(type: type, flags: flags, headerLength: 1 + long.bytes, remainingLength: long.value)
         }
         guard header.packetLength <= maximumPacketSize else {
@@ -44,16 +48,30 @@ package struct FixedHeader: Sendable, Equatable {
     }
 
     /// A Remaining Length of more than one byte (MQTT 5.0 §1.5.5).
-    private static func longLength(_ bytes: RawSpan) throws(MalformedPacket) -> (value: Int, bytes: Int)? {
+    private static func longLength(
+        _ bytes: RawSpan,
+        _ version: ProtocolVersion
+    ) throws(MalformedPacket) -> (value: Int, bytes: Int)? {
         var value = 0
         for place in 0..<4 {
             guard place + 1 < bytes.byteCount else { return nil }
             let byte = bytes.unsafeLoad(fromByteOffset: place + 1, as: UInt8.self)
             value |= Int(byte & 0x7f) << (7 * place)
             guard byte & 0x80 == 0 else { continue }
-            if byte == 0, place > 0 { throw .malformed("a length in more bytes than it needs [MQTT-1.5.5-1]") }
+            if byte == 0, place > 0, version == .v5 { throw longerThanNeeded }
             return (value, place + 1)
         }
         throw .malformed("a Remaining Length of more than four bytes")
+    }
+
+    /// Refuses what a CONNECT that turns out to be of MQTT 5.0 begins with.
+    func checkLength() throws(MalformedPacket) {
+        guard headerLength == 1 + ByteBuffer.variableByteIntegerLength(remainingLength) else {
+            throw Self.longerThanNeeded
+        }
+    }
+
+    private static var longerThanNeeded: MalformedPacket {
+        .malformed("a length in more bytes than it needs [MQTT-1.5.5-1]")
     }
 }

@@ -37,8 +37,12 @@ package struct PacketDecoder: Sendable {
     /// - Returns: nil when it has not wholly arrived; nothing is read then.
     /// - Throws: what is wrong with it; the connection can't go on.
     package mutating func decode(from buffer: inout ByteBuffer) throws(MalformedPacket) -> Packet? {
-        guard let header = try FixedHeader.parse(buffer.readableBytesSpan, maximumPacketSize: maximumPacketSize),
-            header.packetLength <= buffer.readableBytes
+        guard
+            let header = try FixedHeader.parse(
+                buffer.readableBytesSpan,
+                maximumPacketSize: maximumPacketSize,
+                version: version
+            ), header.packetLength <= buffer.readableBytes
         else { return nil }
         return try decode(header, from: &buffer)
     }
@@ -55,7 +59,10 @@ package struct PacketDecoder: Sendable {
         try checkDirection(header.type)
         var reader = PacketReader(body)
         switch header.type {
-        case .connect: return .connect(try Connect(&reader) { version = $0 })
+        case .connect:
+            let connect = try Connect(&reader) { version = $0 }
+            if version == .v5 { try header.checkLength() }
+            return .connect(connect)
         case .connack: return .connack(try Connack(&reader, version: version))
         case .publish:
             return .publish(try Publish(&reader, header, version: version, fromClient: role == .server))

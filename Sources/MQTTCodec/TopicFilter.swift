@@ -20,14 +20,13 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
         guard !string.utf8.contains(0) else { throw .containsNull }
         self.string = string
         if string.utf8.starts(with: "$share/".utf8) {
-            let parts = string.dropFirst(7).split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+            let shared = string[string.utf8.index(string.startIndex, offsetBy: 7)...]
+            let (name, rest) = shared.parted(at: UInt8(ascii: "/"))
             // [MQTT-4.8.2-1], [MQTT-4.8.2-2]
-            guard let name = parts.first, !name.isEmpty, !name.utf8.contains(where: Self.isWildcard) else {
-                throw .shareNameInvalid
-            }
-            guard parts.count == 2, !parts[1].isEmpty else { throw .shareWithoutFilter }
+            guard !name.isEmpty, !name.utf8.contains(where: Self.isWildcard) else { throw .shareNameInvalid }
+            guard let rest, !rest.isEmpty else { throw .shareWithoutFilter }
             shareName = String(name)
-            filter = String(parts[1])
+            filter = String(rest)
         } else {
             shareName = nil
             filter = string
@@ -60,6 +59,17 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
             if !level.elementsEqual("+".utf8), !level.elementsEqual(topic[place]) { return false }
         }
         return levels.count == topic.count
+    }
+
+    /// Refuses what is no filter at all, of a share or not: of no character [MQTT-4.7.3-1], or with a wildcard where none may
+    /// be [MQTT-4.7.1-1], [MQTT-4.7.1-2].
+    static func checkForm(_ filter: String) throws(MalformedPacket) {
+        do throws(TopicError) {
+            guard !filter.isEmpty else { throw .empty }
+            _ = try checkWildcards(filter)
+        } catch {
+            throw .malformed("the Topic Filter \(filter): \(error)")
+        }
     }
 
     private static func isWildcard(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "+") || byte == UInt8(ascii: "#") }

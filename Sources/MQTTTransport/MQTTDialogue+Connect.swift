@@ -129,7 +129,8 @@ extension Connack {
         properties.receiveMaximum = UInt16(clamping: limits.receiveMaximum)
         if limits.maximumQoS < 2 { properties.maximumQoS = QoS(rawValue: UInt8(clamping: limits.maximumQoS)) }
         if !limits.retainAvailable { properties.retainAvailable = false }
-        properties.maximumPacketSize = UInt32(clamping: limits.maximumPacketSize)
+        // Some clients take it for the largest Remaining Length.
+        properties.maximumPacketSize = UInt32(clamping: min(limits.maximumPacketSize, 268_435_455))
         if result.isAssigned { properties.assignedClientID = result.clientID }
         if limits.topicAliasMaximum > 0 { properties.topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum) }
         if result.keepAlive != connect.keepAlive { properties.serverKeepAlive = result.keepAlive }

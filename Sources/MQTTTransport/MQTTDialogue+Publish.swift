@@ -102,11 +102,19 @@ extension MQTTDialogue {
         acknowledge(layout.qos == .atLeastOnce ? .puback : .pubrec, layout.packetID, reason, broker)
     }
 
-    func pubrecReceived(_ ack: Acknowledgement, _ broker: Broker) {
-        if broker.pubrec(ack.packetID, reason: ack.reasonCode, on: connection) {
-            acknowledge(.pubrel, ack.packetID, .success, broker)
-        } else if !ack.reasonCode.isError {
-            acknowledge(.pubrel, ack.packetID, .packetIdentifierNotFound, broker)
+    func pubrecReceived(_ ack: Acknowledgement, _ broker: Broker) throws(MalformedPacket) {
+        let verdict = broker.pubrec(ack.packetID, reason: ack.reasonCode, on: connection)
+        try check(verdict, of: .pubrec)
+        guard !ack.reasonCode.isError else { return }
+        acknowledge(.pubrel, ack.packetID, verdict == .expected ? .success : .packetIdentifierNotFound, broker)
+    }
+
+    /// A delivery is acknowledged as its QoS says [MQTT-4.3.2-4], [MQTT-4.3.3-8], [MQTT-4.3.3-11]; what is inconsistent with
+    /// that is a Protocol Error (MQTT 5.0 §1.2), and closes [MQTT-4.13.1-1], [MQTT-4.8.0-1 of 3.1.1].
+    @inline(__always)
+    func check(_ verdict: Acknowledged, of type: PacketType) throws(MalformedPacket) {
+        guard verdict != .misplaced else {
+            throw MalformedPacket(.protocolError, "\(type) for a message that is acknowledged otherwise, or not yet so")
         }
     }
 

@@ -237,7 +237,8 @@ package final class MQTTDialogue: @unchecked Sendable {
             guard
                 let header = try FixedHeader.parse(
                     buffer.readableBytesSpan,
-                    maximumPacketSize: decoder.maximumPacketSize
+                    maximumPacketSize: decoder.maximumPacketSize,
+                    version: decoder.version
                 )
             else { return }
             if (header.type == .connect) != (state == .awaitingConnect) { throw connectMisplaced }
@@ -283,10 +284,10 @@ package final class MQTTDialogue: @unchecked Sendable {
     private func packetReceived(_ packet: Packet, _ broker: Broker) throws(MalformedPacket) {
         switch (state, packet) {
         case (_, .connect(let connect)): connectReceived(connect, broker)
-        case (.connected, .puback(let ack)): broker.puback(ack.packetID, on: connection)
-        case (.connected, .pubrec(let ack)): pubrecReceived(ack, broker)
+        case (.connected, .puback(let ack)): try check(broker.puback(ack.packetID, on: connection), of: .puback)
+        case (.connected, .pubrec(let ack)): try pubrecReceived(ack, broker)
         case (.connected, .pubrel(let ack)): pubrelReceived(ack, broker)
-        case (.connected, .pubcomp(let ack)): broker.pubcomp(ack.packetID, on: connection)
+        case (.connected, .pubcomp(let ack)): try check(broker.pubcomp(ack.packetID, on: connection), of: .pubcomp)
         case (.connected, .subscribe(let subscribe)): subscribeReceived(subscribe, broker)
         case (.connected, .unsubscribe(let unsubscribe)): unsubscribeReceived(unsubscribe, broker)
         case (.connected, .pingreq): send(.pingresp, broker)

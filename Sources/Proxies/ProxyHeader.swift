@@ -31,6 +31,12 @@ package struct ProxyHeader: Sendable, Equatable {
         0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a,
     ]
 
+    /// Bytes of the address block of each family and transport that a version 2 header may name (§2.2), and of one address
+    /// in it; 0 for those without a port.
+    private static let blocks: [UInt8: (bytes: Int, address: Int)] = [
+        0x00: (0, 0), 0x11: (12, 4), 0x12: (12, 4), 0x21: (36, 16), 0x22: (36, 16), 0x31: (216, 0), 0x32: (216, 0),
+    ]
+
     /// Reads a header off the beginning of a connection.
     ///
     /// - Returns: nil when more bytes are needed; nothing was read then.
@@ -54,13 +60,35 @@ package struct ProxyHeader: Sendable, Equatable {
             return nil
         }
         let length = end - bytes.startIndex + 1
-        guard let line = buffer.readString(length: length), line.hasSuffix("\r\n") else { throw Malformed() }
-        let words = line.dropLast().split(separator: " ", omittingEmptySubsequences: false)
-        if words.count >= 2, words[1] == "UNKNOWN" { return ProxyHeader(client: nil) }
-        guard words.count == 6, words[1] == "TCP4" || words[1] == "TCP6",
-            let address = IPAddress(String(words[2])), let port = UInt16(words[4])
+        guard let line = buffer.readBytes(length: length), line.suffix(2).elementsEqual("\r\n".utf8) else {
+            throw Malformed()
+        }
+        let words = line.dropLast(2).split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+        // What follows it is to be ignored (§2.1).
+        if words.count >= 2, words[1].elementsEqual("UNKNOWN".utf8) { return ProxyHeader(client: nil) }
+        guard words.count == 6, let isIPv6 = isIPv6(words[1]),
+            let source = endpoint(words[2], words[4], isIPv6: isIPv6),
+            endpoint(words[3], words[5], isIPv6: isIPv6) != nil
         else { throw Malformed() }
-        return ProxyHeader(client: Client(address: address, port: Int(port)))
+        return ProxyHeader(client: source)
+    }
+
+    /// Whether the addresses of the family that a version 1 header names are IPv6; nil when it is none.
+    private static func isIPv6(_ family: ArraySlice<UInt8>) -> Bool? {
+        if family.elementsEqual("TCP4".utf8) { return false }
+        return family.elementsEqual("TCP6".utf8) ? true : nil
+    }
+
+    /// One end of the connection in text; a port has no leading zeros.
+    private static func endpoint(_ address: ArraySlice<UInt8>, _ port: ArraySlice<UInt8>, isIPv6: Bool) -> Client? {
+        let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+        // An IPv4 address that is written as IPv6 is an IPv4 one to us, but not here.
+        guard address.contains(UInt8(ascii: ":")) == isIPv6, !address.contains(0), port.allSatisfy(digits.contains),
+            port.count == 1 || port.first != digits.lowerBound,
+            let number = UInt16(String(decoding: port, as: UTF8.self)),
+            let address = IPAddress(String(decoding: address, as: UTF8.self))
+        else { return nil }
+        return Client(address: address, port: Int(number))
     }
 
     private static func readBinary(_ buffer: inout ByteBuffer) throws(Malformed) -> ProxyHeader? {
@@ -72,10 +100,11 @@ package struct ProxyHeader: Sendable, Equatable {
         guard command >> 4 == 2, command & 0x0f <= 1, length <= maximumRest else { throw Malformed() }
         guard var rest = header.readSlice(length: Int(length)) else { return nil }
         buffer = header
-        let isLocal = command & 0x0f == 0
-        let size = family >> 4 == 1 ? 4 : family >> 4 == 2 ? 16 : 0
-        guard !isLocal, size > 0 else { return ProxyHeader(client: nil) }
-        guard let source = rest.readBytes(length: size), rest.readBytes(length: size) != nil,
+        // The proxy's own connection, such as a health check: what follows is to be ignored (§2.2).
+        guard command & 0x0f == 1 else { return ProxyHeader(client: nil) }
+        guard let needed = blocks[family], rest.readableBytes >= needed.bytes else { throw Malformed() }
+        guard needed.address > 0 else { return ProxyHeader(client: nil) }
+        guard let source = rest.readBytes(length: needed.address), rest.readBytes(length: needed.address) != nil,
             let port = rest.readInteger(as: UInt16.self), let address = IPAddress(bytes: source)
         else { throw Malformed() }
         return ProxyHeader(client: Client(address: address, port: Int(port)))

@@ -61,7 +61,7 @@ struct StoreInspectCommand: ParsableCommand {
         if !longest.isEmpty { print("longest queues: messages, bytes, Client Identifier") }
         for queue in longest {
             print(
-                "  \(String(queue.messages).filled(to: 10)) \(String(queue.bytes).filled(to: 12)) \(queue.clientID.quoted)"
+                "  \(String(queue.messages).filled(to: 10)) \(String(queue.bytes).filled(to: 12)) \(queue.name.forPeople)"
             )
         }
         if !found.problems.isEmpty {

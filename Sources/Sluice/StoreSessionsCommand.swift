@@ -1,6 +1,9 @@
 import ArgumentParser
+import BrokerCore
 import Foundation
+import MQTTCodec
 import Storage
+import Webhooks
 
 /// `sluice store sessions`: lists sessions.
 struct StoreSessionsCommand: ParsableCommand {
@@ -9,7 +12,7 @@ struct StoreSessionsCommand: ParsableCommand {
         abstract: "List the sessions that are stored.",
         discussion: """
             One line a session: messages and bytes that wait for it, subscriptions, when it ends, user name, Client \
-            Identifier. Leaves the store as it is.
+            Identifier; those of webhooks are marked. Leaves the store as it is.
             """
     )
 
@@ -44,6 +47,8 @@ struct StoreSessionsCommand: ParsableCommand {
 
     private struct Line: Encodable {
         let clientID: String
+        /// Left out for a client's.
+        let isOwn: Bool?
         let userName: String?
         let endsAt: String?
         let wasConnected: Bool
@@ -54,6 +59,7 @@ struct StoreSessionsCommand: ParsableCommand {
 
         enum CodingKeys: String, CodingKey {
             case clientID = "client_id"
+            case isOwn = "own"
             case userName = "user_name"
             case endsAt = "ends_at"
             case wasConnected = "was_connected"
@@ -64,7 +70,8 @@ struct StoreSessionsCommand: ParsableCommand {
         }
 
         init(_ session: StoreInspection.Session) {
-            clientID = session.clientID
+            clientID = session.name.string
+            isOwn = session.name.isOwn ? true : nil
             userName = session.userName
             endsAt = session.endsAt.map(Self.time)
             wasConnected = session.wasConnected
@@ -88,7 +95,7 @@ extension StoreInspection.Session {
             String(messages).filled(to: 10), String(bytes).filled(to: 12), String(subscriptions).filled(to: 13),
             (ends ?? (wasConnected ? "was connected" : "never")).filled(to: 20),
         ]
-        return columns.joined(separator: " ") + " \((userName ?? "").quoted) \(clientID.quoted)"
+        return columns.joined(separator: " ") + " \((userName ?? "").quoted) \(name.forPeople)"
     }
 }
 
@@ -98,8 +105,9 @@ struct StoreDeleteSessionCommand: ParsableCommand {
         commandName: "delete-session",
         abstract: "Remove sessions, with their subscriptions and what waits for them.",
         discussion: """
-            Messages that wait for them in shared subscriptions go to other members at the next start. Wills are not \
-            published. Ends with exit code 1 if one of them is not there.
+            Frees their names: whoever connects first has the name then. Also sessions whose clients were connected when \
+            the broker stopped. Messages that wait for them in shared subscriptions go to other members at the next \
+            start. Wills are not published. Ends with exit code 1 if one of them is not there.
             """
     )
 
@@ -108,51 +116,69 @@ struct StoreDeleteSessionCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("Client Identifiers.", valueName: "client-id"))
     var clientIDs: [String] = []
 
+    @Option(help: "A webhook's name, for its session; may be given several times.")
+    var webhook: [String] = []
+
     @Flag(
         help: "Read the Client Identifiers from standard input, one JSON object a line, as sessions --json writes them."
     )
     var fromJSON = false
 
     func validate() throws {
-        guard clientIDs.isEmpty == fromJSON else {
-            throw ValidationError("name sessions by their Client Identifiers, or use --from-json")
+        guard (clientIDs + webhook).isEmpty == fromJSON else {
+            throw ValidationError("name sessions by their Client Identifiers or webhooks, or use --from-json")
         }
     }
 
     func run() throws {
         let path = try location.directory()
-        let wanted = fromJSON ? try readClientIDs() : clientIDs
+        let wanted = fromJSON ? try readNames() : clientIDs.map { .client($0) } + webhook.map { .webhook($0) }
         // Not to make one where there is none.
         try RocksDBStore(reading: path).close()
         let store = try RocksDBStore(path: path)
         defer { store.close() }
         let removal = try SessionRemoval(wanted, from: store)
-        for clientID in removal.removed { print("\(path): removed \(clientID.quoted)") }
+        for name in removal.removed.inOrder { print("\(path): removed \(name.forPeople)") }
         if let refused = removal.leftMessages {
             print("\(path): what waited for them goes at the next start: \(refused.description.forTerminal)")
         }
-        let missing = Set(wanted).subtracting(removal.removed).sorted()
+        let missing = Set(wanted).subtracting(removal.removed)
         guard missing.isEmpty else {
-            for clientID in missing { print("\(path): there is no session \(clientID.quoted)") }
+            for name in Array(missing).inOrder { print("\(path): there is no session \(name.forPeople)") }
             throw ExitCode(1)
         }
     }
 
     private struct Named: Decodable {
         let clientID: String
+        let isOwn: Bool?
 
         enum CodingKeys: String, CodingKey {
             case clientID = "client_id"
+            case isOwn = "own"
         }
+
+        var name: SessionName { isOwn ?? false ? .own(clientID) : .client(clientID) }
     }
 
-    private func readClientIDs() throws -> [String] {
+    private func readNames() throws -> [SessionName] {
         let decoder = JSONDecoder()
-        var found: [String] = []
+        var found: [SessionName] = []
         while let line = readLine() {
             guard !line.isEmpty else { continue }
-            found.append(try decoder.decode(Named.self, from: Data(line.utf8)).clientID)
+            found.append(try decoder.decode(Named.self, from: Data(line.utf8)).name)
         }
         return found
+    }
+}
+
+extension SessionName {
+    /// Fit for a terminal; a client can't call itself what a session of the broker's own is called here.
+    var forPeople: String { isOwn ? "\(string.quoted) (the broker's own)" : string.quoted }
+}
+
+extension [SessionName] {
+    fileprivate var inOrder: [SessionName] {
+        sorted { $0.string.utf8.lexicographicallyPrecedes($1.string.utf8) }
     }
 }

@@ -29,14 +29,15 @@ extension KeyValueBatch {
         case .session(let session):
             guard !removed.contains(session.number) else { return }
             put {
-                $0.key(session: session.clientID)
+                $0.key(session: session.name)
             } value: {
                 $0.value(session, clock)
             }
-        case .removeSession(let clientID, let session):
-            remove { $0.key(session: clientID) }
+        case .removeSession(let name, let session):
+            remove { $0.key(session: name) }
             try removeAll(RecordKey.subscriptions(of: session), in: store)
             try removeAll(RecordKey.received(of: session), in: store)
+        case .moveSession(let former, _): remove { $0.key(session: former) }
         case .subscription(let subscription, let session):
             guard !removed.contains(session) else { return }
             put {

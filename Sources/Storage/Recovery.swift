@@ -125,10 +125,10 @@ final class Recovery {
 
     private func refusal(_ key: UnsafeRawBufferPointer, _ problem: RecordProblem) -> StoreRefused {
         switch problem {
-        case .newer(let version):
+        case .newer(let version, let latest):
             StoreRefused(
                 "\(store.name): \(describe(key)): written by a newer Sluice (record version \(version), this one reads "
-                    + "up to \(RecordVersion.current)); start the newer one, or restore a backup"
+                    + "up to \(latest)); start the newer one, or restore a backup"
             )
         case .damaged(let words):
             StoreRefused(

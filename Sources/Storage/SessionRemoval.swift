@@ -1,54 +1,53 @@
-import BrokerCore
+package import BrokerCore
 
 /// Removes sessions from a store that no broker has, with what belongs to them alone.
 ///
 /// Their Wills are not published. Messages of shared subscriptions stay: at the next start they go to other members.
 package struct SessionRemoval {
-    /// Client Identifiers of the sessions that were there.
-    package let removed: [String]
+    /// The sessions that were there.
+    package let removed: [SessionName]
     /// Why messages that waited for them are still there; the next start removes them.
     package let leftMessages: StoreRefused?
 
     /// - Throws: when nothing was removed.
     package init(
-        _ clientIDs: [String],
+        _ names: [SessionName],
         from store: any KeyValueStore,
         clock: ClockReading = .current()
     ) throws(StoreRefused) {
         let batch = KeyValueBatch()
-        var removed: [String] = []
+        var removed: [SessionName] = []
         do throws(StoreFailure) {
             guard try StoreFormat.check(store) != nil else {
                 throw StoreFailure("\(store.name): there is nothing in it")
             }
-            // By its bytes: to `String`, canonically equivalent names are the same.
-            for clientID in Set(clientIDs.map { Array($0.utf8) }) {
-                let number = try Self.number(of: clientID, in: store, clock)
+            for name in Set(names) {
+                let key = RecordKey.session(name)
+                let number = try Self.number(of: key, in: store, clock)
                 guard let number else { continue }
-                batch.remove(RecordKind.session.prefix + clientID)
+                batch.remove(key)
                 for prefix in [RecordKey.subscriptions(of: number), RecordKey.received(of: number)] {
                     try store.scan(prefix: prefix) { key, _ in
                         batch.remove(Array(key))
                         return true
                     }
                 }
-                removed.append(String(decoding: clientID, as: UTF8.self))
+                removed.append(name)
             }
             if !batch.isEmpty { try store.write(batch, synced: true) }
         } catch {
             throw StoreRefused(error.description)
         }
-        self.removed = removed.sorted()
+        self.removed = removed
         leftMessages = removed.isEmpty ? nil : Self.removeMessages(in: store, clock)
     }
 
     /// - Throws: when the session's record can't be read.
     private static func number(
-        of clientID: [UInt8],
+        of key: [UInt8],
         in store: any KeyValueStore,
         _ clock: ClockReading
     ) throws(StoreFailure) -> SessionNumber? {
-        let key = RecordKind.session.prefix + clientID
         var found: Result<Record, RecordProblem>?
         try store.read([key]) { _, value in
             guard let value else { return }

@@ -6,7 +6,7 @@ import NIOCore
 package struct StoreInspection: Sendable {
     /// One session, and what waits for it.
     package struct Session: Sendable {
-        package let clientID: String
+        package let name: SessionName
         /// nil is anonymous.
         package let userName: String?
         /// When it ends, milliseconds since 1970; nil is never, or not before its client has left.
@@ -20,7 +20,7 @@ package struct StoreInspection: Sendable {
         package fileprivate(set) var bytes = 0
 
         fileprivate init(_ record: SessionRecord, _ clock: ClockReading) {
-            clientID = record.clientID
+            name = record.name
             userName = record.userName
             hasWill = record.will != nil
             // A client that has left leaves an end behind, unless there is none.
@@ -87,13 +87,13 @@ package struct StoreInspection: Sendable {
 
     /// All sessions, in the order of their Client Identifiers.
     package var allSessions: [Session] {
-        found.values.sorted { $0.clientID.utf8.lexicographicallyPrecedes($1.clientID.utf8) }
+        found.values.sorted { RecordKey.session($0.name).lexicographicallyPrecedes(RecordKey.session($1.name)) }
     }
 
     /// Those with the longest queues, the longest first.
     package func longestQueues(_ count: Int) -> [Session] {
         let waiting = found.values.filter { $0.messages > 0 }
-        return Array(waiting.sorted { ($1.messages, $0.clientID) < ($0.messages, $1.clientID) }.prefix(count))
+        return Array(waiting.sorted { ($1.messages, $0.name.string) < ($0.messages, $1.name.string) }.prefix(count))
     }
 
     /// Removes the damaged records that were found.

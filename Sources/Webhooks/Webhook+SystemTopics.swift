@@ -11,7 +11,7 @@ extension Webhook {
             ("requests/retries", "\(statistics.retries)"),
             ("messages/delivered", "\(statistics.delivered)"),
             ("messages/refused", "\(statistics.refused)"),
-            ("messages/waiting", "\(broker.pendingMessages(of: configuration.clientID))"),
+            ("messages/waiting", "\(broker.pendingMessages(of: configuration.sessionName))"),
         ]
     }
 }

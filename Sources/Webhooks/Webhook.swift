@@ -99,12 +99,13 @@ package final class Webhook: @unchecked Sendable {
         )
         self.connection = connection
         schedule.removeAll()
-        let request = ConnectRequest(
-            clientID: configuration.clientID,
+        var request = ConnectRequest(
+            clientID: configuration.sessionName.string,
             cleanStart: false,
             sessionExpiryInterval: configuration.sessionExpiryInterval,
             receiveMaximum: UInt16(clamping: window)
         )
+        request.scope = .own
         let subscriptions = configuration.topics.map { filter in
             // A session that goes on would else get its retained messages again at each start.
             Subscribe.Subscription(
@@ -112,7 +113,7 @@ package final class Webhook: @unchecked Sendable {
                 options: SubscriptionOptions(qos: configuration.qos, retainHandling: .sendIfNew)
             )
         }
-        core.submit { broker in
+        core.submit { [request] broker in
             broker.publishSystemTopics(under: "webhooks/\(self.configuration.name)") { [weak self] broker in
                 self?.systemTopics(broker) ?? []
             }
@@ -134,8 +135,8 @@ package final class Webhook: @unchecked Sendable {
         _ broker: Broker
     ) -> [(String, ReasonCode)] {
         guard !result.reasonCode.isError else { return [] }
-        let wanted = Set(subscriptions.map(\.filter))
-        let former = broker.subscribedFilters(of: connection).filter { !wanted.contains($0) }
+        let wanted = Set(subscriptions.lazy.map { ExactText($0.filter) })
+        let former = broker.subscribedFilters(of: connection).filter { !wanted.contains(ExactText($0)) }
         if !former.isEmpty { _ = broker.unsubscribe(former, on: connection) }
         var refused: [(String, ReasonCode)] = []
         broker.subscribe(subscriptions, identifier: nil, on: connection) { reasons in

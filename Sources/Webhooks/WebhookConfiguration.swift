@@ -1,3 +1,4 @@
+package import BrokerCore
 package import MQTTCodec
 package import NIOCore
 
@@ -28,8 +29,13 @@ package struct WebhookConfiguration: Sendable {
         self.topics = topics
     }
 
-    /// Of its session: the same after each start, so that what came meanwhile is there.
-    package var clientID: String { "webhook:\(name)" }
+    /// Of its session, one of the broker's own: the same after each start, so that what came meanwhile is there.
+    package var sessionName: SessionName { .webhook(name) }
+}
+
+extension SessionName {
+    /// A webhook's.
+    package static func webhook(_ name: String) -> SessionName { .own("webhook:\(name)") }
 }
 
 /// What has become of a webhook's messages since the start.

@@ -194,7 +194,7 @@ import Testing
         let publisher = SinkClient(test)
         publisher.connect(ConnectRequest(clientID: "p"))
         for _ in 0..<20_000 { try publisher.publish("t", "x", qos: .atLeastOnce) }
-        let before = test.broker.pendingMessages(of: "a")
+        let before = test.broker.pendingMessages(of: .client("a"))
         let large = String(repeating: "y", count: 19_900_000)
         #expect(
             test.broker.publish(
@@ -203,9 +203,9 @@ import Testing
             ) == .success
         )
         #expect(test.broker.hasBacklog)
-        #expect(test.broker.pendingMessages(of: "a") > before - 2_000)
+        #expect(test.broker.pendingMessages(of: .client("a")) > before - 2_000)
         test.flush()
-        #expect(test.broker.pendingMessages(of: "a") < before / 10)
+        #expect(test.broker.pendingMessages(of: .client("a")) < before / 10)
         #expect(test.broker.statistics.dropped > UInt64(before) / 2)
     }
 

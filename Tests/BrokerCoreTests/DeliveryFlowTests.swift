@@ -53,13 +53,44 @@ import Testing
         #expect(try client.packets().map(\.type) == [.publish])
     }
 
+    private static let misplaced: [(QoS, before: [PacketType], PacketType)] = [
+        (.atLeastOnce, [], .pubrec), (.atLeastOnce, [], .pubcomp), (.exactlyOnce, [], .puback),
+        (.exactlyOnce, [], .pubcomp), (.exactlyOnce, [.pubrec], .puback),
+    ]
+
+    @Test(
+        "[MQTT-4.13.1-1] [MQTT-4.8.0-1 of 3.1.1] ends the connection on an acknowledgement that its message can't have",
+        arguments: misplaced,
+        ProtocolVersion.allCases
+    )
+    func misplacedAcknowledgement(
+        _ wrong: (qos: QoS, before: [PacketType], type: PacketType),
+        _ version: ProtocolVersion
+    ) throws {
+        let client = try subscriber(version)
+        try publish(["x"], qos: wrong.qos)
+        let id = try #require(try client.takePublish()?.packetID)
+        for type in wrong.before { client.send(acknowledgement(type, id)) }
+        client.send(acknowledgement(wrong.type, id))
+        #expect(try client.wasEnded(.protocolError))
+        // It is not taken for delivered.
+        #expect(try resume(version).packets().contains { [.publish, .pubrel].contains($0.type) })
+    }
+
+    private func acknowledgement(_ type: PacketType, _ id: PacketID) -> Packet {
+        let acknowledgement = Acknowledgement(packetID: id)
+        return switch type {
+        case .puback: .puback(acknowledgement)
+        case .pubrec: .pubrec(acknowledgement)
+        default: .pubcomp(acknowledgement)
+        }
+    }
+
     @Test("acknowledgements that fit no message are passed over", arguments: ProtocolVersion.allCases)
     func strayAcknowledgements(_ version: ProtocolVersion) throws {
         let client = try subscriber(version)
         try publish(["x"], qos: .exactlyOnce)
         let id = try #require(try client.takePublish()?.packetID)
-        client.send(.puback(Acknowledgement(packetID: id)))
-        client.send(.pubcomp(Acknowledgement(packetID: id)))
         client.send(.puback(Acknowledgement(packetID: 999)))
         client.send(.pubcomp(Acknowledgement(packetID: 65_535)))
         #expect(try client.packets().isEmpty)

@@ -129,7 +129,7 @@ import Testing
         subscribe(broker, connection, qos: .exactlyOnce)
         publish(broker, "1", qos: .exactlyOnce)
         let packetID = first.taken(broker).first?.packetID ?? 0
-        #expect(broker.pubrec(packetID, reason: .success, on: connection))
+        #expect(broker.pubrec(packetID, reason: .success, on: connection) == .expected)
         broker.disconnect(connection, reason: .normalDisconnection)
         publish(broker, "2", qos: .exactlyOnce)
         let second = Client()

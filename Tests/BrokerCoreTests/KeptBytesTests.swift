@@ -110,7 +110,7 @@ import Testing
         try live.subscribe("live", qos: .atLeastOnce)
         for number in 0..<50 { try publisher.publish("live", "\(number)", qos: .atLeastOnce) }
         #expect(try live.messages().count == 50)
-        for name in names { #expect(test.broker.pendingMessages(of: name) > 0) }
+        for name in names { #expect(test.broker.pendingMessages(of: .client(name)) > 0) }
         // What is stored counts the same after a restart.
         let before = test.broker.usage.queuedBytes
         let again = test.restarted()
@@ -128,8 +128,8 @@ import Testing
         let publisher = try test.connect("p")
         let text = String(repeating: "x", count: 10_000)
         for _ in 0..<200 { try publisher.publish("a", text, qos: .atLeastOnce) }
-        #expect((40...50).contains(test.broker.pendingMessages(of: "a")))
+        #expect((40...50).contains(test.broker.pendingMessages(of: .client("a"))))
         for _ in 0..<20 { try publisher.publish("b", text, qos: .atLeastOnce) }
-        #expect(test.broker.pendingMessages(of: "b") == 20)
+        #expect(test.broker.pendingMessages(of: .client("b")) == 20)
     }
 }

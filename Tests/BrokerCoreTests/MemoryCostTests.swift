@@ -69,14 +69,14 @@ import Testing
         for number in 0..<20 {
             try publisher.publish("t", "\(number)", qos: .atLeastOnce) { $0.properties = userProperties(1_000) }
         }
-        let before = test.broker.pendingMessages(of: "s")
+        let before = test.broker.pendingMessages(of: .client("s"))
         #expect(before < 16)
         test.storeAll()
         let again = TestBroker(store: test.store, time: test.broker.now, queue: limits)
-        #expect(again.broker.pendingMessages(of: "s") == before)
+        #expect(again.broker.pendingMessages(of: .client("s")) == before)
         // One more pushes out one, as it would have before.
         try again.connect("p").publish("t", "last", qos: .atLeastOnce) { $0.properties = userProperties(1_000) }
-        #expect(again.broker.pendingMessages(of: "s") == before)
+        #expect(again.broker.pendingMessages(of: .client("s")) == before)
     }
 
     @Test("a will, a correlation and a password have memory of their own, and don't keep the packet they came in")

@@ -76,6 +76,46 @@ import Testing
         #expect(try client.wasEnded(error.1))
     }
 
+    @Test(
+        "[MQTT-4.13.1-1] [MQTT-4.7.3-1] [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.8.0-1 of 3.1.1] ends the connection on what is no Topic Filter",
+        arguments: [[""], ["q", ""], ["ab/+e"], ["a+"], ["a/#/b"], ["#a"], ["$share/g/a#"]],
+        ProtocolVersion.allCases
+    )
+    func noFilter(_ filters: [String], _ version: ProtocolVersion) throws {
+        let packets: [Packet] = [
+            .subscribe(Subscribe(packetID: 7, subscriptions: filters.map { .init(filter: $0) })),
+            .unsubscribe(Unsubscribe(packetID: 7, filters: filters)),
+        ]
+        for packet in packets {
+            let test = TestBroker()
+            let client = try test.connect("a", version)
+            client.send(packet)
+            #expect(try client.wasEnded(.malformedPacket))
+            #expect(try client.packets().isEmpty)
+        }
+    }
+
+    @Test("a Remaining Length in more bytes than it needs is a length in 3.1.1, which does not forbid it")
+    func paddedLength() throws {
+        let old = TestBroker().open(.v3_1_1)
+        old.send(wire("10 8d00 \"MQTT\" 04 02 003c 0001 61"))
+        #expect(try old.packets().map(\.type) == [.connack])
+        old.send(wire("c0 8000"))
+        #expect(try old.packets().map(\.type) == [.pingresp])
+        old.send(wire("30 8400 \"t\" 78"))
+        #expect(!old.isClosed)
+    }
+
+    @Test("[MQTT-1.5.5-1] a Remaining Length in more bytes than it needs ends the connection in 5.0, CONNECT's, too")
+    func paddedLength5() throws {
+        let new = TestBroker().open()
+        new.send(wire("10 8e00 \"MQTT\" 05 02 003c 00 0001 61"))
+        #expect(new.isClosed)
+        let client = try TestBroker().connect("a")
+        client.send(wire("c0 8000"))
+        #expect(try client.wasEnded(.malformedPacket))
+    }
+
     @Test("MQTT 5.0 errors that 3.1.1 does not know")
     func malformed5() throws {
         let errors: [(String, ReasonCode)] = [

@@ -80,7 +80,7 @@ import Testing
     func sources() throws {
         try test.connectPersistent("away").subscribe("x", qos: .atLeastOnce)
         test.broker.publishSystemTopics(under: "more/of it") { broker in
-            [("constant", "1"), ("away/waiting", "\(broker.pendingMessages(of: "away"))")]
+            [("constant", "1"), ("away/waiting", "\(broker.pendingMessages(of: .client("away")))")]
         }
         let client = try subscriber("$SYS/broker/more/#")
         test.advance(seconds: 10)
@@ -88,7 +88,7 @@ import Testing
         for text in ["a", "b"] { try test.connect("p").publish("x", text, qos: .atLeastOnce) }
         test.advance(seconds: 10)
         #expect(try received(client) == ["more/of it/away/waiting": "2"])
-        #expect(test.broker.pendingMessages(of: "nobody") == 0)
+        #expect(test.broker.pendingMessages(of: .client("nobody")) == 0)
     }
 
     @Test("counts sessions that have expired")
@@ -174,21 +174,24 @@ import Testing
         let refused: ReasonCode = version == .v5 ? .notAuthorized : .success
         #expect(answer == (qos == .atMostOnce ? nil : refused))
         try client.publish("$SYS/made/up", "forged", qos: qos)
+        // [MQTT-4.7.1-2 of 3.1.1]: $SYS/# has it, too.
+        try client.publish("$SYS", "forged", qos: qos, retain: true)
         #expect(try watcher.messages().isEmpty)
         #expect(try values()["version"] == before["version"])
         // Other topics with $ are the clients' own.
         try watcher.subscribe("$own/#")
         try client.publish("$own/x", "free", qos: qos)
+        try client.publish("$SYSTEM", "free", qos: qos)
         #expect(try values().count == before.count)
-        #expect(test.broker.statistics.published == 1)
+        #expect(test.broker.statistics.published == 2)
     }
 
-    @Test("publishes no client's will there")
-    func noWill() throws {
+    @Test("publishes no client's will there", arguments: ["$SYS/broker/version", "$SYS"])
+    func noWill(_ topic: String) throws {
         let watcher = try subscriber()
         _ = try watcher.messages()
         let will = Will(
-            topic: try TopicName("$SYS/broker/version"),
+            topic: try TopicName(topic),
             payload: ByteBuffer(string: "forged"),
             retain: true
         )

@@ -197,7 +197,8 @@ import Testing
     func takenOver() async throws {
         try await withGateway { gateway in
             let client = try gateway.client()
-            _ = try observe(client, "/ps/a?c=thing")
+            let connect = try client.ask(client.confirmable(Method.post, "/mqtt/connection?c=thing"))
+            _ = try observe(client, "/ps/a?c=thing&t=\(connect.text)")
             await gateway.takeOver("thing")
             let last = try client.expect()
             #expect(last.codeText == "4.09")
@@ -207,6 +208,10 @@ import Testing
             _ = try observe(client, "/ps/a?c=thing")
             try await gateway.publish("a", ["x"])
             #expect(try client.expect().text == "x")
+            // It has no session, and so none that is taken over.
+            await gateway.takeOver("thing")
+            try await gateway.publish("a", ["y"])
+            #expect(try client.expect().text == "y")
         }
     }
 

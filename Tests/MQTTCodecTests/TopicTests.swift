@@ -56,6 +56,11 @@ import Testing
         #expect(plain.filter == "$share")
         #expect(!plain.hasWildcards)
         #expect(try TopicFilter("$share/g//").filter == "/")
+        // To Swift, a slash and a combining mark are one character.
+        let accented = try TopicFilter("$share/a/\u{301}b/c")
+        #expect(accented.shareName == "a")
+        #expect(accented.filter.utf8.elementsEqual("\u{301}b/c".utf8))
+        #expect(throws: TopicError.shareNameInvalid) { try TopicFilter("$share/+\u{301}/c") }
     }
 
     /// The examples of MQTT 5.0 §4.7, and what they leave open.

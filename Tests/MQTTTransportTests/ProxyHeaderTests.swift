@@ -20,17 +20,62 @@ import Testing
         }
     }
 
-    private static let binary: [UInt8] = [
-        0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a, 0x21, 0x11, 0, 12,
-        203, 0, 113, 7, 127, 0, 0, 1, 0x12, 0x67, 0x07, 0x5b,
+    private static let signature: [UInt8] = [
+        0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a,
     ]
+
+    private static let binary: [UInt8] =
+        signature + [
+            0x21, 0x11, 0, 12, 203, 0, 113, 7, 127, 0, 0, 1, 0x12, 0x67, 0x07, 0x5b,
+        ]
 
     static let headers: [([UInt8], String)] = [
         (Array("PROXY TCP4 203.0.113.7 127.0.0.1 4711 1883\r\n".utf8), "203.0.113.7:4711"),
         (Array("PROXY TCP6 2001:db8::7 ::1 4711 1883\r\n".utf8), "[2001:db8::7]:4711"), (binary, "203.0.113.7:4711"),
+        (Array("PROXY TCP6 ::ffff:203.0.113.7 ::ffff:127.0.0.1 4711 0\r\n".utf8), "203.0.113.7:4711"),
         // A health check of the proxy itself: the other end is the client.
         (Array("PROXY UNKNOWN\r\n".utf8), "192.0.2.1:50000"),
+        (Array("PROXY UNKNOWN ffff::1 what ever\r\n".utf8), "192.0.2.1:50000"),
+        (signature + [0x20, 0x99, 0, 3, 1, 2, 3], "192.0.2.1:50000"), (signature + [0x21, 0, 0, 0], "192.0.2.1:50000"),
+        (signature + [0x21, 0x31, 0, 216] + [UInt8](repeating: 0x61, count: 216), "192.0.2.1:50000"),
     ]
+
+    /// What the specification's receiver must abort on (§2.1).
+    private static let malformedLines = [
+        "TCP4 192.0.2.5 127.0.0.1 6275 65536", "TCP4 192.0.2.5 127.0.0.1 65536 1883",
+        "TCP4 192.0.2.5 127.0.0.256 6275 1234", "TCP4 192.0.2.256 127.0.0.1 6275 1234",
+        "TCP6 192.0.2.5 127.0.0.1 6275 1234", "TCP6 2001:db8::7 127.0.0.1 6275 1234",
+        "TCP4 2001:db8::7 ::1 6275 1234", "TCP4 192.0.2.5 127.0.0.1 +6275 1234",
+        "TCP4 192.0.2.5 127.0.0.1 06275 1234", "TCP4 192.0.2.5 127.0.0.1 6275", "TCP4 192.0.2.5 127.0.0.1 6275 ",
+        "TCP4  192.0.2.5 127.0.0.1 6275 1234", "TCP4 192.0.2.5 127.0.0.1 6275 1234 ", "TCP5 1.2.3.4 1.2.3.4 1 1",
+        "UNKNOWN\u{301}", "TCP4 192.0.2.5\u{0} 127.0.0.1 6275 1234",
+    ]
+
+    /// Version and command, family and transport, and how many bytes follow (§2.2).
+    private static let malformedBlocks: [(first: UInt8, second: UInt8, count: Int)] =
+        (0..<12).map { (0x21, 0x11, $0) } + [(0x21, 0x10, 12), (0x21, 0x13, 12), (0x21, 0x41, 12), (0x22, 0x11, 12)]
+        + [(0x31, 0x11, 12), (0x21, 0x21, 35), (0x21, 0x31, 215)]
+
+    private static var malformedHeaders: [[UInt8]] {
+        let lines = malformedLines.map { [UInt8]("PROXY \($0)\r\n".utf8) }
+        let blocks = malformedBlocks.map { block -> [UInt8] in
+            let rest = (0..<block.count).map { UInt8($0 % 7 + 1) }
+            return signature + [block.first, block.second, 0, UInt8(block.count)] + rest
+        }
+        return lines + blocks
+    }
+
+    @Test("a header that is malformed closes the connection, whichever part of it is", arguments: malformedHeaders)
+    func malformed(_ header: [UInt8]) throws {
+        let broker = EmbeddedBroker()
+        let client = try broker.open(isBehindProxy: true)
+        var bytes = ByteBuffer(bytes: header)
+        bytes.writeImmutableBuffer(client.encoded(.connect(Connect(clientID: "a"))))
+        try client.feed(bytes)
+        broker.run()
+        #expect(client.isClosed)
+        #expect(try client.writes().isEmpty)
+    }
 
     @Test(
         "the header's client is the client, however the bytes are cut",

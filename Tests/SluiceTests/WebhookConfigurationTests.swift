@@ -17,7 +17,7 @@ import Webhooks
             .webhooks
         #expect(webhooks.count == 1)
         #expect(webhooks[0].qos == 1 && webhooks[0].concurrency == 1 && webhooks[0].batch == 1)
-        #expect(webhooks[0].configuration.clientID == "webhook:orders")
+        #expect(webhooks[0].configuration.sessionName == .webhook("orders"))
         #expect(webhooks[0].configuration.signature == nil)
         let signed = "{ name: a, url: \"http://a\", topics: [a], secret: whsec_c2VjcmV0, batch: 10, timeout: 5 }"
         let configuration = try load("webhooks: [\(signed)]").webhooks[0].configuration

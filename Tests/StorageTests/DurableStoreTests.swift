@@ -21,7 +21,7 @@ import Testing
                 .received(65_535, of: number)
             )
         }
-        try store.commit(.removeSession(clientID: "c5", five))
+        try store.commit(.removeSession(.client("c5"), five))
         #expect(keyValues.contents.count == 1 + 4)
         #expect(try store.recovered().allSatisfy { $0.hasPrefix("session c6 6") || $0.contains(" 6 ") })
     }
@@ -33,7 +33,7 @@ import Testing
             .session(SessionRecord("c", 5)),
             .subscription(subscription, of: five),
             .received(1, of: five),
-            .removeSession(clientID: "c", five)
+            .removeSession(.client("c"), five)
         )
         #expect(keyValues.contents.map { hex($0.key) } == [hex(Golden.format.key)])
     }
@@ -41,7 +41,7 @@ import Testing
     @Test func `a session that begins after another of its client ended in the same batch stays`() throws {
         let store = try DurableStore.inline(MemoryKeyValueStore())
         try store.commit(.session(SessionRecord("c", 5)), .subscription(subscription, of: five))
-        try store.commit(.removeSession(clientID: "c", five), .session(SessionRecord("c", 6)))
+        try store.commit(.removeSession(.client("c"), five), .session(SessionRecord("c", 6)))
         #expect(try store.recovered().map { $0.prefix(11) } == ["session c 6"])
     }
 

@@ -18,6 +18,19 @@ import Testing
         #expect(try DurableStore.inline(golden.store()).recovered() == golden.recovered)
     }
 
+    @Test func `a session that gets another name keeps what belongs to it`() throws {
+        let keyValues = MemoryKeyValueStore()
+        let store = try DurableStore.inline(keyValues)
+        let five = SessionNumber(rawValue: 5)
+        try store.commit(.session(SessionRecord("c", 5)), .received(7, of: five))
+        try store.commit(.moveSession(from: .client("c"), five), .session(SessionRecord(.own("c"), 5)))
+        #expect(
+            try DurableStore.inline(keyValues).recovered() == [
+                "session own c 5 user - expiry 4294967295 at never will - due - read 0", "received 5 7",
+            ]
+        )
+    }
+
     @Test func `a stored message is read back whole, with what has become of the delivery`() throws {
         let full = try Golden.fullMessage()
         let store = try DurableStore.inline(full.store())

@@ -38,11 +38,11 @@ import Testing
         #expect((found.messages, found.messageBytes, found.deliveries) == (3, cost(1) + cost(2) + cost(3), 4))
         #expect(found.problems.isEmpty)
         let queues = found.longestQueues(10)
-        #expect(queues.map(\.clientID) == ["c5", "c6"])
+        #expect(queues.map(\.name.string) == ["c5", "c6"])
         #expect(queues.map(\.messages) == [3, 1])
         #expect(queues.map(\.bytes) == [cost(1) + cost(2) + cost(3), cost(1)])
         #expect(found.longestQueues(0).isEmpty)
-        #expect(found.longestQueues(1).map(\.clientID) == ["c5"])
+        #expect(found.longestQueues(1).map(\.name.string) == ["c5"])
     }
 
     @Test func `an empty directory is an empty store`() throws {

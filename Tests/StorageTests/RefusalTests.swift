@@ -106,11 +106,11 @@ import Testing
     func newerRecord(_ golden: Golden) throws {
         let keyValues = try golden.store()
         let batch = KeyValueBatch()
-        batch.put(golden.key, [2] + golden.value.dropFirst())
+        batch.put(golden.key, [3] + golden.value.dropFirst())
         try keyValues.write(batch, synced: true)
         let store = try DurableStore.inline(keyValues)
         let refused = #expect(throws: StoreRefused.self) { try store.recovered() }
-        #expect(refused?.description.contains("written by a newer Sluice (record version 2") == true)
+        #expect(refused?.description.contains("written by a newer Sluice (record version 3") == true)
         #expect(refused?.description.contains("start the newer one, or restore a backup") == true)
     }
 }

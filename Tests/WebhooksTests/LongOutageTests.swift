@@ -102,7 +102,7 @@ import Webhooks
                 await publish(second)
                 await pass(1)
             }
-            let waiting = await core.perform { $0.pendingMessages(of: "webhook:hook") }
+            let waiting = await core.perform { $0.pendingMessages(of: .webhook("hook")) }
             endpoint.comeBack()
             var minutes = 0
             // The longest wait for the next attempt is five minutes.
@@ -110,7 +110,7 @@ import Webhooks
                 await pass(60)
                 minutes += 1
             }
-            while await core.perform({ $0.pendingMessages(of: "webhook:hook") }) > 0 { await settle() }
+            while await core.perform({ $0.pendingMessages(of: .webhook("hook")) }) > 0 { await settle() }
             return waiting
         }
     }

@@ -299,7 +299,7 @@ import Webhooks
         }
         // Other topics now: the session has these, and no longer the former.
         try await run(configuration(endpoint.url) { $0.topics = ["other"] }, core) { _ in
-            #expect(await core.perform { $0.sessionFilters("webhook:hook") } == ["other"])
+            #expect(await core.perform { $0.sessionFilters(.own("webhook:hook")) } == ["other"])
         }
         try await endpoint.stop()
     }
@@ -307,13 +307,14 @@ import Webhooks
 
 extension Broker {
     /// What a client of that name is subscribed to, found out by taking its session over for a moment.
-    fileprivate func sessionFilters(_ clientID: String) -> [String] {
+    fileprivate func sessionFilters(_ name: SessionName) -> [String] {
         let connection = VirtualConnection(
             transportProtocol: .mqtt,
             remoteAddress: "",
             outlet: .messages(MessageSink(capacity: 0, receive: { _ in }, closed: { _ in }))
         )
-        let request = ConnectRequest(clientID: clientID, cleanStart: false, sessionExpiryInterval: 60)
+        var request = ConnectRequest(clientID: name.string, cleanStart: false, sessionExpiryInterval: 60)
+        request.scope = name.isOwn ? .own : .clientID
         connect(request, on: connection) { _ in }
         defer { disconnect(connection, reason: .normalDisconnection) }
         return subscribedFilters(of: connection)

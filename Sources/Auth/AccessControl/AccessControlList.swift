@@ -16,7 +16,7 @@ package struct AccessControlList: Sendable {
     }
 
     private var anonymous = Rules()
-    private var users: [UserName: Rules] = [:]
+    private var users: [ExactText: Rules] = [:]
     private var patterns = Rules()
 
     /// Reads a file's text.
@@ -24,13 +24,13 @@ package struct AccessControlList: Sendable {
     /// - Throws: everything that is wrong with it.
     package init(_ text: String) throws(AccessFileRefused) {
         var list = Self()
-        var user: UserName?
+        var user: ExactText?
         try text.forEachAccessLine { number, line in
             let (keyword, rest) = line.firstWord
             switch keyword {
             case "user":
                 guard !rest.isEmpty else { return "the user name is missing" }
-                user = UserName(rest)
+                user = ExactText(rest)
             case "topic", "pattern":
                 return list.add(rest, to: keyword == "pattern" ? .patterns : .user(user), line: number)
             default: return "must begin with user, topic or pattern, not '\(keyword)'"
@@ -45,7 +45,7 @@ package struct AccessControlList: Sendable {
     // MARK: Reading
 
     private enum Section {
-        case user(UserName?)
+        case user(ExactText?)
         case patterns
     }
 
@@ -108,7 +108,7 @@ package struct AccessControlList: Sendable {
 
     private func rules(of client: ClientIdentity) -> Rules? {
         guard let userName = client.userName else { return anonymous }
-        return users[UserName(userName)]
+        return users[ExactText(userName)]
     }
 }
 

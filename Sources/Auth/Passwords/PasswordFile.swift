@@ -1,8 +1,9 @@
 import Foundation
+import MQTTCodec
 
 /// Users and what is kept of their passwords, in the format of mosquitto: one line `user:hash` each.
 package struct PasswordFile: Sendable {
-    private var hashes: [UserName: PasswordHash] = [:]
+    private var hashes: [ExactText: PasswordHash] = [:]
     /// Stands in for users that are not there, so that they can't be told by the time a look takes; nil without users.
     let decoy: PasswordHash?
     /// The SCRAM users, with the like for those that are not there.
@@ -18,7 +19,7 @@ package struct PasswordFile: Sendable {
     ///
     /// - Throws: everything that is wrong with it.
     package init(_ text: String) throws(AccessFileRefused) {
-        var hashes: [UserName: PasswordHash] = [:]
+        var hashes: [ExactText: PasswordHash] = [:]
         var first: PasswordHash?
         try text.forEachAccessLine { _, line in
             guard let colon = line.firstIndex(of: ":") else { return "must be a user name, a colon and a hash" }
@@ -28,7 +29,7 @@ package struct PasswordFile: Sendable {
                     ? "hashes of Argon2 are not read: make it by sluice passwd, or mosquitto_passwd -H sha512-pbkdf2"
                     : "the hash must begin with $7$, $6$ or SCRAM-SHA-256$; mosquitto_passwd -U hashes plain passwords"
             }
-            guard hashes.updateValue(hash, forKey: UserName(line[..<colon])) == nil else {
+            guard hashes.updateValue(hash, forKey: ExactText(line[..<colon])) == nil else {
                 return "the user stands in a line above, too"
             }
             first = first ?? hash
@@ -43,7 +44,7 @@ package struct PasswordFile: Sendable {
     package var count: Int { hashes.count }
 
     /// What is kept of the user's password; nil when there is no such user.
-    package subscript(user: String) -> PasswordHash? { hashes[UserName(user)] }
+    package subscript(user: String) -> PasswordHash? { hashes[ExactText(user)] }
 
     // MARK: Editing
 

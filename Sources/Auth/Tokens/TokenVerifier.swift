@@ -133,10 +133,10 @@ final class TokenVerifier: Sendable {
         } catch {
             return Self.refusal(error)
         }
-        if let userName = question.userName, !userName.isEmpty, UserName(userName) != UserName(verdict.userName) {
+        if let userName = question.userName, !userName.isEmpty, !userName.isSame(as: verdict.userName) {
             return Self.refusal(TokenRefused("it is another user's, \(verdict.userName)"))
         }
-        if let clientID = verdict.clientID, UserName(clientID) != UserName(question.clientID) {
+        if let clientID = verdict.clientID, !clientID.isSame(as: question.clientID) {
             return Self.refusal(TokenRefused("it is good for the Client Identifier \(clientID) alone"), .notAuthorized)
         }
         let left = verdict.expires.map { $0 + Double(rules.leeway) - time }

@@ -30,6 +30,9 @@ package struct Holder: Hashable, Sendable {
     /// Whether it has no share of anything.
     package var isNobody: Bool { network == nil && user == nil }
 
+    /// Whether it is for the same user, or for no user either, wherever that is.
+    func isSameUser(as other: Holder) -> Bool { user == other.user }
+
     /// Whether it counts for a user of its own.
     package var isUser: Bool { user != nil }
 

@@ -41,7 +41,7 @@ struct OpenChanges {
         case .removeSubscription(let filter, let session): .subscription(session, Array(filter.utf8))
         case .received(let packetID, let session), .removeReceived(let packetID, let session):
             .received(session, packetID)
-        case .removeSession, .delivery, .removeMessage: nil
+        case .removeSession, .moveSession, .delivery, .removeMessage: nil
         }
     }
 
@@ -54,7 +54,8 @@ struct OpenChanges {
         case .session(let session):
             return places
                 + Session.cost(clientID: session.clientID, userName: session.userName, will: session.will)
-        case .removeSession(let clientID, _): return places + MemoryCost.text(clientID)
+        case .removeSession(let name, _), .moveSession(from: let name, _):
+            return places + MemoryCost.text(name.string)
         case .subscription(let subscription, _): return places + 2 * MemoryCost.text(subscription.filter)
         case .removeSubscription(let filter, _): return places + 2 * MemoryCost.text(filter)
         case .received, .removeReceived: return places

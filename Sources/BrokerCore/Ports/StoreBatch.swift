@@ -83,10 +83,12 @@ package enum DeliveryState: Sendable, Equatable {
 
 /// One change that is no new message.
 package enum StoreChange: Sendable {
-    /// Adds or replaces a session's own record, keyed by its Client Identifier.
+    /// Adds or replaces a session's own record, keyed by its name.
     case session(SessionRecord)
     /// Removes a session, its subscriptions and the Packet Identifiers received; its messages are removed one by one.
-    case removeSession(clientID: String, SessionNumber)
+    case removeSession(SessionName, SessionNumber)
+    /// Removes the record that a session has under another name, and nothing else of it.
+    case moveSession(from: SessionName, SessionNumber)
     /// Adds or replaces a subscription, keyed by its Topic Filter as the client wrote it.
     case subscription(SubscriptionRecord, of: SessionNumber)
     case removeSubscription(String, of: SessionNumber)
@@ -104,9 +106,11 @@ package enum StoreChange: Sendable {
 
 /// A session's own record.
 package struct SessionRecord: Sendable {
-    package let clientID: String
+    package let name: SessionName
     package let number: SessionNumber
     package let userName: String?
+    /// Whether the user name was proven; nil in a record of a version that did not say so.
+    package let isUserProven: Bool?
     /// Seconds; `UInt32.max` never ends.
     package let expiryInterval: UInt32
     /// When it ends; `.distantFuture` while it is connected or never ends.
@@ -118,24 +122,28 @@ package struct SessionRecord: Sendable {
     package let takenForRead: UInt64
 
     package init(
-        clientID: String,
+        name: SessionName,
         number: SessionNumber,
         userName: String?,
+        isUserProven: Bool? = false,
         expiryInterval: UInt32,
         expiresAt: NIODeadline,
         will: Will?,
         willDueAt: NIODeadline?,
         takenForRead: UInt64
     ) {
-        self.clientID = clientID
+        self.name = name
         self.number = number
         self.userName = userName
+        self.isUserProven = isUserProven
         self.expiryInterval = expiryInterval
         self.expiresAt = expiresAt
         self.will = will
         self.willDueAt = willDueAt
         self.takenForRead = takenForRead
     }
+
+    package var clientID: String { name.string }
 }
 
 /// A stored subscription.

@@ -6,12 +6,17 @@ import NIOCore
 final class Session: @unchecked Sendable {
     // Sendable so that it can wait for the store; nothing but the core loop looks inside.
 
-    let clientID: String
+    /// What it is found by, unless it is `isNameless`; one that an earlier version stored may be given another.
+    var name: SessionName
     let number: SessionNumber
     /// What its messages are published as.
     let publisherID: PublisherID
     /// Authenticated as; nil when anonymous.
+    ///
+    /// Whose it is, if that was proven, says `holder`.
     var userName: String?
+    /// Whether it was stored by a version whose webhooks had names that clients could have, too.
+    var isFromSharedNames = false
 
     /// Whether it is over: nothing is delivered to it, and an answer that it has waited for is for nobody.
     @exclusivity(unchecked) var hasEnded = false
@@ -82,6 +87,8 @@ final class Session: @unchecked Sendable {
     var idleAfter: Session?
 
     /// Whether nobody but its own connection can find it.
+    var isNameless = false
+    /// Whether it is one request's, which is over in a moment.
     var isTransient = false
 
     var subscriptions = ByteKeyed<Subscription>()
@@ -99,15 +106,22 @@ final class Session: @unchecked Sendable {
     /// Made as it is needed; that of a transient session is its client's.
     var publishRate: PublishRate?
 
+    /// When the authorizer was asked of what waits; see `Broker.mayHave`.
+    var rightsGeneration: UInt64 = 0
+    /// The last delivery of those of which it is to be asked again.
+    @exclusivity(unchecked) var doubtfulThrough: UInt64 = 0
+
     // Scratch of the matching that is going on; see `Route.merge`.
     @exclusivity(unchecked) var routeMatching: UInt64 = 0
     @exclusivity(unchecked) var routePosition = 0
 
-    init(clientID: String, number: SessionNumber, publisherID: PublisherID) {
-        self.clientID = clientID
+    init(name: SessionName, number: SessionNumber, publisherID: PublisherID) {
+        self.name = name
         self.number = number
         self.publisherID = publisherID
     }
+
+    var clientID: String { name.string }
 
     /// Whether it outlives its connection.
     var isPersistent: Bool { expiryInterval > 0 }

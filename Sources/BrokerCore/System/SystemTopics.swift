@@ -41,7 +41,7 @@ struct SystemTopics {
     private func counts(_ broker: Broker, uptime: Int64) -> [(topic: String, value: String)] {
         let statistics = broker.statistics
         let connected = broker.connectedCount
-        let total = broker.sessions.count
+        let total = broker.sessions.count + broker.namelessSessions.values.count { !$0.isTransient }
         let protocols = VirtualConnection.TransportProtocol.allCases.map { name in
             ("clients/connected/\(name.rawValue)", "\(broker.connectedByProtocol[name] ?? 0)")
         }

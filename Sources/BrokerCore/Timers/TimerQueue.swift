@@ -7,14 +7,14 @@ struct TimerQueue {
         case connectTimeout(ConnectionReference)
         case keepAlive(ConnectionReference)
         case tokenExpiry(ConnectionReference)
-        case sessionExpiry(clientID: String, SessionNumber)
-        case will(clientID: String, SessionNumber)
-        case messageExpiry(clientID: String, SessionNumber)
+        case sessionExpiry(SessionName, SessionNumber)
+        case will(SessionName, SessionNumber)
+        case messageExpiry(SessionName, SessionNumber)
         case systemTopics
         case storeRetry
         case unhurriedCommit
         case retainedExpiry
-        case loadRetry(clientID: String, SessionNumber)
+        case loadRetry(SessionName, SessionNumber)
         indirect case passOn(LeftInStore)
     }
 

@@ -32,7 +32,7 @@ final class CoAPClient: @unchecked Sendable {
 
     /// By Subscription Identifier.
     var subscriptions: [UInt32: Subscription] = [:]
-    private var identifiers: [String: UInt32] = [:]
+    private var identifiers: [ExactText: UInt32] = [:]
     /// Requests the core has not answered yet.
     var pendingRequests = 0
     /// The turn it was last used in, for choosing whom to forget.
@@ -73,14 +73,15 @@ final class CoAPClient: @unchecked Sendable {
     ///
     /// - Returns: the identifier of its subscription, and whether there was one already.
     func use(_ filter: String) -> (identifier: UInt32, isRefresh: Bool) {
-        if let identifier = identifiers[filter] {
+        let name = ExactText(filter)
+        if let identifier = identifiers[name] {
             subscriptions[identifier]?.users += 1
             return (identifier, true)
         }
         // 1 to 268,435,455 (MQTT 5.0 §3.8.2.1.2).
         var identifier = UInt32(PublisherID(clientID: filter).rawValue % 268_435_455) + 1
         while subscriptions[identifier] != nil { identifier = identifier % 268_435_455 + 1 }
-        identifiers[filter] = identifier
+        identifiers[name] = identifier
         subscriptions[identifier] = Subscription(filter: filter, users: 1)
         return (identifier, false)
     }
@@ -95,7 +96,7 @@ final class CoAPClient: @unchecked Sendable {
             return nil
         }
         subscriptions[identifier] = nil
-        identifiers[subscription.filter] = nil
+        identifiers[ExactText(subscription.filter)] = nil
         return subscription.filter
     }
 }
@@ -143,6 +144,8 @@ final class CoreLink {
     var generation: UInt32 = 0
     /// Whether the last CONNECT found a session.
     var sessionPresent = false
+    /// The session of the last connection.
+    var sessionNumber = SessionNumber.none
     /// Whether there was a connection before.
     var hasConnected = false
     /// Whether it was disconnected on the word of the CoAP thread, which has forgotten the client: nobody would end another

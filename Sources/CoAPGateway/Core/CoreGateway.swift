@@ -151,9 +151,10 @@ package final class CoreGateway: @unchecked Sendable {
             let waiting = link.waiting
             link.waiting = []
             link.connecting = nil
-            let isLost = link.hasConnected && client.session != nil && !result.sessionPresent
+            // The session may have ended meanwhile, and there may be another one of its name.
+            let isLost = link.hasConnected && client.session != nil && result.sessionNumber != link.sessionNumber
             guard !isLost || result.reasonCode.isError else {
-                // The session has ended meanwhile, and with it what its client still believes to observe.
+                // With it has ended what its client still believes to observe.
                 broker.disconnect(connection, reason: .normalDisconnection)
                 emit(.closed(client, generation: link.generation, .sessionTakenOver))
                 for answer in waiting { answer(connection, .badUserNameOrPassword) }
@@ -162,6 +163,7 @@ package final class CoreGateway: @unchecked Sendable {
             if !result.reasonCode.isError {
                 link.connection = connection
                 link.hasConnected = true
+                link.sessionNumber = result.sessionNumber
                 link.sessionPresent = result.sessionPresent
             }
             for answer in waiting { answer(connection, result.reasonCode) }
@@ -171,7 +173,9 @@ package final class CoreGateway: @unchecked Sendable {
 
     private func connectRequest(for client: CoAPClient) -> ConnectRequest {
         guard let session = client.session else {
-            return ConnectRequest(client.credentials, receiveMaximum: receiveMaximum)
+            var request = ConnectRequest(client.credentials, receiveMaximum: receiveMaximum)
+            request.scope = .connection
+            return request
         }
         var request = session.request
         request.receiveMaximum = receiveMaximum
@@ -189,6 +193,8 @@ package final class CoreGateway: @unchecked Sendable {
             outlet: .messages(
                 MessageSink(capacity: capacity, maximumBytes: maximumBytes) { [self] deliveries in
                     emit(.deliveries(client, generation: generation, deliveries))
+                } withdrawn: { [self] packetIDs in
+                    emit(.withdrawn(client, generation: generation, packetIDs))
                 } closed: { [self] reason in
                     if client.link.generation == generation { client.link.connection = nil }
                     emit(.closed(client, generation: generation, reason))
@@ -211,7 +217,7 @@ package final class CoreGateway: @unchecked Sendable {
                 guard operation.mayProceed(over: retained.map(Representation.init)) else { return .preconditionFailed }
             }
         }
-        let stoodBefore = operation.tellsCreated && broker.isRetained(operation.topic)
+        let stoodBefore = operation.tellsCreated && broker.mayKnowRetained(operation.topic, for: connection)
         let reason = broker.publish(
             topic: operation.topic.string.utf8Span.span.bytes,
             payload: operation.payload.span.bytes,

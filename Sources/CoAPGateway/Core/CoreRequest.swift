@@ -47,6 +47,8 @@ enum CoreRequest: Sendable {
 enum CoreEvent: Sendable {
     case answer(Exchange, CoreAnswer)
     case deliveries(CoAPClient, generation: UInt32, [Delivery])
+    /// The client may not have these messages any more.
+    case withdrawn(CoAPClient, generation: UInt32, Set<PacketID>)
     /// The core ended the client's virtual connection.
     case closed(CoAPClient, generation: UInt32, ReasonCode)
     case shutdown

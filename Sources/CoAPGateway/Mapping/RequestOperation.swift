@@ -75,7 +75,7 @@ package enum RequestOperation: Sendable {
             throw CoAPFailure(.methodNotAllowed, "a connection has POST, PUT and DELETE")
         }
         guard !query.credentials.clientID.isEmpty else {
-            throw CoAPFailure(.clientIdentifierNotValid, "a connection needs a clientid")
+            throw CoAPFailure.clientIDMissing("a connection needs a clientid")
         }
         guard request.code != .post else {
             _ = try query.connection.will()

@@ -60,9 +60,8 @@ package struct RequestQuery: Sendable, Equatable {
     /// - Throws: 4.00 when a value is none its name can have.
     package init(_ arguments: [String]) throws(CoAPFailure) {
         for argument in arguments {
-            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let name = parts.first else { continue }
-            try take(String(name), parts.count == 2 ? String(parts[1]) : nil, argument)
+            let (name, value) = argument.parted(at: UInt8(ascii: "="))
+            try take(String(name), value.map(String.init), argument)
         }
     }
 
@@ -82,7 +81,10 @@ package struct RequestQuery: Sendable, Equatable {
                 let handling = SubscriptionOptions.RetainHandling(rawValue: number)
             else { throw .bad(argument) }
             retainHandling = handling
-        case "clientid", "c": credentials.clientID = value ?? ""
+        case "clientid", "c":
+            // [MQTT-1.5.4-2]
+            guard value?.utf8.contains(0) != true else { throw .bad(argument) }
+            credentials.clientID = value ?? ""
         case "username", "u": credentials.userName = value ?? ""
         case "password", "p": credentials.password = value ?? ""
         case "token", "t": token = value ?? ""
@@ -113,7 +115,7 @@ package struct RequestQuery: Sendable, Equatable {
 }
 
 /// Whom a request says it comes from; requests of one endpoint with the same share a virtual connection.
-package struct ClientCredentials: Hashable, Sendable {
+package struct ClientCredentials: Sendable {
     /// Empty: the broker assigns one.
     package var clientID = ""
     package var userName: String?
@@ -121,13 +123,25 @@ package struct ClientCredentials: Hashable, Sendable {
 
     package init() {}
 
+    var clientName: ExactText { ExactText(clientID) }
+
     /// Whether it says nothing at all.
     package var isAnonymous: Bool { userName == nil && password == nil }
+}
+
+extension ClientCredentials: Equatable {
+    package static func == (left: ClientCredentials, right: ClientCredentials) -> Bool {
+        left.clientID.isSame(as: right.clientID) && left.userName.isSame(as: right.userName)
+            && left.password.isSame(as: right.password)
+    }
 }
 
 extension CoAPFailure {
     static func bad(_ argument: String) -> CoAPFailure {
         // The value may be a password that was put into the wrong argument: name the argument only.
-        CoAPFailure(.malformedPacket, "the query argument \(argument.prefix { $0 != "=" }) has no such value")
+        CoAPFailure(
+            .malformedPacket,
+            "the query argument \(argument.parted(at: UInt8(ascii: "=")).before) has no such value"
+        )
     }
 }

@@ -70,11 +70,9 @@ package enum WellKnownCore {
 
         /// Nil for what is no attribute of a link: credentials, for one.
         init?(_ argument: String) {
-            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2, ["href", "rt", "ct", "obs", "if", "title", "sz"].contains(parts[0]) else {
-                return nil
-            }
-            (name, value) = (parts[0], parts[1])
+            let (name, value) = argument.parted(at: UInt8(ascii: "="))
+            guard let value, ["href", "rt", "ct", "obs", "if", "title", "sz"].contains(name) else { return nil }
+            (self.name, self.value) = (name, value)
         }
 
         func matches(_ link: Link) -> Bool {
@@ -86,7 +84,8 @@ package enum WellKnownCore {
                 default: nil
                 }
             guard let found else { return false }
-            return value.last == "*" ? found.hasPrefix(value.dropLast()) : found == value
+            guard value.utf8.last == UInt8(ascii: "*") else { return value.isSame(as: found) }
+            return found.utf8.starts(with: value.utf8.dropLast())
         }
     }
 }

@@ -43,6 +43,7 @@ package struct CoAPCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     package static let preconditionFailed = CoAPCode(4, 12)
     package static let requestEntityTooLarge = CoAPCode(4, 13)
     package static let unsupportedContentFormat = CoAPCode(4, 15)
+    package static let unprocessableEntity = CoAPCode(4, 22)
     package static let tooManyRequests = CoAPCode(4, 29)
     package static let internalServerError = CoAPCode(5, 0)
     package static let notImplemented = CoAPCode(5, 1)

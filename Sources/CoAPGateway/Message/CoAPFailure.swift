@@ -24,6 +24,11 @@ package struct CoAPFailure: Error, Sendable, Equatable {
         if code == .serviceUnavailable || code == .tooManyRequests { maxAge = Self.retryAfter }
     }
 
+    /// A request that needs a Client Identifier has none.
+    static func clientIDMissing(_ detail: String) -> CoAPFailure {
+        CoAPFailure(.badRequest, "\(ReasonCode.clientIdentifierNotValid.name): \(detail)")
+    }
+
     /// A message whose topic, in Location-Path options, fills the datagram.
     static let noRoom = CoAPFailure(.internalServerError, "the topic leaves no room for a payload")
 
@@ -42,12 +47,13 @@ package struct CoAPFailure: Error, Sendable, Equatable {
     /// The one table of Reason Codes and response codes.
     static func code(of reason: ReasonCode) -> CoAPCode {
         switch reason {
-        case .malformedPacket, .protocolError, .unsupportedProtocolVersion, .clientIdentifierNotValid,
-            .topicFilterInvalid, .topicNameInvalid, .qosNotSupported, .sharedSubscriptionsNotSupported,
+        case .malformedPacket, .protocolError, .unsupportedProtocolVersion, .topicFilterInvalid,
+            .topicNameInvalid, .qosNotSupported, .sharedSubscriptionsNotSupported,
             .wildcardSubscriptionsNotSupported, .subscriptionIdentifiersNotSupported:
             .badRequest
         case .badUserNameOrPassword, .badAuthenticationMethod: .unauthorized
-        case .notAuthorized, .banned, .administrativeAction: .forbidden
+        // Of names that the mapping has let pass, the core refuses those whose sessions are another user's.
+        case .notAuthorized, .banned, .administrativeAction, .clientIdentifierNotValid: .forbidden
         case .sessionTakenOver: .conflict
         case .packetTooLarge: .requestEntityTooLarge
         case .payloadFormatInvalid: .unsupportedContentFormat

@@ -28,7 +28,7 @@ final class Endpoint {
     /// One for each client identifier and credentials it uses; few, so that looking through them costs least.
     var clients: [CoAPClient] = []
     /// Clients with a session that are here now, by Client Identifier.
-    var sessions: [String: CoAPClient] = [:]
+    var sessions: [ExactText: CoAPClient] = [:]
     var observations: [Token: Observation] = [:]
     /// Registrations the core has not answered yet.
     var registrations: [Token: Exchange] = [:]

@@ -103,7 +103,7 @@ package struct ObserveSequence: Sendable, Equatable {
 extension TopicName {
     /// The segments of the topic's path; none when a level is too long for one.
     package func locationPath(under root: String?) -> [String] {
-        let levels = string.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        let levels = string.pieces(between: UInt8(ascii: "/")).map(String.init)
         guard levels.allSatisfy({ $0.utf8.count <= 255 }) else { return [] }
         return (root.map { [$0] } ?? []) + levels
     }

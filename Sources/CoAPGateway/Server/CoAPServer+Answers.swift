@@ -13,6 +13,7 @@ extension CoAPServer {
         case .answer(let exchange, let answer): take(answer, of: exchange, now)
         case .deliveries(let client, let generation, let deliveries):
             for delivery in deliveries { deliver(delivery, to: client, generation) }
+        case .withdrawn(let client, let generation, let packetIDs): withdraw(packetIDs, from: client, generation)
         case .closed(let client, let generation, let reason): closed(client, generation, reason, now)
         case .shutdown: isShuttingDown = true
         case .keysReplaced: break
@@ -84,6 +85,8 @@ extension CoAPServer {
         case .alive(let generation):
             exchange.client?.generation = generation
             return CoAPResponse(.changed)
+        case .repeated(.unprocessableEntity):
+            throw CoAPFailure(.unprocessableEntity, "the id was used for another publish")
         case .repeated(let code): return CoAPResponse(code)
         case .found(let messages): return try links(messages, exchange, now)
         // Who may see nothing sees the door.

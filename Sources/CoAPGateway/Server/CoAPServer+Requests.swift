@@ -174,6 +174,9 @@ extension CoAPServer {
         _ exchange: Exchange,
         _ now: NIODeadline
     ) throws(CoAPFailure) {
+        guard query.publishID == nil || !query.credentials.clientID.isEmpty || exchange.endpoint.identity != nil else {
+            throw CoAPFailure.clientIDMissing("a publish with id= needs a clientid")
+        }
         let client = try submit(exchange, query)
         exchange.done = publish.done
         exchange.tellsCreated = publish.tellsCreated
@@ -181,22 +184,19 @@ extension CoAPServer {
         exchange.wait = .seconds(Int64(query.wait))
         guard let id = query.publishID else { return coreRequests.append(.publish(exchange, publish)) }
         let key = PublishKey(client.credentials, identity: client.identity, id: id)
-        guard !key.clientID.isEmpty || key.identity != nil else {
-            take(.refused(.clientIdentifierNotValid), of: exchange, now)
-            return
-        }
         start(publish, key, exchange, now)
     }
 
     /// The first of those with a key goes to the core; the others wait for its answer, which is theirs once the core has
     /// let them in, too: a key is made of names that anybody may give.
     func start(_ publish: PublishOperation, _ key: PublishKey, _ exchange: Exchange, _ now: NIODeadline) {
-        switch publishKeys.begin(key, exchange, now: now) {
+        switch publishKeys.begin(key, fingerprint: publish.fingerprint, exchange, now: now) {
         case .new:
             exchange.publishKey = key
             coreRequests.append(.publish(exchange, publish))
         case .pending: exchange.waitingPublish = publish
         case .done(let code): coreRequests.append(.repeat(exchange, code))
+        case .reused: coreRequests.append(.repeat(exchange, .unprocessableEntity))
         }
     }
 

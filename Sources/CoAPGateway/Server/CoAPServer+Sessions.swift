@@ -7,13 +7,14 @@ import NIOCore
 extension CoAPServer {
     /// The client a request is for.
     func resolve(_ query: RequestQuery, at endpoint: Endpoint) throws(CoAPFailure) -> CoAPClient {
-        let former = sessions[query.credentials.clientID]
+        let former = sessions[query.credentials.clientName]
         guard let token = query.token else {
-            // Its own virtual connection would end the session's.
+            // Whoever has a session shows that it is his.
             guard former == nil else { throw CoAPFailure.badToken }
             return try client(query.credentials, at: endpoint)
         }
-        guard let former, let session = former.session, session.proves(token), former.identity == endpoint.identity
+        guard let former, let session = former.session, session.proves(token),
+            former.identity.isSame(as: endpoint.identity)
         else { throw CoAPFailure.badToken }
         return former
     }
@@ -24,7 +25,7 @@ extension CoAPServer {
         _ query: RequestQuery,
         _ exchange: Exchange
     ) throws(CoAPFailure) {
-        if sessions[query.credentials.clientID] == nil,
+        if sessions[query.credentials.clientName] == nil,
             let refusal = shares.sessions.refusal(for: exchange.endpoint.holder)
         {
             throw shares.failure(refusal, exchange.endpoint, "sessions")
@@ -48,8 +49,8 @@ extension CoAPServer {
     /// The core agrees: the answer is the token.
     func connected(_ exchange: Exchange, _ generation: UInt32, sessionPresent: Bool) -> CoAPResponse {
         guard let client = exchange.client, let session = client.session else { return CoAPResponse(.changed) }
-        if let former = sessions[client.credentials.clientID] { forget(former) }
-        sessions[client.credentials.clientID] = client
+        if let former = sessions[client.credentials.clientName] { forget(former) }
+        sessions[client.credentials.clientName] = client
         shares.sessions.add(1, for: client.holder)
         client.generation = generation
         wake(client, at: exchange.endpoint)
@@ -73,7 +74,7 @@ extension CoAPServer {
         if client.endpoint !== endpoint {
             unbind(client)
             client.endpoint = endpoint
-            endpoint.sessions[client.credentials.clientID] = client
+            endpoint.sessions[client.credentials.clientName] = client
             for observation in client.observations {
                 if endpoint.observations[observation.token] == nil {
                     endpoint.observations[observation.token] = observation
@@ -98,7 +99,7 @@ extension CoAPServer {
     func unbind(_ client: CoAPClient) {
         guard let session = client.session, let endpoint = client.endpoint else { return }
         client.endpoint = nil
-        endpoint.sessions[client.credentials.clientID] = nil
+        endpoint.sessions[client.credentials.clientName] = nil
         var tickets: [DeliveryTicket] = []
         func take(_ item: Endpoint.Outgoing) -> Bool {
             guard case .notification(_, let ticket) = item, ticket.client === client else { return false }
@@ -147,6 +148,27 @@ extension CoAPServer {
         markDirty(endpoint)
     }
 
+    /// The client may not have these messages any more: those that have not been sent are not sent.
+    func withdraw(_ packetIDs: Set<PacketID>, from client: CoAPClient, _ generation: UInt32) {
+        var withdrawn: [DeliveryTicket] = []
+        func take(_ ticket: DeliveryTicket) -> Bool {
+            guard ticket.client === client, ticket.generation == generation,
+                ticket.packetID.map(packetIDs.contains) ?? false
+            else { return false }
+            if withdrawn.last !== ticket { withdrawn.append(ticket) }
+            return true
+        }
+        client.session?.parked.removeAll(where: take)
+        client.endpoint?.outgoing.removeAll { item in
+            guard case .notification(_, let ticket) = item else { return false }
+            return take(ticket)
+        }
+        for ticket in withdrawn {
+            ticket.remaining = 1
+            settle(ticket)
+        }
+    }
+
     /// The core ended the virtual connection of a session.
     func sessionClosed(_ client: CoAPClient, _ session: CoAPSession, _ reason: ReasonCode, _ now: NIODeadline) {
         let endpoint = client.endpoint
@@ -154,7 +176,7 @@ extension CoAPServer {
         unbind(client)
         // The core sends again what was not acknowledged.
         session.parked = []
-        if reason == .keepAliveTimeout, session.isPersistent, sessions[client.credentials.clientID] === client {
+        if reason == .keepAliveTimeout, session.isPersistent, sessions[client.credentials.clientName] === client {
             let left = session.request.sessionExpiryInterval
             session.expiresAt = left == .max ? .distantFuture : now + .seconds(Int64(left))
             return
@@ -171,8 +193,8 @@ extension CoAPServer {
     func forget(_ client: CoAPClient) {
         endWaiting(client)
         unbind(client)
-        if sessions[client.credentials.clientID] === client {
-            sessions[client.credentials.clientID] = nil
+        if sessions[client.credentials.clientName] === client {
+            sessions[client.credentials.clientName] = nil
             shares.sessions.giveBack(for: client.holder)
         }
         for observation in client.observations {

@@ -28,7 +28,7 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// Clients that are connected for requests to come alone, and would lose nothing.
     var idleClients = IdleClients()
     /// Clients with a session, by Client Identifier.
-    var sessions: [String: CoAPClient] = [:]
+    var sessions: [ExactText: CoAPClient] = [:]
     /// Requests that wait for a message.
     var waiters: [Exchange] = []
     var sessionsDueAt = NIODeadline.distantPast

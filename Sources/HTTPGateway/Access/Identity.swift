@@ -15,18 +15,17 @@ package struct RequestOwner: Hashable, Sendable {
         case certificate
     }
 
-    /// In bytes: to `String`, canonically equivalent names are the same.
-    private let userName: [UInt8]?
+    private let userName: ExactText?
     private let proof: Proof
 
     /// - Parameter userName: as the broker has it; nil for an anonymous client.
     package init(userName: String?, by proof: Proof) {
-        self.userName = userName.map { Array($0.utf8) }
+        self.userName = userName.map { ExactText($0) }
         self.proof = proof
     }
 
     /// Bytes it takes.
-    var cost: Int { userName?.count ?? 0 }
+    var cost: Int { userName?.string.utf8.count ?? 0 }
 }
 
 /// Who makes a request.
@@ -64,7 +63,7 @@ struct Identity: Sendable {
 
     /// A token that is no session token of ours is left to the broker's authenticator.
     ///
-    /// - Throws: 403 for a session token that is good for another Client Identifier.
+    /// - Throws: 403 for a session token that is good for another Client Identifier, 400 for one that MQTT can't say.
     init(
         _ authorization: Authorization,
         clientID: String,
@@ -72,6 +71,9 @@ struct Identity: Sendable {
         transportIdentity: String?,
         tokens: AccessTokens
     ) throws(Problem) {
+        guard clientID.utf8.count <= 65_535, !clientID.utf8.contains(0) else {
+            throw .badRequest("a clientid has at most 65,535 bytes, and no U+0000", .clientIdentifierNotValid)
+        }
         var credentials: RequestCredentials?
         var clientID = clientID
         switch authorization {
@@ -82,7 +84,7 @@ struct Identity: Sendable {
                 credentials = .token(token)
                 break
             }
-            if let only = grant.clientID, !clientID.isEmpty, clientID != only {
+            if let only = grant.clientID, !clientID.isEmpty, !clientID.isSame(as: only) {
                 throw Problem(.forbidden, .notAuthorized, "the token is good for another clientid")
             }
             clientID = grant.clientID ?? clientID

@@ -1,5 +1,6 @@
 package import BrokerCore
 package import HTTPTypes
+import MQTTCodec
 import NIOConcurrencyHelpers
 package import NIOCore
 
@@ -10,13 +11,13 @@ package final class IdempotencyKeys: Sendable {
     /// One client's one key.
     package struct Key: Hashable, Sendable {
         let owner: RequestOwner
-        let clientID: String
-        let key: String
+        let clientID: ExactText
+        let key: ExactText
 
         package init(owner: RequestOwner, clientID: String, key: String) {
             self.owner = owner
-            self.clientID = clientID
-            self.key = key
+            self.clientID = ExactText(clientID)
+            self.key = ExactText(key)
         }
     }
 
@@ -83,7 +84,7 @@ package final class IdempotencyKeys: Sendable {
 }
 
 extension IdempotencyKeys.Key {
-    fileprivate var cost: Int { owner.cost + clientID.utf8.count + key.utf8.count }
+    fileprivate var cost: Int { owner.cost + clientID.string.utf8.count + key.string.utf8.count }
 }
 
 extension IdempotencyKeys.Answer {

@@ -207,12 +207,14 @@ extension Problem {
         switch reasonCode {
         case .badUserNameOrPassword, .badAuthenticationMethod:
             self = Problem(.unauthorized, reasonCode, detail, headers: Problem.unauthorized("").headers)
+        // Of names that the gateway has let pass, the core refuses those whose sessions are another user's.
+        case .clientIdentifierNotValid: self.init(.forbidden, reasonCode, detail)
         case .notAuthorized, .banned:
             self =
                 hasCredentials
                 ? Problem(.forbidden, reasonCode, detail)
                 : Problem(.unauthorized, reasonCode, detail, headers: Problem.unauthorized("").headers)
-        case .topicNameInvalid, .topicFilterInvalid, .clientIdentifierNotValid, .malformedPacket, .protocolError:
+        case .topicNameInvalid, .topicFilterInvalid, .malformedPacket, .protocolError:
             self.init(.badRequest, reasonCode, detail)
         case .packetTooLarge: self.init(.contentTooLarge, reasonCode, detail)
         case .payloadFormatInvalid, .qosNotSupported, .retainNotSupported, .sharedSubscriptionsNotSupported,

@@ -2,7 +2,7 @@ import NIOCore
 
 /// SUBSCRIBE (MQTT 5.0 §3.8).
 package struct Subscribe: Sendable, Equatable {
-    /// One Topic Filter, not yet checked, and how its messages are wanted.
+    /// One Topic Filter, well-formed as read, and how its messages are wanted.
     package struct Subscription: Sendable, Equatable {
         package var filter: String
         package var options: SubscriptionOptions
@@ -109,7 +109,7 @@ extension Subscribe {
             userProperties = users
         }
         while !reader.isAtEnd {
-            let filter = try reader.string()
+            let filter = try reader.topicFilter()
             let options = try SubscriptionOptions(try reader.byte(), version: version)
             if options.noLocal, filter.utf8.starts(with: "$share/".utf8) {
                 throw .protocolError("No Local on a Shared Subscription [MQTT-3.8.3-4]")

@@ -3,7 +3,7 @@ import NIOCore
 /// UNSUBSCRIBE (MQTT 5.0 §3.10).
 package struct Unsubscribe: Sendable, Equatable {
     package var packetID: PacketID
-    /// At least one, not yet checked [MQTT-3.10.3-2].
+    /// At least one [MQTT-3.10.3-2], well-formed as read.
     package var filters: [String]
     package var userProperties: [UserProperty]
 
@@ -23,7 +23,7 @@ extension Unsubscribe {
         self.init(packetID: try reader.packetID(), filters: [])
         if version == .v5 { userProperties = try reader.userProperties() }
         while !reader.isAtEnd {
-            filters.append(try reader.string())
+            filters.append(try reader.topicFilter())
             guard filters.count <= maximumFilters else { throw .tooManyFilters(maximumFilters) }
         }
         guard !filters.isEmpty else { throw .protocolError("UNSUBSCRIBE without Topic Filter [MQTT-3.10.3-2]") }
@@ -41,6 +41,13 @@ extension Unsubscribe {
 }
 
 extension PacketReader {
+    /// A string that is a Topic Filter by its form; whether it can be had is another question.
+    mutating func topicFilter() throws(MalformedPacket) -> String {
+        let filter = try string()
+        try TopicFilter.checkForm(filter)
+        return filter
+    }
+
     /// A property list in which only User Properties may stand.
     fileprivate mutating func userProperties() throws(MalformedPacket) -> [UserProperty] {
         var users: [UserProperty] = []

@@ -74,6 +74,8 @@ func describe(_ key: UnsafeRawBufferPointer) -> String {
     let kind = key.first.flatMap(RecordKind.init(rawValue:))
     let rest = UnsafeRawBufferPointer(rebasing: key.dropFirst())
     switch kind {
+    case .session? where rest.first == 0:
+        if let text = String(validating: rest.dropFirst(), as: UTF8.self) { return "the broker's own session \(text)" }
     case .session?, .retained?:
         if let text = String(validating: rest, as: UTF8.self) { return "\(kind?.words ?? "") \(text)" }
     case .subscription? where rest.count > 8:

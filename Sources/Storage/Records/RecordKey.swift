@@ -11,7 +11,7 @@ enum RecordKind: UInt8, CaseIterable {
     case message = 0x6d  // m
     /// A QoS 2 Packet Identifier received: session, identifier.
     case received = 0x72  // r
-    /// A session: Client Identifier.
+    /// A session: Client Identifier; one of the broker's own: a zero byte, which no Client Identifier has, and its name.
     case session = 0x73  // s
     /// A retained message: Topic Name.
     case retained = 0x74  // t
@@ -34,16 +34,19 @@ enum RecordKind: UInt8, CaseIterable {
 
 /// The version that every record begins with.
 enum RecordVersion {
-    /// The one that is written, of all kinds so far.
+    /// The one that is written, of all kinds but sessions.
     static let current: UInt8 = 1
+    /// Of sessions; 1 did not say whether the user name was proven.
+    static let session: UInt8 = 2
 }
 
 // How keys are written.
 extension RecordWriter {
     @inline(__always)
-    mutating func key(session clientID: String) {
+    mutating func key(session name: SessionName) {
         byte(RecordKind.session.rawValue)
-        text(clientID)
+        if name.isOwn { byte(0) }
+        text(name.string)
     }
 
     @inline(__always)
@@ -82,6 +85,10 @@ extension RecordWriter {
 
 /// Keys as arrays, for reads and scans.
 enum RecordKey {
+    static func session(_ name: SessionName) -> [UInt8] {
+        RecordKind.session.prefix + (name.isOwn ? [0] : []) + Array(name.string.utf8)
+    }
+
     static func subscriptions(of session: SessionNumber) -> [UInt8] {
         RecordKind.subscription.prefix + bigEndian(session.rawValue)
     }
@@ -105,9 +112,11 @@ enum RecordKey {
 
 extension RecordReader {
     /// Reads the version that a record begins with.
-    mutating func version() throws(RecordProblem) {
+    @discardableResult
+    mutating func version(upTo latest: UInt8 = RecordVersion.current) throws(RecordProblem) -> UInt8 {
         let version = try byte()
         guard version > 0 else { throw .damaged("record version 0") }
-        guard version <= RecordVersion.current else { throw .newer(version: version) }
+        guard version <= latest else { throw .newer(version: version, latest: latest) }
+        return version
     }
 }

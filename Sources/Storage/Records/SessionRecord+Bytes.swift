@@ -9,7 +9,12 @@ private struct SessionFlags: OptionSet {
     static let will = SessionFlags(rawValue: 0x02)
     static let willDueAt = SessionFlags(rawValue: 0x04)
     static let takenForRead = SessionFlags(rawValue: 0x08)
-    static let all: SessionFlags = [.userName, .will, .willDueAt, .takenForRead]
+    /// Since version 2.
+    static let isUserProven = SessionFlags(rawValue: 0x10)
+    static func all(_ version: UInt8) -> SessionFlags {
+        let first: SessionFlags = [.userName, .will, .willDueAt, .takenForRead]
+        return version < 2 ? first : first.union(.isUserProven)
+    }
 }
 
 private struct WillFlags {
@@ -25,7 +30,9 @@ extension RecordWriter {
         if session.will != nil { flags.insert(.will) }
         if session.willDueAt != nil { flags.insert(.willDueAt) }
         if session.takenForRead != 0 { flags.insert(.takenForRead) }
-        byte(RecordVersion.current)
+        if session.isUserProven ?? false { flags.insert(.isUserProven) }
+        // What is not known is not made up.
+        byte(session.isUserProven == nil ? 1 : RecordVersion.session)
         byte(flags.rawValue)
         fixed(session.number.rawValue)
         fixed(session.expiryInterval)
@@ -48,10 +55,10 @@ extension RecordWriter {
 extension SessionRecord {
     /// - Parameter key: without the byte that names the kind.
     init(_ key: inout RecordReader, _ value: inout RecordReader, _ clock: ClockReading) throws(RecordProblem) {
-        try value.version()
+        let version = try value.version(upTo: RecordVersion.session)
         let flags = SessionFlags(rawValue: try value.byte())
-        guard flags.isSubset(of: .all) else { throw .damaged("unknown flags") }
-        let clientID = try key.restText()
+        guard flags.isSubset(of: .all(version)) else { throw .damaged("unknown flags") }
+        let name = try SessionName(&key)
         let number = SessionNumber(rawValue: try value.fixed(UInt64.self))
         guard number != .none else { throw .damaged("session number 0") }
         let expiryInterval = try value.fixed(UInt32.self)
@@ -62,15 +69,23 @@ extension SessionRecord {
         let takenForRead = flags.contains(.takenForRead) ? try value.fixed(UInt64.self) : 0
         try value.expectEnd()
         self.init(
-            clientID: clientID,
+            name: name,
             number: number,
             userName: userName,
+            isUserProven: version < 2 ? nil : flags.contains(.isUserProven),
             expiryInterval: expiryInterval,
             expiresAt: expiresAt,
             will: will,
             willDueAt: willDueAt,
             takenForRead: takenForRead
         )
+    }
+}
+
+extension SessionName {
+    fileprivate init(_ key: inout RecordReader) throws(RecordProblem) {
+        let text = try key.restText()
+        self = text.utf8.first == 0 ? .own(String(text.dropFirst())) : .client(text)
     }
 }
 

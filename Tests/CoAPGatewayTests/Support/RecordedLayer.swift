@@ -83,11 +83,12 @@ final class ServerScene {
 
     init(
         authenticator: any Authenticator = AnonymousAccess(),
+        authorizer: (any Authorizer)? = nil,
         _ change: (inout CoAPListener.Configuration) -> Void = { _ in }
     ) {
         let configuration = CoAPListener.Configuration.local(change)
         server = CoAPServer(layer: layer, configuration: configuration, limits: Limits())
-        broker = Broker(authenticator: authenticator, now: now)
+        broker = Broker(authenticator: authenticator, authorizer: authorizer, now: now)
         gateway = CoreGateway(
             inbox: inbox,
             receiveMaximum: configuration.receiveMaximum,

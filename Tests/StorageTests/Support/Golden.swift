@@ -53,16 +53,46 @@ struct Golden: Sendable, CustomTestStringConvertible {
 // The records, version by version. Written by hand after docs/STORAGE.md, not by the code that they test.
 extension Golden {
     static func all() throws -> [Golden] {
-        try [session, fullSession(), subscription, sharedSubscription, received]
+        try [session, formerSession, ownSession, fullSession(), subscription, sharedSubscription, received]
             + [message(), fullMessage(), published(), released(), done(), retained(), fullRetained()]
     }
 
     static let session = Golden(
-        "session, version 1",
+        "session, version 2",
         "'sc1'",
-        "01 00 0000000000000005 ffffffff ffffffffffffffff",
+        "02 00 0000000000000005 ffffffff ffffffffffffffff",
         recovered: ["session c1 5 user - expiry 4294967295 at never will - due - read 0"]
     ) { $0.add(.session(SessionRecord("c1", 5))) }
+
+    static let ownSession = Golden(
+        "session of the broker's own, version 2",
+        "'s' 00 'c1'",
+        "02 00 0000000000000005 ffffffff ffffffffffffffff",
+        recovered: ["session own c1 5 user - expiry 4294967295 at never will - due - read 0"]
+    ) { $0.add(.session(SessionRecord(.own("c1"), 5))) }
+
+    static let formerSession = Golden(
+        "session, version 1",
+        "'sc1'",
+        "01 01 0000000000000005 ffffffff ffffffffffffffff 03 'ann'",
+        recovered: ["session c1 5 user ann of old expiry 4294967295 at never will - due - read 0"]
+    ) { batch in
+        batch.add(
+            .session(
+                SessionRecord(
+                    name: .client("c1"),
+                    number: SessionNumber(rawValue: 5),
+                    userName: "ann",
+                    isUserProven: nil,
+                    expiryInterval: .max,
+                    expiresAt: .distantFuture,
+                    will: nil,
+                    willDueAt: nil,
+                    takenForRead: 0
+                )
+            )
+        )
+    }
 
     static func fullSession() throws -> Golden {
         var properties = PublishProperties()
@@ -78,9 +108,10 @@ extension Golden {
             properties: properties
         )
         let session = SessionRecord(
-            clientID: "c2",
+            name: .client("c2"),
             number: SessionNumber(rawValue: 0x0102_0304_0506_0708),
             userName: "ann",
+            isUserProven: true,
             expiryInterval: 60,
             expiresAt: after(milliseconds: 5_000),
             will: will,
@@ -88,15 +119,15 @@ extension Golden {
             takenForRead: 0x0a
         )
         return Golden(
-            "session with everything, version 1",
+            "session with everything, version 2",
             "'sc2'",
             """
-            01 0f 0102030405060708 0000003c 0000018bcfe57b88 03 'ann'
+            02 1f 0102030405060708 0000003c 0000018bcfe57b88 03 'ann'
             06 0000001e 06 'w/gone' { 01 01 02 0000000a 03 "text" } 03 'bye'
             0000018bcfe56801 000000000000000a
             """,
             recovered: [
-                "session c2 72623859790382856 user ann expiry 60 at 6000000000 "
+                "session c2 72623859790382856 user ann proven expiry 60 at 6000000000 "
                     + "will w/gone 627965 exactlyOnce true 30 true 10 - - text [] due 1001000000 read 10"
             ]
         ) { $0.add(.session(session)) }

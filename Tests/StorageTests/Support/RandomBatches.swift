@@ -39,7 +39,7 @@ struct RandomBatches {
     private mutating func change(_ model: StoreModel, _ messages: [UInt64]) -> StoreChange? {
         switch random.generator.number(0...11) {
         case 0, 1: return .session(session(model))
-        case 2: return anySession(model).map { .removeSession(clientID: $0.clientID, $0.number) }
+        case 2: return anySession(model).map { .removeSession($0.name, $0.number) }
         case 3, 4:
             let subscription = SubscriptionRecord(
                 filter: random.generator.pick(["a", "a/+", "#", "$share/g/ü", "b/c"]),
@@ -81,8 +81,9 @@ struct RandomBatches {
 
     /// A new session, or one there is with another record.
     private mutating func session(_ model: StoreModel) -> SessionRecord {
-        let clientID = random.generator.pick(clientIDs)
-        let number = model.sessions[clientID]?.number ?? SessionNumber(rawValue: nextSession)
+        let text = random.generator.pick(clientIDs)
+        let name: SessionName = random.generator.once(in: 4) ? .own(text) : .client(text)
+        let number = model.sessions[name]?.number ?? SessionNumber(rawValue: nextSession)
         nextSession += 1
         let publish = random.publish(.server)
         var properties = publish.properties
@@ -91,9 +92,10 @@ struct RandomBatches {
             Will(topic: topic, payload: ByteBuffer(string: "gone"), qos: publish.qos, properties: properties)
         }
         return SessionRecord(
-            clientID: clientID,
+            name: name,
             number: number,
             userName: random.generator.maybe { _ in "ann" },
+            isUserProven: random.generator.once(in: 2),
             expiryInterval: random.generator.number(0...UInt32.max),
             expiresAt: deadline(),
             will: will,

@@ -61,9 +61,11 @@ extension StoredDestination {
 
 extension SessionRecord {
     /// A session without anything special.
-    init(_ clientID: String, _ number: UInt64) {
+    init(_ clientID: String, _ number: UInt64) { self.init(.client(clientID), number) }
+
+    init(_ name: SessionName, _ number: UInt64) {
         self.init(
-            clientID: clientID,
+            name: name,
             number: SessionNumber(rawValue: number),
             userName: nil,
             expiryInterval: .max,

@@ -3,7 +3,7 @@ import MQTTCodec
 
 /// What a store must give back, kept in the simplest way.
 struct StoreModel {
-    private(set) var sessions: [String: SessionRecord] = [:]
+    private(set) var sessions: [SessionName: SessionRecord] = [:]
     private(set) var subscriptions: [UInt64: [String: SubscriptionRecord]] = [:]
     private(set) var received: [UInt64: Set<PacketID>] = [:]
     private(set) var retained: [String: Message] = [:]
@@ -21,11 +21,12 @@ struct StoreModel {
 
     private mutating func take(_ change: StoreChange) {
         switch change {
-        case .session(let session): sessions[session.clientID] = session
-        case .removeSession(let clientID, let number):
-            sessions[clientID] = nil
+        case .session(let session): sessions[session.name] = session
+        case .removeSession(let name, let number):
+            sessions[name] = nil
             subscriptions[number.rawValue] = nil
             received[number.rawValue] = nil
+        case .moveSession(let former, _): sessions[former] = nil
         case .subscription(let subscription, let session):
             subscriptions[session.rawValue, default: [:]][subscription.filter] = subscription
         case .removeSubscription(let filter, let session): subscriptions[session.rawValue]?[filter] = nil

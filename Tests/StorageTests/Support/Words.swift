@@ -20,7 +20,8 @@ func words(_ session: SessionRecord) -> String {
         "\(will.topic) \(words(will.payload)) \(will.qos) \(will.retain) \(will.delayInterval) \(words(will.properties))"
     }
     return [
-        "session \(session.clientID) \(session.number.rawValue) user \(session.userName ?? "-")",
+        "session \(session.name.isOwn ? "own " : "")\(session.clientID) \(session.number.rawValue) "
+            + "user \(session.userName ?? "-")\(session.isUserProven.map { $0 ? " proven" : "" } ?? " of old")",
         "expiry \(session.expiryInterval) at \(words(session.expiresAt))",
         "will \(will ?? "-") due \(session.willDueAt.map(words) ?? "-") read \(session.takenForRead)",
     ].joined(separator: " ")

@@ -1,0 +1,54 @@
+import MQTTCodec
+
+// Rights that are withdrawn hold for what waits, too: for messages in queues, and for those that were sent and are to be
+// sent again. A route asks the authorizer when a message is let in; here it is asked again of what was let in before its
+// answers became other ones.
+extension Broker {
+    /// What the authorizer says may be different from now on: nothing it has said is remembered.
+    package func permissionsChanged() {
+        router.outdate()
+        guard authorizer != nil else { return }
+        rightsGeneration &+= 1
+        var rest = allSessions
+        begin(steps: Backlog.steps) { broker, steps in
+            while steps > 0, let session = rest.popLast() {
+                steps -= 1
+                if session.sink != nil { broker.withdraw(from: session, &steps) }
+            }
+            return rest.isEmpty
+        }
+    }
+
+    /// Notes which messages of a session were let in before its rights became other ones.
+    ///
+    /// To be called before any of them leaves.
+    func doubt(_ session: Session) {
+        guard session.rightsGeneration != rightsGeneration else { return }
+        session.rightsGeneration = rightsGeneration
+        session.doubtfulThrough = authorizer == nil ? 0 : session.nextSequence
+    }
+
+    /// Whether the client may have a message that was let in for it.
+    func mayHave(_ outbound: OutboundMessage, _ session: Session) -> Bool {
+        outbound.sequence > session.doubtfulThrough || mayReceive(outbound.message, session)
+    }
+
+    private func mayReceive(_ message: Message, _ session: Session) -> Bool {
+        authorizer?.mayReceive(message.topic.string, client: session.identity) ?? true
+    }
+
+    /// A gateway keeps messages for a client that is slow or asleep: it gives up what the client may not have any more, or
+    /// loses the connection, and is sent what is left on a new one.
+    private func withdraw(from session: Session, _ steps: inout Int) {
+        guard let sink = session.sink, let connection = session.connection else { return }
+        let dropped = sink.dropWaiting { !mayReceive($0.message, session) }
+        statistics.dropped &+= UInt64(truncatingIfNeeded: dropped)
+        var withdrawn: Set<PacketID> = []
+        session.window.forEach { id, entry in
+            if entry.state == .published, !mayReceive(entry.outbound.message, session) { withdrawn.insert(id) }
+        }
+        steps -= session.window.count + dropped
+        guard !withdrawn.isEmpty, !sink.withdraw(withdrawn) else { return }
+        end(connection, reason: .notAuthorized, detail: "what waits for it may not be read any more")
+    }
+}
