@@ -77,6 +77,7 @@ conformance:
 lint:
 	$(call install,python3)
 	python3 docs/conformance/generate.py --check
+	python3 Tests/Lint/exact_text.py
 	swift format lint --strict --recursive --parallel $(SOURCES)
 
 format:

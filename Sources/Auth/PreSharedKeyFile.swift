@@ -24,11 +24,12 @@ package struct PreSharedKeyFile: Equatable, Sendable {
         var identities: Set<ExactText> = []
         try text.forEachAccessLine { _, line in
             // The key has no colon; an identity may have some.
-            guard let colon = line.lastIndex(of: ":") else { return "must be an identity, a colon and a key" }
-            let identity = line[..<colon]
+            guard let (identity, digits) = line.partedLast(at: UInt8(ascii: ":")) else {
+                return "must be an identity, a colon and a key"
+            }
             guard !identity.isEmpty else { return "the identity is missing" }
             guard identity.utf8.count <= Self.longest else { return "the identity has over \(Self.longest) bytes" }
-            guard let key = [UInt8](hexadecimal: line[line.index(after: colon)...]),
+            guard let key = [UInt8](hexadecimal: digits),
                 (1...Self.longest).contains(key.count)
             else {
                 return "the key must be 1 to \(Self.longest) bytes in hexadecimal, two digits each"

@@ -110,8 +110,13 @@ extension Broker {
         let holder = holder(connection, userName)
         let name = request.scope == .own ? SessionName.own(clientID) : .client(clientID)
         let claim = claim(to: name, holder, userName)
-        guard isClientIdentifier(clientID), claim != .foreign else {
-            return refuse(connection, .clientIdentifierNotValid, request)
+        guard isClientIdentifier(clientID) else {
+            let detail = "a Client Identifier has at most 65,535 bytes and no U+0000"
+            return refuse(connection, .clientIdentifierNotValid, request, detail: detail)
+        }
+        guard claim != .foreign else {
+            let detail = "the session of that name is another user's"
+            return refuse(connection, .clientIdentifierNotValid, request, detail: detail)
         }
         if let reason = reasonToRefuse(request, name, claim, holder) { return refuse(connection, reason, request) }
         let writes = journal?.writes

@@ -1,4 +1,5 @@
 package import BrokerCore
+import MQTTCodec
 
 /// Names one delivery of one session: `<epoch>.<sequence>`.
 ///
@@ -14,10 +15,10 @@ package struct EventID: Sendable, Equatable, CustomStringConvertible {
 
     /// - Returns: nil for what is none.
     package init?(_ text: String) {
-        guard let dot = text.lastIndex(of: "."), dot != text.startIndex,
-            let sequence = UInt64(text[text.index(after: dot)...])
+        guard let (epoch, number) = text.partedLast(at: UInt8(ascii: ".")), !epoch.isEmpty,
+            let sequence = UInt64(number)
         else { return nil }
-        self.init(epoch: String(text[..<dot]), sequence: sequence)
+        self.init(epoch: String(epoch), sequence: sequence)
     }
 
     package var description: String { "\(epoch).\(sequence)" }

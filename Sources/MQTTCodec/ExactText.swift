@@ -48,3 +48,8 @@ extension StringProtocol where SubSequence == Substring, UTF8View: Bidirectional
         return (self[..<place], self[utf8.index(after: place)...])
     }
 }
+
+extension StringProtocol {
+    /// Whether its first bytes are these.
+    package func begins(with text: String) -> Bool { utf8.starts(with: text.utf8) }
+}

@@ -68,7 +68,7 @@ package struct TopicFilter: Hashable, Sendable, CustomStringConvertible {
             guard !filter.isEmpty else { throw .empty }
             _ = try checkWildcards(filter)
         } catch {
-            throw .malformed("the Topic Filter \(filter): \(error)")
+            throw .malformed("no Topic Filter: \(error)")
         }
     }
 

@@ -43,7 +43,7 @@ struct AccessGate: Sendable {
         broker.endConnections(reason: .notAuthorized) { connection, userName in
             guard connection.transportIdentity == nil, let userName else { return false }
             if connection.hasToken { return !areTokensGood }
-            return losers.contains(userName) || files.passwords?[userName] != former.passwords?[userName]
+            return losers.contains(ExactText(userName)) || files.passwords?[userName] != former.passwords?[userName]
         }
     }
 }

@@ -129,7 +129,11 @@ package struct StoreInspection: Sendable {
             let place = "\(store.name): "
             let words = error.description
             problems.append(
-                Problem(words: words.hasPrefix(place) ? String(words.dropFirst(place.count)) : words, key: nil)
+                Problem(
+                    words: words.utf8.starts(with: place.utf8)
+                        ? String(Substring(words.utf8.dropFirst(place.utf8.count))) : words,
+                    key: nil
+                )
             )
         }
     }

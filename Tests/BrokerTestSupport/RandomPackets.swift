@@ -149,7 +149,7 @@ package struct RandomPackets {
                 options.retainAsPublished = generator.once(in: 2)
                 options.retainHandling = generator.pick(SubscriptionOptions.RetainHandling.allCases)
             }
-            subscribe.subscriptions.append(.init(filter: string(), options: options))
+            subscribe.subscriptions.append(.init(filter: filter(), options: options))
         }
         if version == .v5 {
             subscribe.subscriptionIdentifier = generator.maybe { $0.number(1...268_435_455) }
@@ -177,7 +177,7 @@ package struct RandomPackets {
     private mutating func unsubscribe() -> Unsubscribe {
         Unsubscribe(
             packetID: packetID(),
-            filters: (0...generator.number(0...4)).map { _ in string() },
+            filters: (0...generator.number(0...4)).map { _ in filter() },
             userProperties: version == .v5 ? users() : []
         )
     }
@@ -237,6 +237,11 @@ package struct RandomPackets {
     private mutating func users() -> [UserProperty] {
         guard generator.once(in: 3) else { return [] }
         return (0...generator.number(0...3)).map { _ in UserProperty(string(), string()) }
+    }
+
+    private mutating func filter() -> String {
+        let level = string().filter { $0.unicodeScalars.allSatisfy { $0 != "+" && $0 != "#" } }
+        return generator.pick(["t\(level)", "+/\(level)", "\(level)/#", "$share/g/t\(level)"])
     }
 
     private mutating func optionalString() -> String? { generator.once(in: 3) ? string() : nil }

@@ -149,7 +149,8 @@ extension ClientIdentity {
 extension Substring {
     /// What comes before the first blanks, and what comes after them.
     fileprivate var firstWord: (word: Substring, rest: Substring) {
-        let word = prefix { $0 != " " && $0 != "\t" }
-        return (word, self[word.endIndex...].drop { $0 == " " || $0 == "\t" })
+        func isBlank(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+        let end = utf8.firstIndex(where: isBlank) ?? endIndex
+        return (self[..<end], Substring(utf8[end...].drop(while: isBlank)))
     }
 }

@@ -22,14 +22,15 @@ package struct PasswordFile: Sendable {
         var hashes: [ExactText: PasswordHash] = [:]
         var first: PasswordHash?
         try text.forEachAccessLine { _, line in
-            guard let colon = line.firstIndex(of: ":") else { return "must be a user name, a colon and a hash" }
-            guard colon != line.startIndex else { return "the user name is missing" }
-            guard let hash = PasswordHash(String(line[line.index(after: colon)...])) else {
-                return line.contains("$argon2")
+            let (user, text) = line.parted(at: UInt8(ascii: ":"))
+            guard let text else { return "must be a user name, a colon and a hash" }
+            guard !user.isEmpty else { return "the user name is missing" }
+            guard let hash = PasswordHash(String(text)) else {
+                return text.begins(with: "$argon2")
                     ? "hashes of Argon2 are not read: make it by sluice passwd, or mosquitto_passwd -H sha512-pbkdf2"
                     : "the hash must begin with $7$, $6$ or SCRAM-SHA-256$; mosquitto_passwd -U hashes plain passwords"
             }
-            guard hashes.updateValue(hash, forKey: ExactText(line[..<colon])) == nil else {
+            guard hashes.updateValue(hash, forKey: ExactText(user)) == nil else {
                 return "the user stands in a line above, too"
             }
             first = first ?? hash
@@ -50,14 +51,14 @@ package struct PasswordFile: Sendable {
 
     /// Whether the file's format can have such a user name, and MQTT, too.
     package static func canName(_ user: String) -> Bool {
-        !user.isEmpty && !user.hasPrefix("#") && user.utf8.count <= 65_535
-            && !user.unicodeScalars.contains { $0 == ":" || $0.properties.generalCategory == .control }
+        !user.isEmpty && !user.begins(with: "#") && user.utf8.count <= 65_535 && !user.utf8.contains(UInt8(ascii: ":"))
+            && !user.unicodeScalars.contains { $0.properties.generalCategory == .control }
     }
 
     /// The text of a file with a user added, or with another hash for one that is there; other lines stay as they are.
     package static func text(_ text: String, setting user: String, to hash: PasswordHash) -> String {
         let entry = "\(user):\(hash)"
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        var lines = text.pieces(between: UInt8(ascii: "\n")).map(String.init)
         if lines.last?.isEmpty == true { lines.removeLast() }
         if let place = lines.firstIndex(where: { $0.utf8.starts(with: "\(user):".utf8) }) {
             lines[place] = entry

@@ -30,7 +30,7 @@ package final class ScramAuthenticator: EnhancedAuthenticator, @unchecked Sendab
     package func replace(_ passwords: PasswordFile) { directory = passwords.scram }
 
     package func begin(_ method: String, for credentials: Credentials) -> (any AuthenticationExchange)? {
-        guard method == Self.method else { return nil }
+        guard method.isSame(as: Self.method) else { return nil }
         return ScramExchange(self, nonce: makeNonce())
     }
 }

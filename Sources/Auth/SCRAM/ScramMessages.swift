@@ -1,4 +1,5 @@
 import Foundation
+import MQTTCodec
 
 /// The client's first message: `n,a=authzid,n=user,r=nonce` (RFC 5802 §7).
 struct ClientFirst {
@@ -14,46 +15,46 @@ struct ClientFirst {
 
     /// - Throws: what is wrong with it.
     init(_ text: String) throws(ScramProblem) {
-        let parts = text.split(separator: ",", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3 else { throw .malformed }
-        switch parts[0] {
+        let comma = UInt8(ascii: ",")
+        let (flag, rest) = text.parted(at: comma)
+        guard let (identity, bare) = rest?.parted(at: comma), let bare else { throw .malformed }
+        switch flag {
         // The client can bind channels and thinks that we can't, which is so.
         case "n", "y": break
-        case let flag where flag.hasPrefix("p="): throw .channelBinding
+        case _ where flag.begins(with: "p="): throw .channelBinding
         default: throw .malformed
         }
-        header = "\(parts[0]),\(parts[1]),"
-        bare = String(parts[2])
-        let fields = bare.split(separator: ",", omittingEmptySubsequences: false)
+        header = "\(flag),\(identity),"
+        self.bare = String(bare)
+        let fields = bare.pieces(between: comma)
         // An extension that must be understood comes first.
-        if fields.first?.hasPrefix("m=") == true { throw .mandatoryExtension }
+        if fields.first?.begins(with: "m=") == true { throw .mandatoryExtension }
         guard fields.count >= 2, let name = fields[0].value("n"), let nonce = fields[1].value("r"),
             Self.nonceLength.contains(nonce.count), nonce.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
         else { throw .malformed }
         guard let userName = Self.decode(name) else { throw .malformed }
         self.userName = userName
         self.nonce = String(nonce)
-        guard !parts[1].isEmpty else { return }
+        guard !identity.isEmpty else { return }
         // Nobody acts for somebody else here.
-        guard let other = parts[1].value("a").flatMap(Self.decode) else { throw .malformed }
-        guard other.utf8.elementsEqual(userName.utf8) else { throw .otherIdentity }
+        guard let other = identity.value("a").flatMap(Self.decode) else { throw .malformed }
+        guard other.isSame(as: userName) else { throw .otherIdentity }
     }
 
     /// `=2C` is a comma and `=3D` an equals sign; any other `=` is an error.
     private static func decode(_ name: Substring) -> String? {
-        var decoded = ""
-        var rest = name[...]
-        while let equals = rest.firstIndex(of: "=") {
-            decoded += rest[..<equals]
-            let escape = rest[equals...].prefix(3)
-            switch escape {
-            case "=2C": decoded += ","
-            case "=3D": decoded += "="
-            default: return nil
+        let pieces = name.pieces(between: UInt8(ascii: "="))
+        var decoded = String(pieces[0])
+        for piece in pieces.dropFirst() {
+            if piece.begins(with: "2C") {
+                decoded += ","
+            } else if piece.begins(with: "3D") {
+                decoded += "="
+            } else {
+                return nil
             }
-            rest = rest[escape.endIndex...]
+            decoded += Substring(piece.utf8.dropFirst(2))
         }
-        decoded += rest
         return decoded.isEmpty ? nil : decoded
     }
 }
@@ -69,7 +70,7 @@ struct ClientFinal {
 
     /// - Throws: what is wrong with it.
     init(_ text: String) throws(ScramProblem) {
-        let fields = text.split(separator: ",", omittingEmptySubsequences: false)
+        let fields = text.pieces(between: UInt8(ascii: ","))
         guard fields.count >= 3, let header = fields[0].value("c").flatMap({ [UInt8](base64: $0) }),
             let nonce = fields[1].value("r"),
             let last = fields.last, let proof = last.value("p").flatMap({ [UInt8](base64: $0) })
@@ -92,8 +93,7 @@ enum ScramProblem: String, Error {
 
 extension Substring {
     /// The value of the attribute with that letter: what follows `n=`.
-    fileprivate func value(_ letter: Character) -> Substring? {
-        guard first == letter, dropFirst().first == "=" else { return nil }
-        return dropFirst(2)
+    fileprivate func value(_ letter: String) -> Substring? {
+        begins(with: letter + "=") ? Substring(utf8.dropFirst(2)) : nil
     }
 }

@@ -1,4 +1,5 @@
 import Crypto
+package import MQTTCodec
 
 /// API keys, of each the user it stands for and its SHA-256: one line `user:digest`, in hexadecimal.
 ///
@@ -13,11 +14,13 @@ package struct APIKeyFile: Sendable {
     package init(_ text: String) throws(AccessFileRefused) {
         var users: [[UInt8]: String] = [:]
         try text.forEachAccessLine { _, line in
-            guard let colon = line.lastIndex(of: ":") else { return "must be a user name, a colon and a SHA-256" }
-            guard colon != line.startIndex else { return "the user name is missing" }
-            guard let digest = [UInt8](hexadecimal: line[line.index(after: colon)...]), digest.count == SHA256.byteCount
+            guard let (user, digits) = line.partedLast(at: UInt8(ascii: ":")) else {
+                return "must be a user name, a colon and a SHA-256"
+            }
+            guard !user.isEmpty else { return "the user name is missing" }
+            guard let digest = [UInt8](hexadecimal: digits), digest.count == SHA256.byteCount
             else { return "the SHA-256 of the key must be 64 hexadecimal digits; sluice apikey makes such lines" }
-            guard users.updateValue(String(line[..<colon]), forKey: digest) == nil else {
+            guard users.updateValue(String(user), forKey: digest) == nil else {
                 return "the key stands in a line above, too"
             }
             return nil
@@ -32,8 +35,8 @@ package struct APIKeyFile: Sendable {
     func user(of key: some Sequence<UInt8>) -> String? { users[Array(SHA256.hash(data: Array(key)))] }
 
     /// Users of whose keys some are not in another file any more.
-    package func usersLosingKeys(to other: APIKeyFile?) -> Set<String> {
-        Set(users.filter { other?.users[$0.key] != $0.value }.values)
+    package func usersLosingKeys(to other: APIKeyFile?) -> Set<ExactText> {
+        Set(users.lazy.filter { !(other?.users[$0.key]).isSame(as: $0.value) }.map { ExactText($0.value) })
     }
 
     // MARK: Editing

@@ -1,3 +1,5 @@
+import MQTTCodec
+
 /// What a JSON Web Token must say, and which of its claims says who shows it.
 package struct TokenRules: Sendable, Equatable {
     /// The claim that is the user name.
@@ -26,18 +28,18 @@ package struct TokenRules: Sendable, Equatable {
     ///
     /// - Throws: when they don't keep to the rules whatever the time.
     func verdict(_ claims: TokenClaims) throws(TokenRefused) -> Verdict {
-        guard case .text(let userName)? = claims[userClaim], Self.canBeName(userName) else {
+        guard case .text(let userName)? = claims[userClaim], Self.canBeName(userName.string) else {
             throw TokenRefused("its claim \(userClaim) is no user name")
         }
         var clientID: String?
         if let clientClaim {
-            guard case .text(let text)? = claims[clientClaim], Self.canBeName(text) else {
+            guard case .text(let text)? = claims[clientClaim], Self.canBeName(text.string) else {
                 throw TokenRefused("its claim \(clientClaim) is no Client Identifier")
             }
-            clientID = text
+            clientID = text.string
         }
-        if let issuer, claims["iss"] != .text(issuer) { throw TokenRefused("it is by another issuer (iss)") }
-        if let audience {
+        if let issuer, claims["iss"] != .text(ExactText(issuer)) { throw TokenRefused("it is by another issuer (iss)") }
+        if let audience = audience.map({ ExactText($0) }) {
             switch claims["aud"] {
             case .text(audience)?: break
             case .texts(let all)? where all.contains(audience): break
@@ -47,7 +49,12 @@ package struct TokenRules: Sendable, Equatable {
         guard let notBefore = Self.date(claims["nbf"]), let expires = Self.date(claims["exp"]) else {
             throw TokenRefused("its claim nbf or exp is no time")
         }
-        return Verdict(userName: userName, clientID: clientID, notBefore: notBefore.value, expires: expires.value)
+        return Verdict(
+            userName: userName.string,
+            clientID: clientID,
+            notBefore: notBefore.value,
+            expires: expires.value
+        )
     }
 
     /// Whether it is good at a time, seconds since 1970 (RFC 7519 §4.1.4, §4.1.5).

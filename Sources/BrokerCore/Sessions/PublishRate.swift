@@ -1,3 +1,4 @@
+import MQTTCodec
 import NIOCore
 
 /// How many messages a second one client may still publish.
@@ -18,8 +19,8 @@ final class PublishRate {
 /// than requests in two seconds.
 struct TransientPublishRates {
     private struct Key: Hashable {
-        let userName: String?
-        let host: Substring
+        let userName: ExactText?
+        let host: ExactText
     }
 
     private static let kept = TimeAmount.seconds(1)
@@ -44,8 +45,8 @@ struct TransientPublishRates {
             recent = [:]
             turned = now
         }
-        let host = remoteAddress.lastIndex(of: ":").map { remoteAddress[..<$0] } ?? remoteAddress[...]
-        let key = Key(userName: userName, host: host)
+        let host = remoteAddress.partedLast(at: UInt8(ascii: ":"))?.before ?? remoteAddress[...]
+        let key = Key(userName: userName.map { ExactText($0) }, host: ExactText(host))
         if let known = recent[key] { return known }
         let found = former[key] ?? PublishRate(rate: rate, now: now)
         recent[key] = found

@@ -23,7 +23,7 @@ package enum ResourcePath: Sendable, Equatable {
                 return
             }
         }
-        let root = path.first.flatMap { $0 == "ps" || $0 == "r" ? $0 : nil }
+        let root = path.first.flatMap { ["ps", "r"].contains($0) ? $0 : nil }
         guard root != nil || (bareTopics && !path.isEmpty) else {
             throw CoAPFailure(.notFound, "topics are under /ps/")
         }

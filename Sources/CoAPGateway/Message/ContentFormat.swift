@@ -68,6 +68,7 @@ package enum ContentFormat {
 
     /// Media types are compared without regard to case and to spaces around their parameters (RFC 9110 §8.3.1).
     private static func normalized(_ contentType: String) -> String {
-        contentType.lowercased().filter { $0 != " " && $0 != "\"" }
+        let left = contentType.utf8.filter { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\"") }
+        return String(decoding: left, as: UTF8.self).lowercased()
     }
 }

@@ -1,5 +1,6 @@
 import BrokerCore
 import FoundationEssentials
+import MQTTCodec
 import NIOCore
 
 /// User name and password of a request (RFC 7617).
@@ -38,10 +39,10 @@ package enum Authorization: Sendable, Equatable {
             self = .none
             return
         }
-        let parts = field.split(separator: " ", maxSplits: 1)
-        switch (parts.first?.lowercased(), parts.count) {
-        case ("basic", 2): self = .basic(try BasicCredentials(basic: String(parts[1])))
-        case ("bearer", 2): self = .bearer(parts[1].trimmed)
+        let (scheme, shown) = field.parted(at: UInt8(ascii: " "))
+        switch (scheme.lowercased(), shown?.trimmed) {
+        case ("basic", let shown?): self = .basic(try BasicCredentials(basic: shown))
+        case ("bearer", let shown?): self = .bearer(shown)
         default: throw .unauthorized("the credentials are of the scheme neither Basic nor Bearer")
         }
     }

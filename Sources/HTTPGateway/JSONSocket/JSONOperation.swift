@@ -84,7 +84,7 @@ package enum JSONOperation: Sendable {
                 options = try object.options(common)
                 try object.finish()
             }
-            guard !options.noLocal || !filter.utf8.starts(with: "$share/".utf8) else {
+            guard !options.noLocal || !filter.begins(with: "$share/") else {
                 throw .unprocessable("no_local can't be used with $share [MQTT-3.8.3-4]", .protocolError)
             }
             return Subscribe.Subscription(filter: filter, options: options)

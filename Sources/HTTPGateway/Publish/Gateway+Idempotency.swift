@@ -48,12 +48,13 @@ extension Gateway {
 
     /// With quotation marks, as a structured field (RFC 9651) has them, or without, as most clients send it.
     private static func idempotencyKey(_ field: String) throws(Problem) -> String {
-        var key = field[...]
-        if key.count > 1, key.hasPrefix("\""), key.hasSuffix("\"") { key = key.dropFirst().dropLast() }
-        guard !key.isEmpty, key.utf8.count <= maximumKeyLength else {
+        var key = field.utf8[...]
+        let mark = UInt8(ascii: "\"")
+        if key.count > 1, key.first == mark, key.last == mark { key = key.dropFirst().dropLast() }
+        guard !key.isEmpty, key.count <= maximumKeyLength else {
             throw .badRequest("\(idempotencyField) must have 1 to \(maximumKeyLength) bytes")
         }
-        return String(key)
+        return String(Substring(key))
     }
 }
 

@@ -11,10 +11,10 @@ package struct Query: Sendable {
     /// - Throws: 400 when it can't be decoded.
     package init(_ query: String?) throws(Problem) {
         guard let query else { return }
-        for item in query.split(separator: "&") {
-            let mark = item.firstIndex(of: "=") ?? item.endIndex
-            guard let name = PercentEncoding.decode(item[..<mark]).flatMap({ String(validating: $0, as: UTF8.self) }),
-                let value = Self.value(mark == item.endIndex ? "" : item[item.index(after: mark)...], of: name)
+        for item in query.pieces(between: UInt8(ascii: "&")) where !item.isEmpty {
+            let (encodedName, encodedValue) = item.parted(at: UInt8(ascii: "="))
+            guard let name = PercentEncoding.decode(encodedName).flatMap({ String(validating: $0, as: UTF8.self) }),
+                let value = Self.value(encodedValue ?? "", of: name)
             else { throw .badRequest("the query is not percent-encoded: \(item)") }
             items.append((name, value))
         }

@@ -1,3 +1,5 @@
+import MQTTCodec
+
 /// The target of a request, taken apart and not decoded (RFC 9112 §3.2).
 package struct RequestTarget: Sendable, Equatable {
     /// As it came: an encoded slash is not a slash, and two slashes are two.
@@ -11,25 +13,20 @@ package struct RequestTarget: Sendable, Equatable {
     package init(_ target: String) {
         var rest = target[...]
         var host: Substring?
-        if !rest.utf8.starts(with: "/".utf8),
-            let scheme = ["http://", "https://"].first(where: { rest.lowercased().hasPrefix($0) })
+        if !rest.begins(with: "/"),
+            let scheme = ["http://", "https://"].first(where: { rest.lowercased().begins(with: $0) })
         {
-            let authority = rest.dropFirst(scheme.count)
-            let end = authority.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? authority.endIndex
-            host = authority[..<end]
-            let path = authority[end...]
-            rest = path.hasPrefix("/") ? path : "/" + path
+            let authority = rest.utf8.dropFirst(scheme.utf8.count)
+            let end = authority.firstIndex { "/?#".utf8.contains($0) } ?? authority.endIndex
+            host = Substring(authority[..<end])
+            let path = Substring(authority[end...])
+            rest = path.begins(with: "/") ? path : "/" + path
         }
         authority = host.map(String.init)
         // Clients keep the fragment to themselves; what follows a # here was never meant for us.
-        if let fragment = rest.firstIndex(of: "#") { rest = rest[..<fragment] }
-        guard let mark = rest.firstIndex(of: "?") else {
-            path = String(rest)
-            query = nil
-            return
-        }
-        path = String(rest[..<mark])
-        query = String(rest[rest.index(after: mark)...])
+        let (path, query) = rest.parted(at: UInt8(ascii: "#")).before.parted(at: UInt8(ascii: "?"))
+        self.path = String(path)
+        self.query = query.map(String.init)
     }
 }
 

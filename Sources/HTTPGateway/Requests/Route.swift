@@ -1,5 +1,6 @@
 import BrokerCore
 import HTTPTypes
+import MQTTCodec
 
 /// What a path names.
 package enum Route: Sendable, Equatable {
@@ -33,10 +34,10 @@ package enum Route: Sendable, Equatable {
         case "/v1/token": self = .token
         case "/v1/health": self = .health
         default:
-            if path.hasPrefix(Self.topicPrefix) {
-                self = .topic(path: String(path.dropFirst(Self.topicPrefix.count)))
-            } else if path.hasPrefix(Self.requestPrefix) {
-                self = .request(path: String(path.dropFirst(Self.requestPrefix.count)))
+            if path.begins(with: Self.topicPrefix) {
+                self = .topic(path: String(Substring(path.utf8.dropFirst(Self.topicPrefix.utf8.count))))
+            } else if path.begins(with: Self.requestPrefix) {
+                self = .request(path: String(Substring(path.utf8.dropFirst(Self.requestPrefix.utf8.count))))
             } else if let file = StaticFile(path: path), hasLivePage || !file.isLivePage {
                 self = .file(file)
             } else {

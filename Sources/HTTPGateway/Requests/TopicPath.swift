@@ -4,9 +4,9 @@ package import MQTTCodec
 package enum TopicPath {
     /// - Parameter path: what follows `/v1/topics/`, as it came.
     /// - Throws: 400 when a segment is not decodable, or would be more than one level.
-    package static func topic(_ path: some StringProtocol) throws(Problem) -> TopicName {
+    package static func topic(_ path: String) throws(Problem) -> TopicName {
         var levels: [String] = []
-        for segment in path.split(separator: "/", omittingEmptySubsequences: false) {
+        for segment in path.pieces(between: UInt8(ascii: "/")) {
             guard let bytes = PercentEncoding.decode(segment) else {
                 throw .badRequest("the path is not percent-encoded: \(segment)", .topicNameInvalid)
             }
