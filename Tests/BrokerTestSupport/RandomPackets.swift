@@ -241,7 +241,7 @@ package struct RandomPackets {
 
     private mutating func filter() -> String {
         let level = string().filter { $0.unicodeScalars.allSatisfy { $0 != "+" && $0 != "#" } }
-        return generator.pick(["t\(level)", "+/\(level)", "\(level)/#", "$share/g/t\(level)"])
+        return generator.pick(["t\(level)", "+/\(level)", "\(level)/#"])
     }
 
     private mutating func optionalString() -> String? { generator.once(in: 3) ? string() : nil }
