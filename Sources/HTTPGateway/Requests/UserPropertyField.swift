@@ -24,10 +24,10 @@ package enum UserPropertyField {
         }
         var rest = value.trimmed[...]
         let name = quoted(&rest) ?? unquoted(&rest)
-        guard rest.trimmed.hasPrefix("=") else {
+        guard rest.trimmed.begins(with: "=") else {
             throw .badRequest("\(PublishOptions.userPropertyField) must be key=value")
         }
-        rest = rest.trimmed.dropFirst().trimmed[...]
+        rest = Substring(rest.trimmed.utf8.dropFirst()).trimmed[...]
         let text = rest.trimmed
         if let decoded = quoted(&rest), rest.isEmpty { return UserProperty(name, decoded) }
         return UserProperty(name, text)
@@ -38,26 +38,26 @@ package enum UserPropertyField {
     }
 
     private static func unquoted(_ rest: inout Substring) -> String {
-        let end = rest.firstIndex(of: "=") ?? rest.endIndex
+        let end = rest.utf8.firstIndex(of: UInt8(ascii: "=")) ?? rest.endIndex
         defer { rest = rest[end...] }
         return rest[..<end].trimmed
     }
 
     /// A Display String that stands at the beginning; nil, and nothing is taken, when there is none.
     private static func quoted(_ rest: inout Substring) -> String? {
-        guard rest.hasPrefix("%\"") else { return nil }
-        let text = rest.dropFirst(2)
-        guard let end = text.firstIndex(of: "\""),
-            let decoded = PercentEncoding.decode(text[..<end]).flatMap({ String(validating: $0, as: UTF8.self) })
+        guard rest.begins(with: "%\"") else { return nil }
+        let (text, behind) = Substring(rest.utf8.dropFirst(2)).parted(at: UInt8(ascii: "\""))
+        guard let behind,
+            let decoded = PercentEncoding.decode(text).flatMap({ String(validating: $0, as: UTF8.self) })
         else { return nil }
-        rest = text[text.index(after: end)...]
+        rest = behind
         return decoded
     }
 
     private static func written(_ text: String, isName: Bool) -> String {
         let isPlain =
             text.utf8.allSatisfy { (0x20..<0x7f).contains($0) && !(isName && $0 == UInt8(ascii: "=")) }
-            && !text.hasPrefix("%\"") && text.utf8.first != 0x20 && text.utf8.last != 0x20
+            && !text.begins(with: "%\"") && text.utf8.first != 0x20 && text.utf8.last != 0x20
         guard !isPlain else { return text }
         var written = "%\""
         for byte in text.utf8 {
@@ -96,7 +96,7 @@ extension HTTPFields {
     /// - Throws: 400.
     func checkMQTTFields() throws(Problem) {
         for field in self
-        where field.name.canonicalName.hasPrefix("x-mqtt-") && field.name != HTTPField.Name.userProperty {
+        where field.name.canonicalName.begins(with: "x-mqtt-") && field.name != HTTPField.Name.userProperty {
             throw .badRequest(
                 "\(field.name.rawName.prefix(64)): unknown field; \(PublishOptions.userPropertyField) is the only one, and qos, "
                     + "retain and others are parameters of the query"
