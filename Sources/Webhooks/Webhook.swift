@@ -157,6 +157,8 @@ package final class Webhook: @unchecked Sendable {
     private func lost(_ reason: ReasonCode, _ generation: Int) {
         guard generation == self.generation, !isStopping else { return }
         connection = nil
+        // The session sends again what has not been taken, as far as it still may.
+        schedule.removeAll()
         guard reason != .serverShuttingDown, reason != .serverUnavailable else { return }
         note(.webhookDown, reason.fields + [.detail("its session was ended")])
         eventLoop.scheduleTask(in: Self.reconnectDelay) { self.connect() }

@@ -81,6 +81,23 @@ import Testing
         }
     }
 
+    @Test("rights that are withdrawn hold for what waits between two polls", arguments: ["", "&clientid=p&clean=0"])
+    func withdrawn(session: String) async throws {
+        let access = AccessTable(["ann": "secret"], allowsAnonymous: true)
+        try await TestServer.run(access: access) { server in
+            let fields = [Self.ann, "Accept: application/json"]
+            let target = "/v1/subscribe?topic=open/%23&qos=1\(session)"
+            let first = try await server.request("GET", target + "&wait=0", fields)
+            let cursor = try #require(first.body.split(separator: "\"").last { $0.contains(".") })
+            for topic in ["open/secret", "open/a"] { try await server.publish(topic, topic, query: "&qos=1") }
+            access.hide("open/secret")
+            await server.onCore { $0.permissionsChanged() }
+            let second = try await server.request("GET", target + "&wait=1&cursor=\(cursor)", fields)
+            #expect(!second.body.contains("open/secret"), "\(second.text)")
+            if !session.isEmpty { #expect(second.body.contains("open/a")) }
+        }
+    }
+
     @Test("a clientid that MQTT can't say is 400", arguments: ["a%00b", "%00webhook:orders"])
     func unsayable(clientID: String) async throws {
         try await TestServer.run { server in

@@ -73,7 +73,15 @@ final class Inbox: Sendable {
     func receive(_ batch: [Delivery]) { change { $0.deliveries.append(contentsOf: batch) } }
 
     /// On the core loop: nothing more comes.
-    func close(_ reason: ReasonCode) { change { $0.reason = $0.reason ?? reason } }
+    ///
+    /// Who is not authorised any more does not get what has come before, either; a session that goes on sends again what it
+    /// still may.
+    func close(_ reason: ReasonCode) {
+        change { state in
+            state.reason = state.reason ?? reason
+            if reason == .notAuthorized { state.deliveries = [] }
+        }
+    }
 
     /// Time is up.
     func alarm() { change { $0.isAlarmed = true } }

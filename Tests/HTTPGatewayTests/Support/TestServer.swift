@@ -180,6 +180,7 @@ final class Waiter<Value: Sendable>: Sendable {
 final class AccessTable: Authenticator, Authorizer, Sendable {
     private let passwords: [String: String]
     private let allowsAnonymous: Bool
+    private let hidden = NIOLockedValueBox<Set<String>>([])
 
     init(_ passwords: [String: String], allowsAnonymous: Bool) {
         self.passwords = passwords
@@ -201,7 +202,14 @@ final class AccessTable: Authenticator, Authorizer, Sendable {
 
     func maySubscribe(_ filter: String, client: ClientIdentity) -> Bool { isAllowed(filter, client) }
 
+    /// From now on nobody may read the topic.
+    func hide(_ topic: String) { hidden.withLockedValue { _ = $0.insert(topic) } }
+
     private func isAllowed(_ topic: String, _ client: ClientIdentity) -> Bool {
+        !hidden.withLockedValue { $0.contains(topic) } && isAnybodys(topic, client)
+    }
+
+    private func isAnybodys(_ topic: String, _ client: ClientIdentity) -> Bool {
         topic.hasPrefix("open/") || topic.hasPrefix((client.userName ?? "nobody") + "/")
     }
 }
