@@ -35,7 +35,7 @@ private func checkRoundTrip(_ packet: Packet, _ decoder: PacketDecoder) {
 
 private func checkLayout(_ publish: Publish, _ buffer: ByteBuffer, _ version: ProtocolVersion) {
     let all = buffer.readableBytesSpan
-    guard let header = try? FixedHeader.parse(all, maximumPacketSize: 65_536) else {
+    guard let header = try? FixedHeader.parse(all, maximumPacketSize: 65_536, version: version) else {
         preconditionFailure("the header was read before")
     }
     let bytes = all.extracting(first: header.packetLength)
