@@ -45,6 +45,25 @@ import Testing
         #expect(found.longestQueues(1).map(\.name.string) == ["c5"])
     }
 
+    @Test func `the broker's own session and a client's of that name are removed apart`() throws {
+        let keyValues = MemoryKeyValueStore()
+        let store = try DurableStore.inline(keyValues)
+        let name = SessionName.own("webhook:orders")
+        try store.commit(.session(SessionRecord(name, 5)), .session(SessionRecord(name.string, 6)))
+        let five = SessionNumber(rawValue: 5)
+        try store.commit(.received(1, of: five), .received(2, of: SessionNumber(rawValue: 6)))
+        let removal = try SessionRemoval(
+            [.own("webhook:orders"), .client("nobody")],
+            from: keyValues,
+            clock: testClock
+        )
+        #expect(removal.removed == [name])
+        let left = try StoreInspection(of: keyValues, everything: true, clock: testClock)
+        #expect(left.allSessions.map(\.name) == [.client("webhook:orders")])
+        #expect(left.received == 1)
+        #expect(left.problems.isEmpty)
+    }
+
     @Test func `an empty directory is an empty store`() throws {
         let found = try StoreInspection(of: MemoryKeyValueStore(), everything: true)
         #expect(found.sessions == 0)
