@@ -1,7 +1,7 @@
 /// The names that something has, such as the parameters of a query; others are typing errors, and are told so rather than
 /// left alone.
 package struct KnownNames: Sendable, Equatable, ExpressibleByArrayLiteral {
-    private var names: [String]
+    package private(set) var names: [String]
 
     /// Bytes of a name that is compared with others: longer ones are no typing errors.
     private static let longest = 64

@@ -34,6 +34,31 @@ import Testing
         #expect(response.code == .changed)
     }
 
+    @Test("a PUT does not tell whether a value stood to a client that may not read it")
+    func blindWriter() {
+        for mayRead in [true, false] {
+            let authorizer = WritersOnly(mayRead: mayRead)
+            let scene = ServerScene(authorizer: authorizer)
+            let codes = (0..<2).map { _ -> CoAPCode? in
+                scene.receive(.put, "/ps/a", payload: "x")
+                scene.settle()
+                guard case .acknowledgement(_, let response?) = scene.layer.take().first else { return nil }
+                return response.code
+            }
+            #expect(codes == (mayRead ? [.created, .changed] : [.changed, .changed]))
+        }
+    }
+
+    private final class WritersOnly: Authorizer {
+        private let mayRead: Bool
+
+        init(mayRead: Bool) { self.mayRead = mayRead }
+
+        func mayPublish(_ topic: String, client: ClientIdentity) -> Bool { true }
+
+        func maySubscribe(_ filter: String, client: ClientIdentity) -> Bool { mayRead }
+    }
+
     @Test("retained messages go to an observer at its pace: now and then one must be acknowledged")
     func retainedPace() throws {
         let scene = ServerScene()

@@ -1,5 +1,6 @@
 import BrokerCore
 import HTTPGateway
+import HTTPTypes
 import MQTTCodec
 import NIOCore
 import Testing
@@ -152,6 +153,27 @@ import Testing
             let text = try await client.untilClosed()
             let versions = text.split(separator: " 200 OK").dropLast().map { $0.suffix(8) }
             #expect(versions == ["HTTP/1.1", "HTTP/1.0", "HTTP/1.1"])
+        }
+    }
+
+    @Test("connections are kept longer than load balancers keep theirs, which is a minute")
+    func idleTime() {
+        #expect(HTTPListener.Configuration(host: "127.0.0.1", port: 0).idleTimeout > .seconds(60))
+    }
+
+    @Test("every parameter that a request may have is in the OpenAPI document")
+    func documented() async throws {
+        try await TestServer.run { server in
+            let document = try await server.request("GET", "/v1/openapi.yaml").body
+            let routes: [(Route, HTTPRequest.Method)] = [
+                (.publish, .post), (.topic(path: "a"), .get), (.topic(path: "a"), .put), (.request(path: "a"), .post),
+                (.subscribe, .get), (.token, .post),
+            ]
+            for (route, method) in routes {
+                for name in route.parameters(method)?.names ?? [] where name != "lastEventId" {
+                    #expect(document.contains("name: \(name)"), "\(name)")
+                }
+            }
         }
     }
 

@@ -68,6 +68,30 @@ struct HAProxyTests {
         }
     }
 
+    @Test("health checks that are gone before they are looked at leave no line in the log")
+    func healthChecks() async throws {
+        try await SluiceProcess.running(Self.sluice) { sluice in
+            // As HAProxy does it: connect, send the header, reset.
+            let check = """
+                import socket, struct, sys
+                for port in map(int, sys.argv[1:]):
+                    for header in [b'PROXY UNKNOWN\\r\\n', b'\\r\\n\\r\\n\\0\\r\\nQUIT\\n\\x20\\0\\0\\0'] * 20:
+                        s = socket.create_connection(('127.0.0.1', port)); s.sendall(header)
+                        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()
+                s = socket.create_connection(('127.0.0.1', port)); s.sendall(b'PROXY TCP4 192.0.2.9 127.0.0.1 1 2\\r\\n\\0')
+                s.recv(1)
+                """
+            try await run("python3", ["-c", check, "\(sluice.http)", "\(sluice.mqtt)"])
+            // The last one is a client whose first packet is none.
+            var before: [String] = []
+            _ = try await sluice.process.line("the last client") { line in
+                if line.contains("client.refused") { before.append(line) }
+                return line.contains("client.refused") && line.contains("192.0.2.9")
+            }
+            #expect(before.count == 1, "\(before)")
+        }
+    }
+
     /// A port that nobody listens on.
     private func freePort() throws -> Int {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

@@ -1,5 +1,5 @@
-import BrokerCore
-import HTTPTypes
+package import BrokerCore
+package import HTTPTypes
 import MQTTCodec
 
 /// What a path names.
@@ -47,7 +47,7 @@ package enum Route: Sendable, Equatable {
     }
 
     /// The parameters that a query may have; nil where there is nothing that it could say.
-    func parameters(_ method: HTTPRequest.Method) -> KnownNames? {
+    package func parameters(_ method: HTTPRequest.Method) -> KnownNames? {
         // Not of all: what it is for is said where it is not.
         let client: KnownNames = ["clientid", "access_token"]
         let message: KnownNames = ["qos", "retain", "expiry", "response_topic", "correlation_data"]
