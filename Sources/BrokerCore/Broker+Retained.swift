@@ -107,7 +107,9 @@ extension Broker {
     }
 
     /// Whether a topic has a retained message that has not expired, for one who has not asked for it; it is as if there
-    /// were one where the client may not read it. Nothing is refused by that, and the log has no line.
+    /// were one where the client may not read it.
+    ///
+    /// Nothing is refused by that, and the log has no line.
     package func mayKnowRetained(_ topic: TopicName, for connection: VirtualConnection) -> Bool {
         guard let session = connection.session,
             authorizer?.mayReceive(topic.string, client: session.identity) ?? true

@@ -81,7 +81,7 @@ import Testing
         arguments: [
             (#"{"t":21.50,  "a":[1, "x,}]\"", null]}"#, 0), ("21.50", 0), ("-1e3", 0), ("true", 0), ("[]", 0),
             ("{}", 0),
-            (#"[{"payload":"inner"}]"#, 0), ("123456789012345678901234567890", 0),
+            (#"[{"payload":"inner"}]"#, 0), ("123456789012345678901234567890", 0), ("[0, -0.5e+10, 1E9]", 0),
         ]
     )
     func jsonPayloads(payload: String, place: Int) throws {
@@ -94,6 +94,15 @@ import Testing
             let batch = try read(#"[{"topic":"a","payload":"0"},\#(json), {"topic":"b","payload":[]}]"#)
             #expect(batch.map { String(buffer: $0.payload) } == ["0", payload, "[]"])
         }
+    }
+
+    @Test(
+        "a payload whose numbers are none is refused",
+        arguments: ["1.2.3", "01", #"{"a":01}"#, "[1,-]", "[1.]", "[1e]", "-", "[.5]", #"{"a":[1,{"b":1-2}]}"#]
+    )
+    func brokenNumbers(payload: String) {
+        let problem = #expect(throws: Problem.self) { try read(#"{"topic":"t","payload":\#(payload)}"#) }
+        #expect([400, 422].contains(problem?.status.code))
     }
 
     @Test("0 and 1 are false and true, as in a query")

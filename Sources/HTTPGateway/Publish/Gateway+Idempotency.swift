@@ -54,6 +54,8 @@ extension Gateway {
         guard !key.isEmpty, key.count <= maximumKeyLength else {
             throw .badRequest("\(idempotencyField) must have 1 to \(maximumKeyLength) bytes")
         }
+        // Two of them would be the same.
+        guard !field.isRepaired else { throw .badRequest("\(idempotencyField) is not UTF-8") }
         return String(Substring(key))
     }
 }

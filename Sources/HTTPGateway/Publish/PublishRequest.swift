@@ -37,7 +37,7 @@ package struct PublishOptions: Sendable {
             properties.userProperties.append(try UserPropertyField.read(value))
         }
         if let contentType = fields[.contentType], !contentType.isEmpty, !MediaType(contentType).isForm {
-            guard !contentType.unicodeScalars.contains("\u{fffd}") else {
+            guard !contentType.isRepaired else {
                 throw .badRequest("Content-Type is not ASCII")
             }
             properties.contentType = contentType

@@ -16,6 +16,11 @@ extension HTTPField.Name {
     static let userPropertyCount = HTTPField.Name("X-MQTT-User-Property-Count")
 }
 
+extension String {
+    /// Whether a field's value was no UTF-8: then the decoder has put U+FFFD in the place of its bytes.
+    var isRepaired: Bool { unicodeScalars.contains("\u{fffd}") }
+}
+
 extension HTTPFields {
     /// All values of a field, each line by itself.
     func values(of name: HTTPField.Name?) -> [String] {

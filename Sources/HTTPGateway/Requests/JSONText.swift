@@ -27,7 +27,48 @@ final class JSONText: @unchecked Sendable {
             guard let member = members(of: range).last(where: { isName(bytes[$0.name], name) }) else { return nil }
             range = member.value
         }
+        guard hasSoundNumbers(bytes[range]) else { return nil }
         return ByteBuffer(bytes[range])
+    }
+
+    /// Decoders look at numbers when they are asked for one: whether those of a value are numbers (RFC 8259 §6).
+    private func hasSoundNumbers(_ value: ByteBufferView) -> Bool {
+        var place = value.startIndex
+        while place < value.endIndex {
+            switch value[place] {
+            case UInt8(ascii: "\""): place = skipString(place)
+            case UInt8(ascii: "-"), 0x30...0x39:
+                let number = value[place...].prefix { "+-.0123456789Ee".utf8.contains($0) }
+                guard Self.isNumber(number) else { return false }
+                place = number.endIndex
+            default: place += 1
+            }
+        }
+        return true
+    }
+
+    private static func isNumber(_ text: ByteBufferView) -> Bool {
+        var rest = text
+        func digits() -> Int {
+            let digits = rest.prefix { (0x30...0x39).contains($0) }
+            rest = rest[digits.endIndex...]
+            return digits.count
+        }
+        func take(_ letters: String) -> Bool {
+            guard let first = rest.first, letters.utf8.contains(first) else { return false }
+            rest = rest.dropFirst()
+            return true
+        }
+        _ = take("-")
+        let isZero = rest.first == UInt8(ascii: "0")
+        let count = digits()
+        guard count > 0, !isZero || count == 1 else { return false }
+        if take("."), digits() == 0 { return false }
+        if take("Ee") {
+            _ = take("+-")
+            guard digits() > 0 else { return false }
+        }
+        return rest.isEmpty
     }
 
     /// Names are written with escapes by hardly anybody.

@@ -15,8 +15,7 @@ package enum UserPropertyField {
 
     /// - Throws: 400 when it is none.
     package static func read(_ value: String) throws(Problem) -> UserProperty {
-        // The decoder has put it in the place of what was no UTF-8.
-        guard !value.unicodeScalars.contains("\u{fffd}") else {
+        guard !value.isRepaired else {
             throw .badRequest(
                 "\(PublishOptions.userPropertyField) is not UTF-8: beyond ASCII, write name=%\"K%c3%bcche\", or use the JSON of "
                     + "/publish"
