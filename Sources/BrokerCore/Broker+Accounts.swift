@@ -133,7 +133,7 @@ extension Broker {
 
 extension Session {
     /// Bytes that a session's messages may have become more or less before its shares are counted again.
-    static let sharingStep = 4_096
+    static let sharingStep = 16_384
 
     /// Bytes in memory of a Packet Identifier received and not released, and after how many they are counted again.
     static let receivedCost = 8

@@ -16,8 +16,10 @@ extension Broker {
     /// PUBACK: a QoS 1 delivery is done.
     @discardableResult
     package func puback(_ packetID: PacketID, on connection: VirtualConnection) -> Acknowledged {
-        guard let session = connection.session, let entry = session.window[id: packetID] else { return .unknown }
-        guard entry.outbound.qos == .atLeastOnce else { return .misplaced }
+        guard let session = connection.session, let progress = session.window.progress(of: packetID) else {
+            return .unknown
+        }
+        guard progress.qos == .atLeastOnce else { return .misplaced }
         complete(packetID, session)
         return .expected
     }
@@ -40,15 +42,17 @@ extension Broker {
     /// PUBCOMP: a QoS 2 delivery is done.
     @discardableResult
     package func pubcomp(_ packetID: PacketID, on connection: VirtualConnection) -> Acknowledged {
-        guard let session = connection.session, let entry = session.window[id: packetID] else { return .unknown }
-        guard entry.state == .released else { return .misplaced }
+        guard let session = connection.session, let progress = session.window.progress(of: packetID) else {
+            return .unknown
+        }
+        guard progress.state == .released else { return .misplaced }
         complete(packetID, session)
         return .expected
     }
 
     /// The client of a message sink has taken a QoS 1 or 2 delivery: PUBACK, or PUBREC and PUBCOMP in one.
     package func acknowledge(_ packetID: PacketID, on connection: VirtualConnection) {
-        guard let session = connection.session, session.window[id: packetID] != nil else { return }
+        guard let session = connection.session, session.window.progress(of: packetID) != nil else { return }
         complete(packetID, session)
     }
 
@@ -77,7 +81,7 @@ extension Broker {
             if entry.outbound.sequence <= sequence { done.append(id) }
         }
         for id in done {
-            if let entry = session.window.complete(id) { finish(entry.outbound) }
+            if let outbound = session.window.complete(id) { finish(outbound) }
         }
         for place in session.queue.drop(through: sequence) { journal?.finish(place) }
         noteQueued(session)
@@ -92,8 +96,8 @@ extension Broker {
     }
 
     private func complete(_ packetID: PacketID, _ session: Session) {
-        guard let entry = session.window.complete(packetID) else { return }
-        finish(entry.outbound)
+        guard let outbound = session.window.complete(packetID) else { return }
+        finish(outbound)
         noteQueued(session)
         if session.isWaiting { sendQueued(session) }
     }

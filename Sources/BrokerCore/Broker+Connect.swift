@@ -201,8 +201,8 @@ extension Broker {
             if entry.state == .released { released.append(id) }
         }
         for id in released {
-            if session.sink != nil, let entry = session.window.complete(id) {
-                finish(entry.outbound)
+            if session.sink != nil, let outbound = session.window.complete(id) {
+                finish(outbound)
             } else {
                 writeRelease(id, to: session)
             }

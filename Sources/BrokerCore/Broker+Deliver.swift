@@ -97,7 +97,7 @@ extension Broker {
             guard writePublish(outbound, id: id, dup: dup, to: stream, after: batch) else {
                 // Too large for this client: treated as if it had been sent [MQTT-3.1.2-25].
                 statistics.dropped &+= 1
-                if id != 0, let entry = session.window.complete(id) { finish(entry.outbound) }
+                if id != 0, let outbound = session.window.complete(id) { finish(outbound) }
                 return
             }
             if batch > durableBatch { noteHeld(connection) }

@@ -200,15 +200,15 @@ extension Broker {
     ) {
         guard let connection = session.connection, qos == .atMostOnce, identifiers.isEmpty, let stream = session.stream
         else {
-            guard session.connection != nil || qos != .atMostOnce else { return }
-            return deliver(
-                publication.stored(topic, payload),
+            return deliverKept(
+                &publication,
+                topic,
+                payload,
+                to: session,
                 qos: qos,
                 retain: retain,
                 identifiers: identifiers,
-                share: share,
-                storedAs: &publication.number,
-                to: session
+                share: share
             )
         }
         guard stream.output.readableBytes < stream.dropMark else {
@@ -229,6 +229,30 @@ extension Broker {
         }
         countDelivery(payload.byteCount)
         markDirty(connection)
+    }
+
+    /// Delivers a message that needs memory of its own, since it may be kept.
+    @inline(never)
+    private func deliverKept(
+        _ publication: inout Publication,
+        _ topic: RawSpan,
+        _ payload: RawSpan,
+        to session: Session,
+        qos: QoS,
+        retain: Bool,
+        identifiers: [UInt32],
+        share: ShareNumber
+    ) {
+        guard session.connection != nil || qos != .atMostOnce else { return }
+        deliver(
+            publication.stored(topic, payload),
+            qos: qos,
+            retain: retain,
+            identifiers: identifiers,
+            share: share,
+            storedAs: &publication.number,
+            to: session
+        )
     }
 }
 

@@ -22,6 +22,7 @@ struct PublishTemplates {
     @inline(__always)
     mutating func begin(isShared: Bool) {
         self.isShared = isShared
+        guard made != 0 else { return }
         made = 0
         bytes.clear()
     }

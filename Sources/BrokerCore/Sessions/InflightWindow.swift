@@ -170,7 +170,8 @@ package struct InflightWindow {
         return true
     }
 
-    private mutating func append(_ outbound: OutboundMessage, id: PacketID, state: State, usesQuota: Bool) {
+    private mutating func append(_ outbound: consuming OutboundMessage, id: PacketID, state: State, usesQuota: Bool) {
+        bytes &+= outbound.cost
         places[place(of: id)] = Place(
             outbound: outbound,
             id: id,
@@ -182,7 +183,6 @@ package struct InflightWindow {
         if last == 0 { first = id } else { places[place(of: last)].next = id }
         last = id
         count += 1
-        bytes &+= outbound.cost
         nextID = Self.identifier(after: id)
     }
 
@@ -190,6 +190,13 @@ package struct InflightWindow {
     package subscript(id id: PacketID) -> Entry? {
         guard let place = takenPlace(of: id), let outbound = places[place].outbound else { return nil }
         return Entry(outbound: outbound, state: places[place].state)
+    }
+
+    /// How far the entry with that Packet Identifier has come, and its QoS, without a copy of it; nil without one.
+    @inline(__always)
+    package func progress(of id: PacketID) -> (qos: QoS, state: State)? {
+        guard let place = takenPlace(of: id), let qos = places[place].outbound?.qos else { return nil }
+        return (qos, places[place].state)
     }
 
     /// PUBREC came: only PUBCOMP is waited for from now on [MQTT-4.3.3-4].
@@ -200,9 +207,10 @@ package struct InflightWindow {
     }
 
     /// PUBACK, PUBCOMP or a PUBREC with an error came: the identifier is free again.
-    package mutating func complete(_ id: PacketID) -> Entry? {
+    ///
+    /// - Returns: what was sent under it.
+    package mutating func complete(_ id: PacketID) -> OutboundMessage? {
         guard let place = takenPlace(of: id), let outbound = places[place].outbound.take() else { return nil }
-        let entry = Entry(outbound: outbound, state: places[place].state)
         let previous = places[place].previous
         let next = places[place].next
         if previous == 0 { first = next } else { places[self.place(of: previous)].next = next }
@@ -215,7 +223,7 @@ package struct InflightWindow {
             firstUnsent = next
             skipToUnsent()
         }
-        return entry
+        return outbound
     }
 
     /// All entries in the order they were sent [MQTT-4.6.0-1].

@@ -49,7 +49,7 @@ final class Session: @unchecked Sendable {
     /// The last batch with something in it that the client waits for.
     @exclusivity(unchecked) var lastBatch: UInt64 = 0
     /// Deliveries of a former process that were sent and not acknowledged, in order; read back when the client returns.
-    var storedInflight: [StoredInflight] = []
+    @exclusivity(unchecked) var storedInflight: [StoredInflight] = []
     /// Whether messages are being read back.
     @exclusivity(unchecked) var isLoading = false
     /// What the client says it has, while those deliveries are being read back; see `Broker.resume`.
