@@ -122,7 +122,8 @@ extension PacketStream {
     /// Bytes in memory that have not left, or that the network connection has not taken.
     @inline(__always)
     var bufferedBytes: Int {
-        let waiting = output.readableBytes > 0 ? output.capacity : 0
+        let own = output.readableBytes
+        let waiting = unwritten &- own &+ (own > 0 ? output.capacity : 0)
         return waiting &+ max(isWritable ? 0 : lastFlush, unconfirmed < Self.queueMark ? 0 : unconfirmed)
             &+ (held?.bufferedBytes ?? 0)
     }

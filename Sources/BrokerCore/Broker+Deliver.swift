@@ -73,7 +73,7 @@ extension Broker {
     private func deliverAtMostOnce(_ outbound: OutboundMessage, to session: Session) {
         let hasRoom: Bool
         if let stream = session.stream {
-            hasRoom = stream.output.readableBytes < stream.dropMark
+            hasRoom = stream.unwritten < stream.dropMark
         } else {
             hasRoom = session.sink.map { !($0.isRead && session.isBehind) } ?? false
         }

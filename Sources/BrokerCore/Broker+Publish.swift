@@ -211,7 +211,7 @@ extension Broker {
                 share: share
             )
         }
-        guard stream.output.readableBytes < stream.dropMark else {
+        guard stream.unwritten < stream.dropMark else {
             statistics.dropped &+= 1
             return
         }

@@ -68,6 +68,7 @@ extension Broker {
         on connection: VirtualConnection,
         _ stream: PacketStream
     ) {
+        effort &+= 4
         let batch = connection.session?.lastBatch ?? 0
         if batch <= durableBatch {
             PacketEncoder.writeAcknowledgement(

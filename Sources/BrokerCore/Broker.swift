@@ -190,7 +190,8 @@ package final class Broker {
 
     /// Ends the tick: everything gathered for each connection leaves in one write or one batch.
     ///
-    /// - Parameter limit: connections whose output leaves now; that of others leaves in slices, since a write takes a while.
+    /// - Parameter limit: connections whose output leaves now, unless it is much; that of others leaves in slices, since a
+    ///   write takes a while.
     package func flush(atOnce limit: Int = 1_024) {
         isFlushRequested = false
         beginTurn()
@@ -212,13 +213,19 @@ package final class Broker {
         if journal != nil { commitIfDue() }
     }
 
+    /// Bytes of output that leave at a time.
+    private static var sliceBytes: Int { 8_388_608 }
+
     /// The latest first: who asks for the end of a tick wants what has just been brought about.
     private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) {
         var left = limit
-        while left > 0, let connection = leaving.popLast() {
+        var bytes = 0
+        while left > 0, bytes < Self.sliceBytes, let connection = leaving.popLast() {
             left -= 1
             connection.isDirty = false
-            statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
+            let written = connection.flush()
+            bytes &+= written
+            statistics.bytesSent &+= UInt64(truncatingIfNeeded: written)
             countBuffers(of: connection)
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }

@@ -27,8 +27,11 @@ package final class PacketStream {
 
     /// Settled by CONNECT.
     @exclusivity(unchecked) package var version: ProtocolVersion = .v3_1_1
-    /// Encoded packets that have not left yet.
+    /// Encoded packets that have not left yet, after those of `earlier`.
     @exclusivity(unchecked) package var output = ByteBuffer()
+    /// Output that leaves first: large packets, in memory that is shared with other clients, and what came before each.
+    @exclusivity(unchecked) private var earlier: ContiguousArray<ByteBuffer> = []
+    @exclusivity(unchecked) private var earlierBytes = 0
     /// What waits for the store, to follow the output.
     @exclusivity(unchecked) var held: HeldOutput?
     /// Whether a PUBLISH is among that; later ones must not overtake it [MQTT-4.6.0-1].
@@ -55,6 +58,10 @@ package final class PacketStream {
 
     package init(transport: any PacketStreamTransport) { self.transport = transport }
 
+    /// Bytes of encoded packets that have not left yet.
+    @inline(__always)
+    package var unwritten: Int { earlierBytes &+ output.readableBytes }
+
     /// The client takes so many Topic Aliases.
     package func useTopicAliases(maximum: Int) {
         topicAliases = maximum > 0 ? OutboundTopicAliases(maximum: maximum) : nil
@@ -64,11 +71,11 @@ package final class PacketStream {
     ///
     /// - Parameter maximumPacketSize: bytes of the last message, which may be begun just below the mark.
     package func isOverfull(maximumPacketSize: Int) -> Bool {
-        output.readableBytes + (held?.readableBytes ?? 0) - dropMark - Self.queueMark > maximumPacketSize
+        unwritten + (held?.readableBytes ?? 0) - dropMark - Self.queueMark > maximumPacketSize
     }
 
     var hasRoomForQueued: Bool {
-        isWritable && output.readableBytes < Self.queueMark && unconfirmed < Self.unconfirmedMark
+        isWritable && unwritten < Self.queueMark && unconfirmed < Self.unconfirmedMark
             && (!holdsPublish || held?.readableBytes ?? 0 < Self.queueMark)
     }
 
@@ -90,16 +97,30 @@ package final class PacketStream {
         if !append(packet) { append(shorter()) }
     }
 
+    /// Appends a large packet without a copy of its own.
+    @inline(never)
+    func appendShared(_ packet: ByteBuffer) {
+        if output.readableBytes > 0 {
+            earlierBytes += output.readableBytes
+            earlier.append(output)
+            output = ByteBuffer()
+        }
+        earlierBytes += packet.readableBytes
+        earlier.append(packet)
+    }
+
     /// Hands the output over, unless the network connection is full.
     ///
     /// - Returns: its bytes.
     func flush() -> Int {
-        let count = output.readableBytes
+        let count = unwritten
         guard isWritable, count > 0, corkedUntil == 0, unconfirmed < Self.unconfirmedMark else { return 0 }
         // Taken out first: a write may tell us that there is room for more, which is appended at once.
         lastFlush = count
         var leaving = ByteBuffer()
         swap(&leaving, &output)
+        if earlierBytes > 0 { flushEarlier() }
+        guard leaving.readableBytes > 0 else { return count }
         unconfirmed &+= transport?.write(leaving) ?? 0
         if leaving.capacity <= Self.keptCapacity, output.capacity == 0 {
             // The transport has usually written by now, and then clearing reuses the memory.
@@ -107,6 +128,14 @@ package final class PacketStream {
             output = leaving
         }
         return count
+    }
+
+    @inline(never)
+    private func flushEarlier() {
+        let leaving = earlier
+        earlier = []
+        earlierBytes = 0
+        for bytes in leaving { unconfirmed &+= transport?.write(bytes) ?? 0 }
     }
 
     /// No output leaves before that batch is written.
@@ -124,8 +153,11 @@ package final class PacketStream {
     func close() {
         isClosed = true
         held = nil
-        if output.readableBytes > 0, corkedUntil == 0 { _ = transport?.write(output) }
-        output = ByteBuffer()
+        if corkedUntil == 0 {
+            flushEarlier()
+            if output.readableBytes > 0 { _ = transport?.write(output) }
+        }
+        forgetOutput()
         transport?.close()
         transport = nil
     }
@@ -133,7 +165,13 @@ package final class PacketStream {
     /// The network connection has ended by itself.
     package func detach() {
         held = nil
-        output = ByteBuffer()
+        forgetOutput()
         transport = nil
+    }
+
+    private func forgetOutput() {
+        output = ByteBuffer()
+        earlier = []
+        earlierBytes = 0
     }
 }

@@ -11,6 +11,9 @@ struct PublishTemplates {
         var length = 0
     }
 
+    /// Bytes of a packet at which its subscribers share its memory: to copy it would take longer than all else.
+    private static let sharedLength = 16_384
+
     private var bytes = ByteBufferAllocator().buffer(capacity: 1_024)
     private var templates = ContiguousArray(repeating: Template(), count: 4)
     private var made: UInt8 = 0
@@ -69,6 +72,10 @@ struct PublishTemplates {
         }
         let template = templates[place]
         guard template.length <= stream.maximumPacketSize else { return false }
+        guard template.length < Self.sharedLength else {
+            if let packet = bytes.getSlice(at: template.start, length: template.length) { stream.appendShared(packet) }
+            return true
+        }
         bytes.withUnsafeReadableBytes { all in
             let range = template.start..<(template.start + template.length)
             _ = stream.output.writeBytes(UnsafeRawBufferPointer(rebasing: all[range]))

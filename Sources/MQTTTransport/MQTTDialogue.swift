@@ -85,7 +85,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     }
 
     /// Bytes encoded for the client that have not left yet.
-    package var outputBytes: Int { stream.output.readableBytes }
+    package var outputBytes: Int { stream.unwritten }
 
     /// The network connection is open.
     package func begin(_ broker: Broker) { broker.expectConnect(on: connection) }
@@ -253,7 +253,7 @@ package final class MQTTDialogue: @unchecked Sendable {
                 buffer.moveReaderIndex(forwardBy: header.packetLength)
             } else {
                 // Properties, filters and the like are parsed one by one.
-                broker.count(effort: header.packetLength >> 2)
+                broker.count(effort: 8 + header.packetLength >> 2)
                 try packetReceived(try decoder.decode(header, from: &buffer), broker)
                 if header.type == .connect || pendingConnectBytes > 0 {
                     // The answer, or the exchange that it waits for, takes its time.

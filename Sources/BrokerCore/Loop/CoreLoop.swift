@@ -16,8 +16,7 @@ package final class CoreLoop: @unchecked Sendable {
     private var timerDeadline = NIODeadline.distantFuture
     private var isProceedScheduled = false
 
-    /// What goes on between two slices of long work is read from sockets: the event loop looks at them only when no task
-    /// is due.
+    /// Between two slices of long work sockets are read: the event loop looks at them only when no task is due.
     private static let pause = TimeAmount.microseconds(50)
 
     /// Takes a broker over: from now on only this loop touches it.
@@ -116,11 +115,15 @@ package final class CoreLoop: @unchecked Sendable {
     private func scheduleProceed() {
         guard !isProceedScheduled else { return }
         isProceedScheduled = true
-        eventLoop.scheduleTask(in: Self.pause) {
-            self.isProceedScheduled = false
-            self.run { broker in
-                self.doSubmitted(broker)
-                broker.proceed()
+        // Counted from the end of the tasks that stand in line, the flush among them: however long they take, the pause is
+        // still to come.
+        eventLoop.execute {
+            self.eventLoop.scheduleTask(in: Self.pause) {
+                self.isProceedScheduled = false
+                self.run { broker in
+                    self.doSubmitted(broker)
+                    broker.proceed()
+                }
             }
         }
     }
