@@ -104,7 +104,7 @@ extension Broker {
 
     // MARK: Messages sent to us
 
-    /// A QoS 2 PUBLISH came.
+    /// A QoS 2 PUBLISH came; `keep` remembers it once it is published.
     ///
     /// - Returns: true when it is the first with its Packet Identifier and is to be published; false when it is a
     ///   repetition that is only to be acknowledged [MQTT-4.3.3-10]; nil when the client exceeds our Receive Maximum
@@ -118,14 +118,20 @@ extension Broker {
             guard accounts.sessionBytes.refusal(of: cost, for: session.holder) == nil else { return nil }
             recount(session)
         }
-        session.received.insert(packetID)
-        if session.isStored {
-            recordingWrites(of: session) { journal?.append(.received(packetID, of: session.number)) }
-        }
         return true
     }
 
-    /// PUBREL came, or a QoS 2 PUBLISH was refused: its Packet Identifier is free again [MQTT-4.3.3-11].
+    /// A QoS 2 PUBLISH has been published: another one with its Packet Identifier is a repetition until PUBREL.
+    ///
+    /// One that is refused is not remembered, so that its answer need not wait for the store: that may be why.
+    package func keep(_ packetID: PacketID, on connection: VirtualConnection) {
+        guard let session = connection.session, session.received.insert(packetID).inserted, session.isStored else {
+            return
+        }
+        recordingWrites(of: session) { journal?.append(.received(packetID, of: session.number)) }
+    }
+
+    /// PUBREL came: the Packet Identifier is free again [MQTT-4.3.3-11].
     ///
     /// - Returns: whether the identifier was in use.
     @discardableResult

@@ -216,15 +216,7 @@ extension Broker {
         detail: String? = nil
     ) -> ConnectResult {
         noteRefused(connection, reason, clientID: request.clientID, userName: request.userName, detail: detail)
-        return ConnectResult(
-            reasonCode: reason,
-            sessionPresent: false,
-            clientID: request.clientID,
-            sessionNumber: .none,
-            isAssigned: false,
-            sessionExpiryInterval: 0,
-            keepAlive: 0
-        )
+        return .refused(reason, clientID: request.clientID)
     }
 
     /// - Returns: the Keep Alive in force, seconds.
@@ -246,6 +238,7 @@ extension Broker {
         switch connection.outlet {
         case .packets(let stream):
             session.stream = stream
+            session.lost = 0
             session.inflightBytes = queueLimits.bytes
             stream.maximumPacketSize = request.maximumPacketSize
         case .messages(let sink):

@@ -111,6 +111,10 @@ extension Broker {
                 subscriptionIdentifiers: outbound.identifiers,
                 sequence: outbound.sequence
             )
+            if session.lost > 0 {
+                sink.lose(session.lost)
+                session.lost = 0
+            }
             let batch = max(batch(toHold: outbound, for: session, 0), sink.lastHeldBatch)
             if id == 0, !sink.isWritable {
                 statistics.dropped &+= UInt64(truncatingIfNeeded: sink.wait(delivery))
@@ -189,7 +193,7 @@ extension Broker {
         if !hasRoom(for: outbound, in: session) { dropExpired(session) }
         guard hasRoom(for: outbound, in: session) || makeRoom(for: outbound, session) else {
             statistics.dropped &+= 1
-            noteOverflow(session)
+            noteLost(outbound.sequence, of: session)
             return finish(outbound)
         }
         session.queue.append(outbound, isAway: session.connection == nil)
@@ -240,10 +244,20 @@ extension Broker {
     /// - Returns: whether there was one.
     private func dropOldest(of session: Session) -> Bool {
         guard let oldest = session.queue.dropFirst() else { return false }
-        journal?.finish(oldest)
+        journal?.finish(oldest.place)
         statistics.dropped &+= 1
-        noteOverflow(session)
+        noteLost(oldest.sequence, of: session)
         return true
+    }
+
+    /// A message for the session is dropped since its queue is full. Its client is told: a gateway's with the next message,
+    /// and when it comes back and says how far it got; an MQTT client can't be.
+    private func noteLost(_ sequence: UInt64, of session: Session) {
+        noteOverflow(session)
+        guard session.stream == nil else { return }
+        session.lost &+= 1
+        session.takenForRead = max(session.takenForRead, sequence)
+        save(session)
     }
 
     func dropExpired(_ session: Session) {

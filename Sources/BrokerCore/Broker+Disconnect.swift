@@ -118,6 +118,7 @@ extension Broker {
         session.stream = nil
         session.sink?.forgetHeld()
         session.sink = nil
+        forgetWhenLoaded(session)
         accounts.connections.giveBack(for: session.holder)
         connectedCount -= 1
         if !session.isTransient { connectedSessions -= 1 }

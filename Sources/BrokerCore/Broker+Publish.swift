@@ -60,17 +60,20 @@ extension Broker {
             return refused(.notAuthorized, topic, session)
         }
         if isStoreRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
+        var refusal = ReasonCode.success
         if publication.retain, !isStoreRefusing {
-            let reason = recordingWrites(of: session) {
+            refusal = recordingWrites(of: session) {
                 retain(&publication, topic: topic, payload: payload, for: session.holder)
             }
-            if reason.isError { return refused(reason, topic, session) }
+            if refusal == .retainNotSupported { return refused(refusal, topic, session) }
             // What it clears may have been cleared by somebody else, and that may not be written yet.
             if payload.isEmpty { waitForAll(session) }
         }
         statistics.published &+= 1
         statistics.publishedBytes &+= UInt64(truncatingIfNeeded: payload.byteCount)
         let isMatched = recordingWrites(of: session) { route(&publication, topic: topic, payload: payload) }
+        // What can't be retained still reaches those who are subscribed: 3.1.1 acknowledges it, and has no other word.
+        if refusal.isError { return refused(refusal, topic, session) }
         return isMatched ? .success : .noMatchingSubscribers
     }
 
@@ -104,7 +107,8 @@ extension Broker {
                 payload: payload.readableBytesSpan,
                 for: session.holder
             )
-            if reason.isError { return noteRefusal(.will, topic, of: session, reason) }
+            // It is published all the same [MQTT-3.1.2-8].
+            if reason.isError { noteRefusal(.will, topic, of: session, reason) }
         }
         _ = route(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan)
     }

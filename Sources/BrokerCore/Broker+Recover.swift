@@ -143,6 +143,23 @@ extension Broker {
 
     // MARK: Reading back
 
+    /// Calls back once everything that a client takes right now has been read back, if it can be.
+    func whenLoaded(_ session: Session, _ done: @escaping () -> Void) {
+        if session.isLoading { session.whenLoaded.append(done) } else { done() }
+    }
+
+    /// Something has been read back; there may be more.
+    private func noteLoaded(_ session: Session) {
+        if !session.isLoading { forgetWhenLoaded(session) }
+    }
+
+    /// Nobody waits any longer for what is being read back.
+    func forgetWhenLoaded(_ session: Session) {
+        let waiting = session.whenLoaded
+        session.whenLoaded = []
+        for done in waiting { done() }
+    }
+
     /// Reads the next messages of a session's queue.
     func loadPage(_ session: Session) {
         let places = session.queue.nextPage()
@@ -154,6 +171,7 @@ extension Broker {
             let missing = session.queue.fill(places, messages.map { $0.map(OutboundMessage.init) })
             broker.statistics.dropped &+= UInt64(missing)
             broker.sendQueued(session)
+            broker.noteLoaded(session)
         }
     }
 
@@ -170,6 +188,7 @@ extension Broker {
             guard case .success(let messages) = result else { return broker.retryLoading(session) }
             session.isLoading = false
             broker.restoreInflight(session, Dictionary(zip(places, messages)) { first, _ in first })
+            broker.noteLoaded(session)
         }
     }
 
@@ -205,6 +224,7 @@ extension Broker {
 
     /// Until then the session stays as it is while it loads: nothing may overtake what could not be read.
     private func retryLoading(_ session: Session) {
+        forgetWhenLoaded(session)
         timers.cancel(session.loadTimer)
         session.loadTimer = timers.add(
             .loadRetry(session.name, session.number),

@@ -65,14 +65,20 @@ extension Broker {
         backlog.append { broker, steps in broker.deliverRetained(to: session, &steps) }
     }
 
-    /// Sends what the client takes now of what its session has waited for.
-    package func catchUp(_ connection: VirtualConnection) {
-        if let session = connection.session, !session.isDeliveringRetained {
-            var steps = Backlog.turn
-            _ = deliverRetained(to: session, &steps)
-            resumeRetainedDeliveries(session)
+    /// Sends what the client takes now of what its session has waited for, and what the store has for it.
+    ///
+    /// - Parameter done: called once that has been handed over.
+    package func catchUp(_ connection: VirtualConnection, _ done: @escaping () -> Void) {
+        guard let session = connection.session else { return done() }
+        whenLoaded(session) { [unowned self] in
+            if connection.session === session, !session.isDeliveringRetained {
+                var steps = Backlog.turn
+                _ = deliverRetained(to: session, &steps)
+                resumeRetainedDeliveries(session)
+            }
+            flush()
+            done()
         }
-        flush()
     }
 
     /// - Returns: false when only the steps are at an end.

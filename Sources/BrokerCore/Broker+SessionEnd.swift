@@ -73,8 +73,8 @@ extension Broker {
         // What is not finished when the broker stops is so at its next start: it belongs to no session.
         var queue = session.queue
         begin { broker, steps in
-            while steps > 0, let place = queue.dropFirst() {
-                if !kept.contains(place) { broker.journal?.finish(place) }
+            while steps > 0, let first = queue.dropFirst() {
+                if !kept.contains(first.place) { broker.journal?.finish(first.place) }
                 steps -= 1
             }
             return queue.isEmpty

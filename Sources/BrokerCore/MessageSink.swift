@@ -29,7 +29,7 @@ package final class MessageSink {
     /// QoS 0 messages that the adapter has no room for yet, oldest first.
     private var waiting: Deque<Delivery> = []
     private var waitingBytes = 0
-    /// QoS 0 messages that have given way since the last one that was handed over.
+    /// Messages that have given way since the last one that was handed over.
     private var lost = 0
 
     /// Makes an outlet.
@@ -111,6 +111,9 @@ package final class MessageSink {
         withdrawn?(packetIDs)
         return withdrawn != nil
     }
+
+    /// So many messages are missing that come before all that is to be handed over.
+    func lose(_ count: Int) { lost += count }
 
     func append(_ delivery: Delivery) {
         pending.append(takingLost(delivery))

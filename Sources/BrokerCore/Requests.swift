@@ -85,4 +85,17 @@ package struct ConnectResult: Sendable {
     package let sessionExpiryInterval: UInt32
     /// Keep Alive in force, seconds, after the server's limit.
     package let keepAlive: UInt16
+
+    /// The client is not let in.
+    package static func refused(_ reason: ReasonCode, clientID: String) -> ConnectResult {
+        ConnectResult(
+            reasonCode: reason,
+            sessionPresent: false,
+            clientID: clientID,
+            sessionNumber: .none,
+            isAssigned: false,
+            sessionExpiryInterval: 0,
+            keepAlive: 0
+        )
+    }
 }

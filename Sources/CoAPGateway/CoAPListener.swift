@@ -158,7 +158,11 @@ package struct CoAPListener: Service {
         let ran = await withTaskCancellationOrGracefulShutdownHandler {
             await loop.run()
         } onCancelOrGracefulShutdown: {
-            loop.stop()
+            // The broker takes leave first, as with other listeners: what it ends by itself publishes its will.
+            core.submit {
+                $0.shutdown()
+                loop.stop()
+            }
         }
         guard ran else {
             context.close()

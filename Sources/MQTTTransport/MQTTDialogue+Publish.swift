@@ -80,10 +80,8 @@ extension MQTTDialogue {
             properties: properties,
             from: connection
         )
-        if reason.isError {
-            if layout.qos == .exactlyOnce { broker.release(layout.packetID, on: connection) }
-            return try refused(reason, layout, broker)
-        }
+        if reason.isError { return try refused(reason, layout, broker) }
+        if layout.qos == .exactlyOnce { broker.keep(layout.packetID, on: connection) }
         // 3.1.1 acknowledges without a Reason Code; the codec leaves it out.
         acknowledge(layout.qos == .atLeastOnce ? .puback : .pubrec, layout.packetID, reason, broker)
     }

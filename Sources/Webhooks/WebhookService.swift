@@ -4,8 +4,12 @@ import ServiceLifecycle
 
 /// All webhooks, from start to graceful stop.
 package struct WebhookService: Service {
+    /// How long attempts in progress may take at the end.
+    private static let patience = TimeAmount.seconds(3)
+
     package let webhooks: [Webhook]
     private let post: WebhookPost
+    private let eventLoop: any EventLoop
 
     package init(
         _ configurations: [WebhookConfiguration],
@@ -15,6 +19,7 @@ package struct WebhookService: Service {
     ) {
         let post = WebhookPost(eventLoopGroup: eventLoopGroup)
         self.post = post
+        eventLoop = eventLoopGroup.next()
         webhooks = configurations.map { configuration in
             Webhook(
                 configuration,
@@ -30,7 +35,14 @@ package struct WebhookService: Service {
     package func run() async throws {
         for webhook in webhooks { webhook.start() }
         try? await gracefulShutdown()
-        for stopped in webhooks.map({ $0.stop() }) { try? await stopped.get() }
+        let stopped = EventLoopFuture.andAllComplete(webhooks.map { $0.stop() }, on: eventLoop)
+        // An endpoint that takes its time does not keep the broker: what it has not acknowledged is posted after the next
+        // start.
+        let late = eventLoop.scheduleTask(in: Self.patience) { [post] in
+            Task { await post.shutdown() }
+        }
+        try? await stopped.get()
+        late.cancel()
         await post.shutdown()
     }
 }

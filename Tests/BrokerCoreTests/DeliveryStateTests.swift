@@ -129,12 +129,11 @@ import Testing
 
     @Test("[MQTT-4.3.3-9] takes the identifier for a new message after PUBREC with an error")
     func identifierAfterError() throws {
-        let test = TestBroker { $0.retainedMessages = 0 }
         let watcher = try test.connect("w")
         try watcher.subscribe("t")
         let client = try test.connect("a")
-        try client.sendPublish("t", "refused", qos: .exactlyOnce, retain: true, packetID: 7)
-        #expect(try client.packets() == [.pubrec(Acknowledgement(packetID: 7, reasonCode: .quotaExceeded))])
+        try client.sendPublish("$SYS/t", "refused", qos: .exactlyOnce, packetID: 7)
+        #expect(try client.packets() == [.pubrec(Acknowledgement(packetID: 7, reasonCode: .notAuthorized))])
         try client.sendPublish("t", "new", qos: .exactlyOnce, packetID: 7)
         #expect(try client.packets() == [.pubrec(Acknowledgement(packetID: 7))])
         #expect(try watcher.texts() == ["new"])

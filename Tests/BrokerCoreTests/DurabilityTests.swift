@@ -335,6 +335,19 @@ import Testing
         #expect(try test.restarted().connectPersistent("s").texts() == ["first", "second"])
     }
 
+    @Test("a QoS 2 PUBLISH that can't be stored is refused at once, and holds up no other answer to its client")
+    func refusedAtOnce() throws {
+        try away()
+        let client = try test.connectPersistent("p")
+        test.store.fail(StoreFailure("No space left on device"))
+        try test.connect("q").sendPublish("t/1", "notices", qos: .atLeastOnce, packetID: 1)
+        #expect(try client.publish("t/1", "refused", qos: .exactlyOnce) == .quotaExceeded)
+        #expect(try client.publish("elsewhere", "goes", qos: .atLeastOnce)?.isError == false)
+        test.store.fail(nil)
+        test.advance(seconds: 1)
+        #expect(try client.publish("t/1", "kept", qos: .exactlyOnce) == .success)
+    }
+
     @Test("a SUBSCRIBE that changes nothing writes nothing, and is granted while the store can't write")
     func subscribedAgain() throws {
         try away()

@@ -120,6 +120,34 @@ import Testing
         #expect(deliveries.map(\.dup) == [true, false])
     }
 
+    @Test("what a full queue drops is told to a gateway's client: how much, and whether it came after what it has")
+    func overflowIsTold() {
+        for policy in [QueueLimits.Policy.dropOldest, .dropNewest] {
+            var queue = QueueLimits()
+            queue.messages = 2
+            queue.whenFull = policy
+            let broker = makeBroker(queue: queue)
+            let first = Client()
+            let connection = first.connection()
+            connectPersistent(broker, connection)
+            subscribe(broker, connection)
+            publish(broker, "1")
+            let seen = first.taken(broker)
+            broker.disconnect(connection, reason: .normalDisconnection)
+            for number in 2...5 { publish(broker, "\(number)") }
+
+            let second = Client()
+            let again = second.connection()
+            connectPersistent(broker, again)
+            broker.resume(again, after: seen[0].sequence)
+            #expect(broker.hasTakenForRead(after: seen[0].sequence, on: again))
+            let deliveries = second.taken(broker)
+            #expect(deliveries.map(\.lost) == [2, 0])
+            let last = deliveries.last?.sequence ?? 0
+            #expect(broker.hasTakenForRead(after: last, on: again) == (policy == .dropNewest))
+        }
+    }
+
     @Test("a QoS 2 delivery of which only PUBCOMP is missing does not hold up a client that can't send one")
     func released() {
         let broker = makeBroker()

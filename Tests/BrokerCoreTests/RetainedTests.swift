@@ -1,6 +1,7 @@
 import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
+import NIOCore
 import Testing
 
 @Suite struct RetainedTests {
@@ -180,6 +181,34 @@ import Testing
         #expect(try publisher.publish("b", "2", qos: .atLeastOnce, retain: true)?.isError == false)
         try publisher.publish("a", "", retain: true)
         #expect(try publisher.publish("c", "1", qos: .atLeastOnce, retain: true)?.isError == false)
+    }
+
+    @Test(
+        "a message that can't be retained reaches those who are subscribed, a will too [MQTT-3.1.2-8]",
+        arguments: ProtocolVersion.allCases
+    )
+    func unretainable(_ version: ProtocolVersion) throws {
+        let test = TestBroker { $0.retainedMessages = 1 }
+        let subscriber = try test.connect("s")
+        try subscriber.subscribe("#", qos: .exactlyOnce)
+        let publisher = try test.connect("p", version)
+        try publisher.publish("a", "kept", qos: .atLeastOnce, retain: true)
+        let reason: ReasonCode = version == .v5 ? .quotaExceeded : .success
+        for qos in [QoS.atLeastOnce, .exactlyOnce] {
+            #expect(try publisher.publish("b", "at QoS \(qos.rawValue)", qos: qos, retain: true) == reason)
+        }
+        try publisher.sendPublish("c", "at QoS 0", retain: true)
+        let deep = String(repeating: "/", count: 250)
+        let tooDeep = try publisher.publish(deep, "deep", qos: .atLeastOnce, retain: true)
+        #expect(tooDeep == (version == .v5 ? .topicNameInvalid : .success))
+        let topic = try TopicName("d")
+        let mortal = test.open(version)
+        try mortal.connect("w") {
+            $0.will = Will(topic: topic, payload: ByteBuffer(string: "will"), qos: .atLeastOnce, retain: true)
+        }
+        mortal.drop()
+        #expect(try subscriber.texts() == ["kept", "at QoS 1", "at QoS 2", "at QoS 0", "deep", "will"])
+        #expect(test.broker.retainedCount == 1)
     }
 
     @Test(

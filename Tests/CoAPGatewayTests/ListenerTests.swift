@@ -53,6 +53,18 @@ import Testing
         }
     }
 
+    @Test("[MQTT-3.1.2-8] a shutdown publishes the wills of CoAP sessions, as it does those of others")
+    func willAtShutdown() async throws {
+        var core: CoreLoop?
+        try await withGateway { gateway in
+            core = gateway.core
+            let client = try gateway.client()
+            let path = "/mqtt/connection?clientid=d&will-topic=gone&will-payload=d&will-retain=1"
+            #expect(try client.ask(client.confirmable(Method.post, path)).codeText == "2.01")
+        }
+        #expect(await core?.perform { $0.retainedCount } == 1)
+    }
+
     @Test("a port in use is refused in words, and does not steal the datagrams of who had it")
     func portInUse() async throws {
         try await withGateway { gateway in

@@ -100,6 +100,26 @@ import Testing
         opened.close()
     }
 
+    @Test(
+        "a log that is damaged before its end is refused, and loses nothing that stands behind",
+        arguments: [0.0, 0.3, 0.6]
+    )
+    func damagedLog(_ part: Double) throws {
+        let directory = try TemporaryDirectory()
+        let store = try DurableStore.inline(RocksDBStore(path: directory.path))
+        for number in 0..<50 { try store.commit(.session(SessionRecord("client \(number)", UInt64(number + 1)))) }
+        store.close()
+        let log = try #require(directory.names.last { $0.hasSuffix(".log") })
+        let file = URL(fileURLWithPath: "\(directory.path)/\(log)")
+        var bytes = [UInt8](try Data(contentsOf: file))
+        bytes[Int(Double(bytes.count) * part) + 20] ^= 1
+        try Data(bytes).write(to: file)
+        let refused = #expect(throws: StoreRefused.self) {
+            try DurableStore.inline(RocksDBStore(path: directory.path)).recovered()
+        }
+        #expect(refused?.description.hasPrefix("\(directory.path): damaged (Corruption") == true)
+    }
+
     /// Each bit turned over, and each end cut off.
     private static func damaged(_ bytes: [UInt8]) -> [[UInt8]] {
         var damaged: [[UInt8]] = []

@@ -110,6 +110,18 @@ import Webhooks
         try await again.stop()
     }
 
+    @Test("an endpoint that never answers does not hold up the end", .timeLimit(.minutes(1)))
+    func stopsInTime() async throws {
+        let endpoint = try await Endpoint.start(on: group) { _, _ in nil }
+        let core = core()
+        let configuration = configuration(endpoint.url) { $0.timeout = .hours(1) }
+        try await run(configuration, core) { _ in
+            await publish(0..<1, core)
+            _ = try await endpoint.requests(1)
+        }
+        try await endpoint.stop()
+    }
+
     @Test("each request has the headers of the configuration")
     func headers() async throws {
         let endpoint = try await Endpoint.start(on: group) { _, _ in .noContent }

@@ -60,19 +60,19 @@ package struct OutboundQueue {
 
     /// Drops the oldest message, wherever it is.
     ///
-    /// - Returns: its place in the store; nil when the queue was empty.
-    mutating func dropFirst() -> StoredPlace? {
-        if let first = popFirst() { return first.place }
+    /// - Returns: its place in the store, and in the session's order; nil when the queue was empty.
+    mutating func dropFirst() -> (place: StoredPlace, sequence: UInt64)? {
+        if let first = popFirst() { return (first.place, first.sequence) }
         guard let first = stored.popFirst() else { return nil }
         bytes -= Int(first.cost)
-        return first.place
+        return (first.place, first.sequence)
     }
 
     /// Drops what was delivered up to that place in the session's order.
     mutating func drop(through sequence: UInt64) -> [StoredPlace] {
         var dropped: [StoredPlace] = []
         while let next = front.first?.sequence ?? stored.first?.sequence, next <= sequence {
-            if let place = dropFirst() { dropped.append(place) }
+            if let first = dropFirst() { dropped.append(first.place) }
         }
         return dropped
     }

@@ -98,7 +98,12 @@ final class Session: @unchecked Sendable {
     @exclusivity(unchecked) var window = InflightWindow()
     @exclusivity(unchecked) var queue = OutboundQueue()
     @exclusivity(unchecked) var nextSequence: UInt64 = 0
-    /// The last delivery that counts as taken without the client's word; see `Broker.takeForRead`.
+    /// Messages dropped from its queue that a gateway's client has not been told of yet.
+    @exclusivity(unchecked) var lost = 0
+    /// Calls back once what is being read back has been, or can't be, or is for nobody any more.
+    var whenLoaded: [() -> Void] = []
+    /// The last delivery that counts as taken without the client's word, or was dropped from the queue; see
+    /// `Broker.takeForRead`.
     var takenForRead: UInt64 = 0
     /// QoS 2 Packet Identifiers received and not yet released [MQTT-4.3.3-10].
     var received: Set<PacketID> = []

@@ -265,6 +265,10 @@ package final class CoAPServer<Layer: MessageLayer> {
             for observation in endpoint.observations.values {
                 _ = layer.sendNonConfirmable(farewell, token: observation.token, to: endpoint.id)
             }
+            // Those that the core has ended already, and whose turn has not come.
+            for case .farewell(let token, let response) in endpoint.outgoing {
+                _ = layer.sendNonConfirmable(response, token: token, to: endpoint.id)
+            }
             if endpoint.isHeld { layer.release(endpoint.id) }
             endpointGone(endpoint.id)
         }

@@ -109,7 +109,14 @@ extension JSONHandler {
                 guard !result.reasonCode.isError else {
                     return eventLoop.execute { self.connected(result, label) }
                 }
-                broker.whenStored(connection) { _ in
+                broker.whenStored(connection) { isStored in
+                    guard isStored else {
+                        // A session that would not survive the broker is none that lasts.
+                        broker.disconnect(connection, reason: .serverUnavailable)
+                        return eventLoop.execute {
+                            self.connected(.refused(.serverUnavailable, clientID: result.clientID), label)
+                        }
+                    }
                     // Before the messages, which come at the end of the tick.
                     eventLoop.execute { self.connected(result, label) }
                     broker.resume(connection)

@@ -102,7 +102,9 @@ final class Subscriber: Sendable {
     /// Waits until everything the core has for the subscriber right now is in the inbox.
     func catchUp() async {
         let connection = connection
-        await core.perform { $0.catchUp(connection) }
+        await withCheckedContinuation { continuation in
+            core.submit { broker in broker.catchUp(connection) { continuation.resume() } }
+        }
     }
 
     /// The same client has shown a newer token at another connection; on the core loop.

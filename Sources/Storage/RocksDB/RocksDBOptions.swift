@@ -22,6 +22,9 @@ final class RocksDBOptions {
             + "pin_top_level_index_and_filter=true}",
         // A session's record that is never written again must not keep an old log alive for ever.
         "max_total_wal_size=67108864",
+        // A log may end in the middle of a batch, as a crash leaves it. What is damaged before its end is an error: RocksDB's
+        // own default would start without all that came after it, and say nothing.
+        "wal_recovery_mode=kTolerateCorruptedTailRecords",
         // A start after a crash reads the log, and need not write tables before anybody is served: not on a full disk.
         "avoid_flush_during_recovery=true",
         // What is young is mostly removed before it is old enough to be worth compressing.
