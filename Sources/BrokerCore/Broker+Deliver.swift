@@ -62,7 +62,7 @@ extension Broker {
     private func resendInflight(_ session: Session) {
         while session.canTake, let (id, outbound) = session.window.takeUnsent(receiveMaximum: session.receiveMaximum) {
             guard mayHave(outbound, session) else {
-                if let entry = session.window.complete(id) { finish(entry.outbound) }
+                if let outbound = session.window.complete(id) { finish(outbound) }
                 statistics.dropped &+= 1
                 continue
             }
