@@ -250,8 +250,10 @@ extension Broker {
         return true
     }
 
-    /// A message for the session is dropped since its queue is full. Its client is told: a gateway's with the next message,
-    /// and when it comes back and says how far it got; an MQTT client can't be.
+    /// A message for the session is dropped since its queue is full.
+    ///
+    /// Its client is told: a gateway's with the next message, and when it comes back and says how far it got; an MQTT client
+    /// can't be.
     private func noteLost(_ sequence: UInt64, of session: Session) {
         noteOverflow(session)
         guard session.stream == nil else { return }

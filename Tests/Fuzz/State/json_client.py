@@ -144,7 +144,9 @@ class JSONClient:
         if operation == "subscribed":
             if what["reason_codes"] != [asked[1]]:
                 raise Finding(f"{self.name} asked for {asked} and was told {what}")
-            self.session.subscribed(*asked)
+            # One that is asked for again meanwhile may be as it is asked for last.
+            if asked[0] not in [request[0] for request in self.asked.values() if isinstance(request, tuple)]:
+                self.session.subscribed(*asked)
         elif operation == "published":
             self.ledger.acked(asked)
 

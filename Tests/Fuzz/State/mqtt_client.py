@@ -183,7 +183,9 @@ class MQTTClient:
             filter, qos = self.requests.pop(packet_id)
             if body[-1] != qos:
                 raise Finding(f"{self.name}: SUBSCRIBE {filter} at QoS {qos} answered {body[-1]:#x}")
-            self.session.subscribed(filter, qos)
+            # One that is asked for again meanwhile may be as it is asked for last.
+            if filter not in [request[0] for request in self.requests.values() if request]:
+                self.session.subscribed(filter, qos)
         elif kind == mqtt.UNSUBACK:
             self.requests.pop(packet_id)
         elif kind == mqtt.DISCONNECT:
