@@ -123,7 +123,7 @@ extension Broker {
         templates.begin(isShared: route.destinations.count > 1)
         // Its own reference: what leaves before all is written may change subscriptions.
         let destinations = route.destinations
-        let size = destinations.count > 1 ? publication.wireSize(topic, payload) : 0
+        let size = destinations.count > 1 ? PublishTemplates.copied(publication, topic, payload) : 0
         for place in destinations.indices {
             if place & (Self.fanOutStep - 1) == Self.fanOutStep - 1 { noteFanOut(Self.fanOutStep * size) }
             let destination = destinations[place]

@@ -199,12 +199,12 @@ package final class Broker {
         fannedOut = 0
         var leaving = dirty[...]
         dirty = []
-        flush(&leaving, limit)
+        _ = flush(&leaving, limit)
         if !leaving.isEmpty {
             backlog.append { broker, steps in
                 let count = max(steps / Backlog.write, 1)
-                broker.flush(&leaving, count)
-                steps -= count * Backlog.write
+                let bytes = broker.flush(&leaving, count)
+                steps -= max(count * Backlog.write, bytes / Backlog.bytes)
                 return leaving.isEmpty
             }
         }
@@ -217,7 +217,9 @@ package final class Broker {
     private static var sliceBytes: Int { 8_388_608 }
 
     /// The latest first: who asks for the end of a tick wants what has just been brought about.
-    private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) {
+    ///
+    /// - Returns: bytes that have left.
+    private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) -> Int {
         var left = limit
         var bytes = 0
         while left > 0, bytes < Self.sliceBytes, let connection = leaving.popLast() {
@@ -229,6 +231,7 @@ package final class Broker {
             countBuffers(of: connection)
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
+        return bytes
     }
 }
 

@@ -14,6 +14,12 @@ struct PublishTemplates {
     /// Bytes of a packet at which its subscribers share its memory: to copy it would take longer than all else.
     private static let sharedLength = 16_384
 
+    /// Bytes that each subscriber's output takes up of its own, about.
+    static func copied(_ publication: Publication, _ topic: RawSpan, _ payload: RawSpan) -> Int {
+        let size = publication.wireSize(topic, payload)
+        return publication.qos == .atMostOnce && size >= sharedLength ? 0 : size
+    }
+
     private var bytes = ByteBufferAllocator().buffer(capacity: 1_024)
     private var templates = ContiguousArray(repeating: Template(), count: 4)
     private var made: UInt8 = 0

@@ -201,8 +201,9 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// The network connection has ended, without or after a DISCONNECT.
     package func ended(_ broker: Broker) {
-        // What came before that counts, and what the end brings about takes its turn, too: a will may be for very many.
-        guard !isWaiting, !broker.isTurnOver else {
+        // What came before that counts, and what the end brings about takes its turn, too: a will may be for very many, and
+        // the event loop looks at a few sockets at a time only, so that many ends would come before others are heard.
+        guard !isWaiting, !broker.isTurnOver, !broker.hasBacklog else {
             isEnding = true
             isBehind = true
             return isSubscribing ? () : putOff(broker)

@@ -20,6 +20,8 @@ struct Backlog {
 
     /// What it is worth to write a connection's output.
     static let write = 8
+    /// Bytes of output that are worth a step.
+    static let bytes = 4_096
 
     /// What it is worth to subscribe to a filter, or to unsubscribe from it: more where it has many levels.
     static func effort(of filter: String) -> Int { 24 + filter.utf8.count / 2 }
