@@ -12,7 +12,7 @@ SECONDS ?= 60
 # SEED=1 make fuzz-state
 SEED ?=
 
-BUILD_PACKAGES := libcoap3-dev librocksdb-dev pkg-config
+BUILD_PACKAGES := libcoap3-dev libgnutls28-dev librocksdb-dev pkg-config
 TEST_PACKAGES := libcoap3-bin mosquitto mosquitto-clients paho.mqtt.c-examples curl nodejs node-mqtt python3 python3-venv chromium \
 	chromium-driver haproxy
 

@@ -120,11 +120,16 @@ let package = Package(
                 )
             ]
         ),
+        .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
+        .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "CoAPGateway",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, nioConcurrencyHelpers, lifecycle,
+                "MQTTCodec", "BrokerCore", "CLibcoap", "CGnuTLS", "CSockets", "CCoAPShim", nioCore,
+                nioConcurrencyHelpers, lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings
         ),
@@ -242,8 +247,8 @@ let package = Package(
         .testTarget(
             name: "CoAPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CoAPGateway", "CCoAPShim", "BrokerTestSupport", nioCore,
-                nioConcurrencyHelpers, nioPosix,
+                "MQTTCodec", "BrokerCore", "CoAPGateway", "CGnuTLS", "CSockets", "CCoAPShim", "BrokerTestSupport",
+                nioCore, nioConcurrencyHelpers, nioPosix,
             ],
             swiftSettings: settings
         ),

@@ -137,8 +137,18 @@ package struct CoAPListener: Service {
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
         let context = try CoAPContext(configuration)
+        if !context.tellsAcknowledgements {
+            limited("libcoap's acknowledgements can't be seen: observers get QoS 0", .warning)
+        }
+        if !CoAPContext.batchesWork {
+            limited("libcoap's system calls can't be batched: CoAP is slower than it could be", .notice)
+        }
+        try await run(context)
+    }
+
+    private func run(_ layer: some ServedLayer) async throws(ListenFailed) {
         let loop = CoAPLoop(
-            context,
+            layer,
             configuration: configuration,
             core: core,
             limits: limits,
@@ -147,14 +157,8 @@ package struct CoAPListener: Service {
         )
         events.note(
             .listenerBound,
-            [.protocolName(configuration.scheme), .address(configuration.host), .port(context.port)]
+            [.protocolName(configuration.scheme), .address(configuration.host), .port(layer.port)]
         )
-        if !context.tellsAcknowledgements {
-            limited("libcoap's acknowledgements can't be seen: observers get QoS 0", .warning)
-        }
-        if !CoAPContext.batchesWork {
-            limited("libcoap's system calls can't be batched: CoAP is slower than it could be", .notice)
-        }
         let ran = await withTaskCancellationOrGracefulShutdownHandler {
             await loop.run()
         } onCancelOrGracefulShutdown: {
@@ -165,7 +169,7 @@ package struct CoAPListener: Service {
             }
         }
         guard ran else {
-            context.close()
+            layer.close()
             throw ListenFailed(address: configuration.host, reason: "no thread could be had")
         }
     }

@@ -2,26 +2,22 @@ import BrokerCore
 import NIOCore
 
 /// The thread that serves CoAP: waits, lets the server work on what has come, hands its requests to the core.
-final class CoAPLoop: @unchecked Sendable {
+final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
     // Sendable: everything but the inbox belongs to the thread from the moment it starts.
 
     /// How long a shutdown waits for the core's answers to what was asked before.
-    private static let patience = TimeAmount.seconds(1)
-    /// Milliseconds between two looks at unacknowledged messages, and at idle endpoints.
-    private static let retransmissionLook = 100
-    private static let idleLook = 1_000
+    private static var patience: TimeAmount { .seconds(1) }
 
-    private let context: CoAPContext
-    private let server: CoAPServer<CoAPContext>
+    private let layer: Layer
+    private let server: CoAPServer<Layer>
     private let core: CoreLoop
     private let gateway: CoreGateway
     private let inbox: CoreInbox
     private let events: EventLog
-    private var maintainAt = NIODeadline.distantPast
     private var stopAt: NIODeadline?
 
     init(
-        _ context: CoAPContext,
+        _ layer: Layer,
         configuration: CoAPListener.Configuration,
         core: CoreLoop,
         limits: Limits,
@@ -29,16 +25,16 @@ final class CoAPLoop: @unchecked Sendable {
         events: EventLog
     ) {
         self.events = events
-        self.context = context
+        self.layer = layer
         self.core = core
         server = CoAPServer(
-            layer: context,
+            layer: layer,
             configuration: configuration,
             limits: limits,
             refusals: refusals,
             events: events
         )
-        inbox = CoreInbox { [wakeUp = context.wakeUp] in wakeUp() }
+        inbox = CoreInbox { [wakeUp = layer.wakeUp] in wakeUp() }
         gateway = CoreGateway(
             inbox: inbox,
             receiveMaximum: max(configuration.receiveMaximum, configuration.nstart),
@@ -64,13 +60,13 @@ final class CoAPLoop: @unchecked Sendable {
     func stop() { inbox.append(.shutdown) }
 
     private func serve() {
-        context.enter()
-        let observer = context.preSharedKeys?.observe { [inbox] in inbox.append(.keysReplaced) }
+        layer.enter()
+        let observer = layer.preSharedKeys?.observe { [inbox] in inbox.append(.keysReplaced) }
         while !isDone { turn() }
-        if let observer { context.preSharedKeys?.endObserving(observer) }
+        if let observer { layer.preSharedKeys?.endObserving(observer) }
         server.shutDown()
         submit()
-        context.close()
+        layer.close()
     }
 
     private var isDone: Bool {
@@ -79,24 +75,19 @@ final class CoAPLoop: @unchecked Sendable {
     }
 
     private func turn() {
-        let events = context.turn(timeout: timeout())
+        let events = layer.turn(timeout: timeout())
         let now = NIODeadline.now()
         take(events, now)
-        take(context.overdueHandshakes(now), now)
         let fromCore = inbox.takeAll()
         if stopAt == nil, fromCore.askForShutdown { stopAt = now + Self.patience }
-        if fromCore.tellOfKeys {
-            take(context.endOutdatedSessions(), now)
-            maintainAt = now
-        }
+        if fromCore.tellOfKeys { take(layer.endOutdatedSessions(), now) }
+        if let due = layer.nextDeadline, due <= now { take(layer.maintain(now: now), now) }
         server.take(fromCore, now: now)
         server.endTurn(now: now)
-        if server.hasOutstanding { maintainAt = min(maintainAt, now + .milliseconds(Int64(Self.retransmissionLook))) }
-        if maintainAt <= now { maintain(now) }
         submit()
     }
 
-    private func take(_ events: [CoAPContext.Event], _ now: NIODeadline) {
+    private func take(_ events: [LayerEvent], _ now: NIODeadline) {
         for event in events {
             switch event {
             case .received(let request, let endpoint): server.received(request, from: endpoint, now: now)
@@ -116,14 +107,8 @@ final class CoAPLoop: @unchecked Sendable {
             case .lost(let endpoint): server.endpointLost(endpoint)
             case .gone(let endpoint): server.endpointGone(endpoint)
             }
-            context.done(event)
+            layer.done(event)
         }
-    }
-
-    private func maintain(_ now: NIODeadline) {
-        take(context.maintain(), now)
-        server.endTurn(now: now)
-        maintainAt = now + .milliseconds(Int64(look))
     }
 
     private func submit() {
@@ -133,14 +118,7 @@ final class CoAPLoop: @unchecked Sendable {
 
     /// Milliseconds until something is due; nil when nothing is.
     private func timeout() -> Int? {
-        var next = min(server.endpointCount > 0 ? maintainAt : .distantFuture, context.handshakesDueAt)
-        if let deadline = server.nextDeadline { next = min(next, deadline) }
-        if let stopAt { next = min(next, stopAt) }
-        guard next != .distantFuture else { return nil }
+        guard let next = [layer.nextDeadline, server.nextDeadline, stopAt].compactMap({ $0 }).min() else { return nil }
         return Int(max(0, ((next - .now()).nanoseconds + 999_999) / 1_000_000))
-    }
-
-    private var look: Int {
-        server.hasOutstanding || !context.tellsAcknowledgements ? Self.retransmissionLook : Self.idleLook
     }
 }

@@ -1,6 +1,6 @@
 /// What the server needs of CoAP's message layer: types, Message IDs, retransmission (RFC 7252 §4).
 ///
-/// `CoAPContext` does it with libcoap; tests do it with an array.
+/// A `ServedLayer` does it with sockets; tests do it with an array.
 package protocol MessageLayer: AnyObject {
     /// Whether it tells when a confirmable message was acknowledged. Where it does not, observers get QoS 0.
     var tellsAcknowledgements: Bool { get }

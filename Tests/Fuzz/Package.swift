@@ -29,6 +29,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     ],
     targets: [
@@ -69,11 +70,16 @@ let package = Package(
         ),
         .systemLibrary(name: "CLibcoap", pkgConfig: "libcoap-3-gnutls"),
         .target(name: "CCoAPShim", dependencies: ["CLibcoap"], cSettings: [.define("_GNU_SOURCE")]),
+        .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls"),
+        .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "CoAPGateway",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CLibcoap", "CCoAPShim", nioCore, nioConcurrencyHelpers,
+                "MQTTCodec", "BrokerCore", "CLibcoap", "CGnuTLS", "CSockets", "CCoAPShim", nioCore,
+                nioConcurrencyHelpers,
                 .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],

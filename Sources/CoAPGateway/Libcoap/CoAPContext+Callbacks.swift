@@ -49,10 +49,12 @@ extension CoAPContext {
         let endpoint = EndpointID(session)
         switch event {
         case COAP_EVENT_SERVER_SESSION_NEW:
+            sessions += 1
             if isReliable { connected(endpoint) }
             door?.entered(session)
             crowd?.entered(PeerAddress(session))
         case COAP_EVENT_SERVER_SESSION_DEL:
+            sessions -= 1
             door?.left(session)
             crowd?.left(PeerAddress(session))
             if isReliable { forgetConnection(endpoint) }

@@ -1,13 +1,5 @@
 import NIOCore
 
-/// A handshake of DTLS or TLS that came to nothing.
-struct HandshakeRefusal {
-    let remoteAddress: String
-    /// The name of a pre-shared key; nil without one.
-    let identity: String?
-    let words: String
-}
-
 /// A handshake whose client has said which key it uses, and not yet proven that it has it.
 struct OpenHandshake {
     let identity: String
@@ -26,13 +18,12 @@ extension CoAPContext {
 
     /// Those whose proof has not come: with a wrong key it is nothing that could be read, so that DTLS drops it without a
     /// word.
-    func overdueHandshakes(_ now: NIODeadline) -> [Event] {
-        guard handshakesDueAt <= now else { return [] }
+    func endOverdueHandshakes(_ now: NIODeadline) {
+        guard handshakesDueAt <= now else { return }
         for (endpoint, handshake) in openHandshakes where handshake.dueAt <= now {
             handshakeFailed(endpoint, otherwise: "")
         }
         handshakesDueAt = openHandshakes.values.map(\.dueAt).min() ?? .distantFuture
-        return takeEvents()
     }
 
     /// DTLS has come to a socket where nothing is encrypted.

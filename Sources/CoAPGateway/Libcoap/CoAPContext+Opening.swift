@@ -7,7 +7,7 @@ extension CoAPContext {
         // Sendable: made under the lock and handed out to the one who will own it.
         let shards: [Shard]
         let idleContext: OpaquePointer
-        let wake: Int32
+        let wakeUp: WakeUp
         let epoll: Int32
     }
 
@@ -62,10 +62,10 @@ extension CoAPContext {
             }
             shards.append(shard)
         }
-        let wake = coap_shim_eventfd()
-        let epoll = coap_shim_epoll(shards.map(\.socket.descriptor), Int32(shards.count), wake)
-        guard wake >= 0, epoll >= 0 else { throw OpenFailed(reason: "too many open files") }
-        return Opened(shards: shards, idleContext: idleContext, wake: wake, epoll: epoll)
+        guard let wakeUp = WakeUp() else { throw OpenFailed(reason: "too many open files") }
+        let epoll = coap_shim_epoll(shards.map(\.socket.descriptor), Int32(shards.count), wakeUp.descriptor)
+        guard epoll >= 0 else { throw OpenFailed(reason: "too many open files") }
+        return Opened(shards: shards, idleContext: idleContext, wakeUp: wakeUp, epoll: epoll)
     }
 
     private static func openShard(
@@ -93,15 +93,4 @@ extension CoAPContext {
             reason: result < 0 ? String(cString: coap_shim_error_text(result)) : bindingWords(errno: result)
         )
     }
-}
-
-/// An event descriptor any thread may write to; open as long as anybody might.
-final class WakeUp: Sendable {
-    let descriptor: Int32
-
-    init(descriptor: Int32) { self.descriptor = descriptor }
-
-    deinit { coap_shim_close(descriptor) }
-
-    func callAsFunction() { coap_shim_wake(descriptor) }
 }

@@ -2,6 +2,7 @@ import CCoAPShim
 import CLibcoap
 import Glibc
 import NIOConcurrencyHelpers
+import NIOCore
 
 extension CoAPContext {
     /// Gives libcoap what it needs for handshakes; to be called before there is an endpoint.
@@ -89,6 +90,7 @@ extension CoAPContext {
             identity.key.map { $0 != preSharedKeys?.key(of: Array(identity.name.utf8)) } ?? false
         }
         for endpoint in outdated.keys { disconnect(endpoint) }
+        maintainAt = .distantPast
         return takeEvents()
     }
 }

@@ -1,7 +1,7 @@
 import CCoAPShim
 import CLibcoap
 
-extension CoAPContext: MessageLayer {
+extension CoAPContext {
     var provesAddresses: Bool { guardian.has_echo }
 
     func remoteAddress(of endpoint: EndpointID) -> String {
@@ -39,10 +39,14 @@ extension CoAPContext: MessageLayer {
         to endpoint: EndpointID
     ) throws(SendFailure) -> ConfirmableID {
         guard isReliable else {
-            return try send(COAP_MESSAGE_CON, response, token, coap_new_message_id(session(endpoint)), endpoint)
+            let messageID = coap_new_message_id(session(endpoint))
+            let id = try send(COAP_MESSAGE_CON, response, token, messageID, endpoint)
+            began(id)
+            return id
         }
         _ = try send(COAP_MESSAGE_NON, response, token, 0, endpoint)
         guard let id = ping(endpoint, isAwaited: true) else { throw .unreachable }
+        began(id)
         return id
     }
 

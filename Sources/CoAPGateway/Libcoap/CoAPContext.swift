@@ -7,23 +7,8 @@ import NIOCore
 ///
 /// Confined to the thread that serves it, once that has begun. libcoap parses, retransmits and keeps an endpoint's
 /// address; its own observe and block-wise mechanisms stay off.
-final class CoAPContext {
-    /// What datagrams brought about during a pump, in order.
-    enum Event {
-        case received(CoAPRequest, EndpointID)
-        case reset(UInt16, EndpointID)
-        /// libcoap has done with a confirmable message; if it failed, `failed` came before.
-        case finished(ConfirmableID)
-        case failed(ConfirmableID, DeliveryFailure)
-        /// Whom a handshake is with; nil when that is not known any more. Between the others, as each names its endpoint by
-        /// what may be another one's name by the time it is dealt with.
-        case identified(EndpointID, TransportIdentity?)
-        /// A handshake has come to nothing.
-        case refused(HandshakeRefusal)
-        /// The secure session or the connection is over; the endpoint itself goes when it is no longer held.
-        case lost(EndpointID)
-        case gone(EndpointID)
-    }
+final class CoAPContext: ServedLayer {
+    typealias Event = LayerEvent
 
     /// Options of one request beyond which it is refused.
     static let options = 96
@@ -65,6 +50,12 @@ final class CoAPContext {
     /// Whether datagrams are read and sent in batches; see `batches.c`.
     private(set) var batchesDatagrams: Bool
     var events: [Event] = []
+    /// Sessions of libcoap's.
+    var sessions = 0
+    /// Confirmable messages that libcoap has not done with.
+    var outstanding: Set<ConfirmableID> = []
+    /// When libcoap looks at its sessions next; each look costs a walk over all of them.
+    var maintainAt = NIODeadline.distantPast
     var datagrams: Int32 = 0
     /// A message is on its way into libcoap; that it is done with at once means that it was not sent.
     var isSending = false
@@ -117,7 +108,7 @@ final class CoAPContext {
             && Self.lifecycle.withLock { Self.batchesWork }
         shards = parts.shards
         idleContext = parts.idleContext
-        wakeUp = WakeUp(descriptor: parts.wake)
+        wakeUp = parts.wakeUp
         epoll = parts.epoll
         acknowledgeTimeout = UInt32(clamping: max(configuration.acknowledgeTimeout, 1_000))
         maximumRetransmissions = UInt16(clamping: max(configuration.maximumRetransmissions, 1))
@@ -189,15 +180,32 @@ final class CoAPContext {
         return takeEvents()
     }
 
+    /// Between two looks at unacknowledged messages, and at idle endpoints.
+    private static let retransmissionLook = TimeAmount.milliseconds(100)
+    private static let idleLook = TimeAmount.seconds(1)
+
+    var nextDeadline: NIODeadline? {
+        let look: NIODeadline? = sessions > 0 ? maintainAt : nil
+        return handshakesDueAt == .distantFuture ? look : min(look ?? .distantFuture, handshakesDueAt)
+    }
+
     /// Lets libcoap send again what was not acknowledged and forget idle endpoints.
-    ///
-    /// Costs a look at each endpoint.
-    func maintain() -> [Event] {
-        var now: coap_tick_t = 0
-        coap_ticks(&now)
+    func maintain(now: NIODeadline) -> [Event] {
+        endOverdueHandshakes(now)
+        guard maintainAt <= now else { return takeEvents() }
         if isReliable { closeSilent() }
-        for shard in shards { _ = coap_io_prepare_epoll(shard.context, now) }
+        var ticks: coap_tick_t = 0
+        coap_ticks(&ticks)
+        for shard in shards { _ = coap_io_prepare_epoll(shard.context, ticks) }
+        let hurries = !outstanding.isEmpty || !tellsAcknowledgements
+        maintainAt = now + (hurries ? Self.retransmissionLook : Self.idleLook)
         return takeEvents()
+    }
+
+    /// A confirmable message was sent.
+    func began(_ id: ConfirmableID) {
+        outstanding.insert(id)
+        maintainAt = min(maintainAt, .now() + Self.retransmissionLook)
     }
 
     /// The event has been dealt with.
@@ -206,7 +214,8 @@ final class CoAPContext {
         case .received(_, let endpoint): release(endpoint)
         case .identified(let endpoint, let identity): identities[endpoint] = identity
         case .lost(let endpoint), .gone(let endpoint): identities[endpoint] = nil
-        case .reset, .finished, .failed, .refused: break
+        case .finished(let id), .failed(let id, _): outstanding.remove(id)
+        case .reset, .refused: break
         }
     }
 

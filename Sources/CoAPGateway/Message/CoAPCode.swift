@@ -34,6 +34,7 @@ package struct CoAPCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     package static let `continue` = CoAPCode(2, 31)
     package static let badRequest = CoAPCode(4, 0)
     package static let unauthorized = CoAPCode(4, 1)
+    package static let badOption = CoAPCode(4, 2)
     package static let forbidden = CoAPCode(4, 3)
     package static let notFound = CoAPCode(4, 4)
     package static let methodNotAllowed = CoAPCode(4, 5)
@@ -48,25 +49,5 @@ package struct CoAPCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     package static let internalServerError = CoAPCode(5, 0)
     package static let notImplemented = CoAPCode(5, 1)
     package static let serviceUnavailable = CoAPCode(5, 3)
-}
-
-/// Option numbers (RFC 7252 §12.2, RFC 7641, RFC 7959, RFC 7967, RFC 9175).
-enum OptionNumber {
-    static let ifMatch: UInt16 = 1
-    static let eTag: UInt16 = 4
-    static let ifNoneMatch: UInt16 = 5
-    static let observe: UInt16 = 6
-    static let locationPath: UInt16 = 8
-    static let uriPath: UInt16 = 11
-    static let contentFormat: UInt16 = 12
-    static let maxAge: UInt16 = 14
-    static let uriQuery: UInt16 = 15
-    static let accept: UInt16 = 17
-    static let block2: UInt16 = 23
-    static let block1: UInt16 = 27
-    static let size2: UInt16 = 28
-    static let size1: UInt16 = 60
-    static let echo: UInt16 = 252
-    static let noResponse: UInt16 = 258
-    static let requestTag: UInt16 = 292
+    package static let proxyingNotSupported = CoAPCode(5, 5)
 }

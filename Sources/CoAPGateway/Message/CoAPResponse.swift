@@ -63,7 +63,7 @@ package struct CoAPResponse: Sendable {
     }
 
     /// Writes the options in ascending order.
-    func write(to options: inout OptionWriter) {
+    package func write(to options: inout OptionWriter) {
         guard !isBare else { return }
         if let eTag { options.add(OptionNumber.eTag, withUnsafeBytes(of: eTag.bigEndian) { [UInt8]($0) }) }
         if let observe { options.add(OptionNumber.observe, UInt64(observe)) }
@@ -105,7 +105,7 @@ package struct CoAPResponse: Sendable {
 }
 
 /// Gathers options: their values in one buffer, a place each.
-struct OptionWriter {
+package struct OptionWriter {
     struct Entry {
         let number: UInt16
         let range: Range<Int>
@@ -114,19 +114,23 @@ struct OptionWriter {
     private(set) var bytes: [UInt8] = []
     private(set) var entries: [Entry] = []
 
-    mutating func removeAll() {
+    package init() {}
+
+    /// Begins anew, in the memory it has.
+    package mutating func removeAll() {
         bytes.removeAll(keepingCapacity: true)
         entries.removeAll(keepingCapacity: true)
     }
 
-    mutating func add(_ number: UInt16, _ value: [UInt8]) {
+    /// Adds one; in ascending order of the numbers.
+    package mutating func add(_ number: UInt16, _ value: [UInt8]) {
         let start = bytes.count
         bytes += value
         entries.append(Entry(number: number, range: start..<bytes.count))
     }
 
     /// In as few bytes as it takes, 0 in none (RFC 7252 §3.2).
-    mutating func add(_ number: UInt16, _ value: UInt64) {
+    package mutating func add(_ number: UInt16, _ value: UInt64) {
         let start = bytes.count
         var shift = (UInt64.bitWidth - value.leadingZeroBitCount + 7) / 8 * 8
         while shift > 0 {

@@ -3,7 +3,7 @@ import DequeModule
 import MQTTCodec
 import NIOCore
 
-/// The message layer's name for an endpoint, valid until it says that the endpoint is gone.
+/// The message layer's name for an endpoint, a number of its choice; valid until it says that the endpoint is gone.
 package struct EndpointID: Hashable, Sendable {
     package let rawValue: UInt
 

@@ -1,7 +1,7 @@
-import CCoAPShim
+import CSockets
 import Glibc
 
-/// A POSIX thread: what libcoap wants is one that nobody else uses.
+/// A POSIX thread of one's own, which may wait for sockets as long as it likes.
 enum CoAPThread {
     private final class Body {
         let run: @Sendable () -> Void
@@ -28,7 +28,7 @@ enum CoAPThread {
             body.release()
             return false
         }
-        coap_shim_name_thread(thread, name)
+        sockets_name_thread(thread, name)
         pthread_detach(thread)
         return true
     }
