@@ -110,6 +110,8 @@ package struct CoAPListener: Service {
     private let configuration: Configuration
     private let core: CoreLoop
     private let limits: Limits
+    private let places: SocketPlaces
+    private let bytes: ConnectionBytes
     private let refusals: Refusals
     private let events: EventLog
 
@@ -117,14 +119,20 @@ package struct CoAPListener: Service {
     ///
     /// - Parameters:
     ///   - limits: what the broker grants; the largest body is its Maximum Packet Size.
+    ///   - places: places for network connections, which it shares with other listeners.
+    ///   - bytes: what connections may keep, which it shares, too.
     ///   - refusals: told of what is refused because a limit is reached.
     package init(
         configuration: Configuration,
         core: CoreLoop,
         limits: Limits,
+        places: SocketPlaces = SocketPlaces(Quota.Limit(total: 100_000)),
+        bytes: ConnectionBytes = ConnectionBytes(Quota.Limit(total: 268_435_456)),
         refusals: Refusals = Refusals(),
         events: EventLog = .silent
     ) {
+        self.places = places
+        self.bytes = bytes
         self.refusals = refusals
         self.configuration = configuration
         self.core = core
@@ -136,6 +144,10 @@ package struct CoAPListener: Service {
     ///
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
+        if configuration.transport == .tcp, configuration.security == nil {
+            let shared = ConnectionLayer.Shared(places: places, bytes: bytes, refusals: refusals)
+            return try await run(ConnectionLayer(configuration, limits: limits, shared: shared))
+        }
         let context = try CoAPContext(configuration)
         if !context.tellsAcknowledgements {
             limited("libcoap's acknowledgements can't be seen: observers get QoS 0", .warning)

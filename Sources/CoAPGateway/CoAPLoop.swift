@@ -105,6 +105,7 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
                     ]
                 )
             case .lost(let endpoint): server.endpointLost(endpoint)
+            case .drained(let endpoint): server.hasRoom(endpoint)
             case .gone(let endpoint): server.endpointGone(endpoint)
             }
             layer.done(event)

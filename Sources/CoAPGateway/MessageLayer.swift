@@ -32,6 +32,8 @@ package protocol MessageLayer: AnyObject {
         token: Token,
         to endpoint: EndpointID
     ) throws(SendFailure) -> ConfirmableID
+    /// Whether the endpoint takes what nobody has asked for just now. Where it does not, the server is told when it does.
+    func hasRoom(for endpoint: EndpointID) -> Bool
     /// Keeps the endpoint from being forgotten when idle, until released.
     func hold(_ endpoint: EndpointID)
     func release(_ endpoint: EndpointID)
@@ -57,4 +59,9 @@ package enum SendFailure: Error {
     case unreachable
     /// No message can be made of it.
     case impossible
+}
+
+extension MessageLayer {
+    /// The network says so of datagrams, for all of them.
+    package func hasRoom(for endpoint: EndpointID) -> Bool { true }
 }

@@ -46,6 +46,8 @@ enum LayerEvent {
     case refused(HandshakeRefusal)
     /// The secure session or the connection is over; the endpoint itself goes when it is no longer held.
     case lost(EndpointID)
+    /// There is room again where `hasRoom` said that there was none.
+    case drained(EndpointID)
     case gone(EndpointID)
 }
 

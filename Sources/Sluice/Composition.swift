@@ -182,6 +182,8 @@ struct Composition {
                 ),
                 core: core,
                 limits: loaded.configuration.limits,
+                places: places,
+                bytes: bytes,
                 refusals: refusals,
                 events: events
             )

@@ -31,6 +31,12 @@ package final class SocketPlaces: Sendable {
     /// - Returns: false when its network has its share: it is to be closed.
     func take(_ channel: any Channel, _ peer: ClientAddress) -> Bool {
         let key = ObjectIdentifier(channel)
+        guard take(key, peer) else { return false }
+        channel.closeFuture.whenComplete { _ in self.leave(key) }
+        return true
+    }
+
+    private func take(_ key: ObjectIdentifier, _ peer: ClientAddress) -> Bool {
         let isTaken = state.withLockedValue { state -> Bool in
             let holder = Holder(network: peer.network)
             let refusal = state.quota.refusal(for: holder)
@@ -40,12 +46,27 @@ package final class SocketPlaces: Sendable {
             state.networks[key] = .some(peer.network)
             return true
         }
-        guard isTaken else {
-            refusals.note(.connections, "\(peer)")
-            return false
-        }
-        channel.closeFuture.whenComplete { _ in self.leave(key) }
-        return true
+        if !isTaken { refusals.note(.connections, "\(peer)") }
+        return isTaken
+    }
+
+    /// Takes a place for a connection that is no channel.
+    ///
+    /// - Parameter peer: its other end.
+    /// - Returns: the place, which is given back when nobody has it any more; nil when its network has its share.
+    package func take(for peer: ClientAddress) -> Place? {
+        let place = Place(self)
+        guard take(ObjectIdentifier(place), peer) else { return nil }
+        return place
+    }
+
+    /// One connection's place.
+    package final class Place: Sendable {
+        private let places: SocketPlaces
+
+        fileprivate init(_ places: SocketPlaces) { self.places = places }
+
+        deinit { places.leave(ObjectIdentifier(self)) }
     }
 
     /// A trusted proxy has said for whom a connection is.
@@ -68,7 +89,7 @@ package final class SocketPlaces: Sendable {
     }
 
     /// Whether there is a place for one more.
-    var hasPlace: Bool { state.withLockedValue { $0.quota.used < $0.quota.limit.total } }
+    package var hasPlace: Bool { state.withLockedValue { $0.quota.used < $0.quota.limit.total } }
 
     /// Calls `resume` once, when a connection has closed and there is a place.
     func whenLeft(_ resume: @escaping @Sendable () -> Void) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 // MARK: Any socket
 
@@ -17,3 +18,45 @@ void sockets_close(int descriptor);
 void sockets_name_thread(pthread_t thread, const char *name);
 /// What an errno means, or else a negative `EAI_` code, in words.
 const char *sockets_error_text(int result);
+
+// MARK: Connections
+
+/// A socket that listens, and what waits for it and for its connections.
+typedef struct {
+    int listening, epoll;
+} streams_t;
+
+/// What became ready: a connection by the number it was added with, or one of these.
+enum { stream_wake = 0, stream_listening = 1 };
+typedef struct {
+    uint64_t id;
+    bool is_readable, is_writable, is_broken;
+} stream_event_t;
+
+/// Listens; wakes up when `wake`, an eventfd, is written to. Returns 0, an errno, or a negative EAI_ code.
+int streams_open(const char *host, uint16_t port, int wake, streams_t *opened);
+void streams_close(streams_t *streams);
+/// The port that is listened on; 0 when nobody knows.
+uint16_t streams_port(const streams_t *streams);
+
+/// Waits until something is ready or the time is over; milliseconds, -1 for ever. Takes back wake-ups. Returns how many
+/// events there are.
+int streams_wait(const streams_t *streams, stream_event_t *events, int capacity, int timeout);
+/// Whether `streams_wait` tells of connections to be accepted.
+void streams_listen(const streams_t *streams, bool listens);
+
+/// Why there is no result: there is nothing now, or no room; it has failed for good; the system has no descriptor left.
+enum { stream_nothing = -1, stream_failed = -2, stream_no_descriptor = -3 };
+
+/// Accepts a connection. Returns its descriptor, with the other end's address as text, or one of those.
+int streams_accept(const streams_t *streams, char *text, size_t capacity);
+/// What `streams_wait` tells of a connection from now on, the first time and later on.
+bool streams_add(const streams_t *streams, int descriptor, uint64_t id, bool reads, bool writes);
+void streams_change(const streams_t *streams, int descriptor, uint64_t id, bool reads, bool writes);
+
+/// Returns bytes, 0 at the end of what the other side sends, or one of those.
+ssize_t stream_read(int descriptor, void *bytes, size_t capacity);
+/// Returns bytes that were taken, or one of those.
+ssize_t stream_write(int descriptor, const void *bytes, size_t count);
+/// Tells the other side that nothing more comes.
+void stream_finish(int descriptor);

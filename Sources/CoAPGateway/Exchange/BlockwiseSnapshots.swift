@@ -56,11 +56,13 @@ package struct BlockwiseSnapshots: Sendable {
 
     /// The response to a request for a later block.
     ///
+    /// - Parameter roomy: bytes of the largest message, where that is not a datagram's matter.
     /// - Returns: nil when no body is kept for it.
     /// - Throws: 4.00 for a block beyond its end.
     package mutating func response(
         to request: CoAPRequest,
         block: Block,
+        roomy: Int? = nil,
         now: NIODeadline,
         until expiresAt: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse? {
@@ -68,6 +70,7 @@ package struct BlockwiseSnapshots: Sendable {
         guard let snapshot = snapshots[resource], snapshot.expiresAt > now else { return nil }
         snapshots[resource]?.expiresAt = expiresAt
         var response = CoAPResponse(.content)
+        response.roomy = roomy
         response.eTag = snapshot.eTag
         response.contentFormat = snapshot.contentFormat
         try response.cut(snapshot.message, wanted: block)

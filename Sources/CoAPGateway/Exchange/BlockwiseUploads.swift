@@ -81,7 +81,7 @@ package struct BlockwiseUploads: Sendable {
         _ now: NIODeadline
     ) throws(CoAPFailure) -> Progress {
         let payload = request.payload
-        guard block.more ? payload.count == block.size : payload.count <= block.size else {
+        guard block.allows(payload.count) else {
             throw CoAPFailure(.malformedPacket, "a block that is not as long as it says")
         }
         guard request.size1 ?? 0 <= UInt64(bounds.body), block.offset + payload.count <= bounds.body else {

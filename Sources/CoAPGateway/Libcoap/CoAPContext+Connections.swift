@@ -7,7 +7,7 @@ import NIOCore
 ///
 /// TCP says nothing of what the peer has taken in. A Ping with the Custody Option does (RFC 8323 §5.4.1): its Pong comes
 /// when all that was sent before it has been processed.
-struct ConnectionFlow {
+struct LibcoapFlow {
     struct Ping {
         /// Who waits for it, if it is not for the flow's own sake.
         let id: ConfirmableID?
@@ -39,7 +39,7 @@ extension CoAPContext {
 
     /// Counts a message; asks for a Pong now and then, and gives up on who does not read.
     func hasSent(_ response: CoAPResponse, to endpoint: EndpointID) {
-        flows[endpoint, default: ConnectionFlow()].bytes += Self.bytesPerMessage + response.payloadLength
+        flows[endpoint, default: LibcoapFlow()].bytes += Self.bytesPerMessage + response.payloadLength
         guard let flow = flows[endpoint], flow.bytes >= Self.bytesPerPing else { return }
         guard flow.unconfirmed < Self.mostUnconfirmed else {
             flows[endpoint]?.isGivenUp = true
@@ -72,7 +72,7 @@ extension CoAPContext {
         guard result >= 0 else { return nil }
         lastPing += 1
         let id = ConfirmableID(rawValue: lastPing)
-        var flow = flows.removeValue(forKey: endpoint) ?? ConnectionFlow()
+        var flow = flows.removeValue(forKey: endpoint) ?? LibcoapFlow()
         flow.pings.append(.init(id: isAwaited ? id : nil, bytes: flow.bytes, sentAt: .now()))
         flow.unconfirmed += flow.bytes
         flow.bytes = 0

@@ -68,7 +68,7 @@ final class CoAPContext: ServedLayer {
     let mostConnections: Int
     var connections: Set<EndpointID> = []
     /// What each connection still has to confirm.
-    var flows: [EndpointID: ConnectionFlow] = [:]
+    var flows: [EndpointID: LibcoapFlow] = [:]
     var lastPing: UInt = 0
     /// To be closed once libcoap is done with what it does.
     var unwanted: [EndpointID] = []
@@ -215,7 +215,7 @@ final class CoAPContext: ServedLayer {
         case .identified(let endpoint, let identity): identities[endpoint] = identity
         case .lost(let endpoint), .gone(let endpoint): identities[endpoint] = nil
         case .finished(let id), .failed(let id, _): outstanding.remove(id)
-        case .reset, .refused: break
+        case .reset, .refused, .drained: break
         }
     }
 

@@ -90,8 +90,13 @@ extension CoAPResponse {
             throw CoAPFailure(.malformedPacket, "a block beyond the end of the body")
         }
         var block = Block(number: 0, more: false, sizeExponent: min(wanted?.sizeExponent ?? fitting, fitting))
+        var size = block.size
+        if wanted?.isBERT ?? false, fitting == Block.largestExponent {
+            block.sizeExponent = Block.bertExponent
+            size = room / block.size * block.size
+        }
         block.number = UInt32(start / block.size)
-        let end = min(start + block.size, length)
+        let end = min(start + size, length)
         block.more = end < length
         block2 = block
         if start == 0 { size2 = length }

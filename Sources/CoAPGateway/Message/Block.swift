@@ -2,12 +2,14 @@
 package struct Block: Hashable, Sendable {
     /// 1,024 bytes, the largest block over UDP.
     static let largestExponent: UInt8 = 6
+    /// Any number of 1,024 bytes, on connections alone (RFC 8323 §6).
+    static let bertExponent: UInt8 = 7
 
     /// NUM: which block.
     package var number: UInt32
     /// M: more blocks follow.
     package var more: Bool
-    /// SZX, 0 to 6: a block has 2 to the power of it plus 4 bytes.
+    /// SZX: of 0 to 6, a block has 2 to the power of it plus 4 bytes; 7 is BERT, and it has any number of 1,024 bytes.
     package var sizeExponent: UInt8
 
     package init(number: UInt32, more: Bool, sizeExponent: UInt8) {
@@ -16,16 +18,22 @@ package struct Block: Hashable, Sendable {
         self.sizeExponent = sizeExponent
     }
 
-    /// Reads an option's value; nil when it has over 3 bytes or the reserved SZX 7.
+    /// Reads an option's value; nil when it has over 3 bytes.
     package init?(_ value: RawSpan) {
         guard value.byteCount <= 3 else { return nil }
         let bits = UInt32(value.unsignedInteger)
-        guard bits & 7 <= Self.largestExponent else { return nil }
         self.init(number: bits >> 4, more: bits & 8 != 0, sizeExponent: UInt8(bits & 7))
     }
 
-    /// Bytes of a block.
-    package var size: Int { 16 << Int(sizeExponent) }
+    /// Whether it is of the kind that only connections have (RFC 8323 §6).
+    package var isBERT: Bool { sizeExponent == Self.bertExponent }
+    /// Bytes of a block, and what blocks are counted in.
+    package var size: Int { 16 << Int(min(sizeExponent, Self.largestExponent)) }
+    /// Whether a block may have so many bytes.
+    package func allows(_ bytes: Int) -> Bool {
+        if isBERT { return !more || bytes > 0 && bytes % size == 0 }
+        return more ? bytes == size : bytes <= size
+    }
     /// Where the block begins in the body, bytes.
     package var offset: Int { Int(number) * size }
     /// The option's value.

@@ -25,7 +25,7 @@ package struct CoAPRequest: Sendable {
     package let isConfirmable: Bool
     /// The method.
     package let code: CoAPCode
-    package let messageID: UInt16
+    package var messageID: UInt16
     package let token: Token
 
     /// Uri-Path, one segment each.
@@ -81,6 +81,9 @@ package struct CoAPRequest: Sendable {
         return head
     }
 
+    /// Whether it speaks of blocks that only connections have.
+    var hasBERT: Bool { block1?.isBERT ?? false || block2?.isBERT ?? false }
+
     /// Takes the next option.
     package mutating func take(_ number: UInt16, _ value: RawSpan) {
         size += 1 + value.byteCount
@@ -125,7 +128,7 @@ package struct CoAPRequest: Sendable {
 
     private mutating func block(_ value: RawSpan) -> Block? {
         let block = Block(value)
-        if block == nil { refuse(CoAPFailure(.malformedPacket, "a Block option with the reserved size")) }
+        if block == nil { refuse(CoAPFailure(.malformedPacket, "a Block option of more than 3 bytes")) }
         return block
     }
 }

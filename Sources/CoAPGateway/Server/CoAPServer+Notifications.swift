@@ -69,7 +69,7 @@ extension CoAPServer {
     /// unless the configuration allows several at a time.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
         while endpoint.outstanding.count < configuration.nstart, endpoint.restsUntil == nil,
-            let next = endpoint.outgoing.first
+            let next = endpoint.outgoing.first, layer.hasRoom(for: endpoint.id)
         {
             guard endpoint.pace.freeAt <= now else { return rest(endpoint, until: endpoint.pace.freeAt) }
             if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil {
@@ -83,6 +83,11 @@ extension CoAPServer {
             case .abandoned: break
             }
         }
+    }
+
+    /// The endpoint takes what waits for it again.
+    package func hasRoom(_ id: EndpointID) {
+        if let endpoint = endpoints[id] { markDirty(endpoint) }
     }
 
     private func notify(

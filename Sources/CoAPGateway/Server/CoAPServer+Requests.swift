@@ -40,6 +40,9 @@ extension CoAPServer {
 
     private func handle(_ request: CoAPRequest, _ exchange: Exchange, _ now: NIODeadline) throws(CoAPFailure) {
         if let malformed = request.malformed { throw malformed }
+        guard layer.isReliable || !request.hasBERT else {
+            throw CoAPFailure(.malformedPacket, "a Block option with the reserved size")
+        }
         guard !isShuttingDown else { throw CoAPFailure(.serverShuttingDown) }
         let query = try RequestQuery(request.query)
         if let response = try laterBlock(of: request, exchange.endpoint, now) {
@@ -78,6 +81,7 @@ extension CoAPServer {
         let response = try endpoint.snapshots.response(
             to: request,
             block: block,
+            roomy: roomy(endpoint),
             now: now,
             until: now + blockwiseTimeout
         )

@@ -6,8 +6,10 @@ final class RawConnection {
     private let descriptor: Int32
     private var buffer: [UInt8] = []
 
-    /// A connection over the loopback interface; both sides have said what they can.
-    init(port: Int) throws {
+    /// A connection over the loopback interface.
+    ///
+    /// - Parameter greets: both sides say what they can.
+    init(port: Int, greets: Bool = true) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -21,8 +23,9 @@ final class RawConnection {
         try #require(connected == 0)
         var isOn: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
-        send(Self.frame(RawMessage(.confirmable, 0xe1, 0).with(2, integer: 8_388_608).with(4, [])))
-        try #require(try expect().code == 0xe1)
+        guard greets else { return }
+        send(Self.frame(RawMessage(.confirmable, SignalCode.csm, 0).with(2, integer: 8_388_608).with(4, [])))
+        try #require(try expect().code == SignalCode.csm)
     }
 
     deinit { close(descriptor) }
@@ -50,12 +53,17 @@ final class RawConnection {
         }
     }
 
+    func send(_ message: RawMessage) { send(Self.frame(message)) }
+
+    /// Sends nothing more.
+    func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
+
     /// The next message that is no Ping; Pings are answered.
     func expect() throws -> RawMessage {
         while true {
             let message = try next()
-            guard message.code == 0xe2 else { return message }
-            send(Self.frame(RawMessage(.confirmable, 0xe3, 0, token: message.token)))
+            guard message.code == SignalCode.ping else { return message }
+            send(Self.frame(RawMessage(.confirmable, SignalCode.pong, 0, token: message.token)))
         }
     }
 
@@ -75,19 +83,28 @@ final class RawConnection {
     }
 
     private func next() throws -> RawMessage {
-        try need(2)
-        let extended = [13: 1, 14: 2, 15: 4][Int(buffer[0] >> 4)] ?? 0
-        try need(2 + extended)
-        let base = [13: 13, 14: 269, 15: 65_805][Int(buffer[0] >> 4)] ?? Int(buffer[0] >> 4)
+        while true {
+            if let (message, length) = Self.message(at: buffer) {
+                buffer.removeFirst(length)
+                return message
+            }
+            try need(buffer.count + 1)
+        }
+    }
+
+    /// The message at the beginning of what has come, and its length; nil while it is not whole.
+    static func message(at buffer: [UInt8]) -> (RawMessage, length: Int)? {
+        guard let first = buffer.first else { return nil }
+        let extended = [13: 1, 14: 2, 15: 4][Int(first >> 4)] ?? 0
+        guard buffer.count >= 2 + extended else { return nil }
+        let base = [13: 13, 14: 269, 15: 65_805][Int(first >> 4)] ?? Int(first >> 4)
         let length = buffer[1..<1 + extended].reduce(0) { $0 << 8 | Int($1) } + base
-        let tokenLength = buffer[0] & 15
+        let tokenLength = first & 15
         let whole = 2 + extended + Int(tokenLength) + length
-        try need(whole)
-        defer { buffer.removeFirst(whole) }
+        guard buffer.count >= whole else { return nil }
         // As a datagram would have it.
-        return try #require(
-            RawMessage([0x40 | tokenLength, buffer[1 + extended], 0, 0] + buffer[(2 + extended)..<whole])
-        )
+        return RawMessage([0x40 | tokenLength, buffer[1 + extended], 0, 0] + buffer[(2 + extended)..<whole])
+            .map { ($0, whole) }
     }
 
     private func need(_ count: Int) throws {

@@ -11,6 +11,8 @@ func withGateway(
     limits: Limits = Limits(),
     configuration: CoAPListener.Configuration = .local(),
     authenticator: sending any Authenticator = AnonymousAccess(),
+    places: SocketPlaces = SocketPlaces(Quota.Limit(total: 1_000)),
+    bytes: ConnectionBytes = ConnectionBytes(Quota.Limit(total: 268_435_456)),
     _ body: (TestGateway) async throws -> Void
 ) async throws {
     let loop = MultiThreadedEventLoopGroup.singleton.next()
@@ -23,6 +25,8 @@ func withGateway(
         configuration: configuration,
         core: core,
         limits: limits,
+        places: places,
+        bytes: bytes,
         events: EventLog(from: .info) { ports.take($0) }
     )
     try await withThrowingTaskGroup(of: Void.self) { group in

@@ -184,7 +184,7 @@ private struct Script {
         precondition(response.size <= room, "\(response.size) bytes: \(response)")
         precondition(response.withPayload { $0.count } == response.payloadLength)
         if let block = response.block2 {
-            precondition(response.payloadLength <= block.size && (!block.more || response.payloadLength == block.size))
+            precondition(block.allows(response.payloadLength))
         }
         if case .text(let text) = response.payload, !response.code.isError { token = text }
     }

@@ -1,0 +1,58 @@
+import BrokerCore
+import CSockets
+import NIOCore
+
+extension ConnectionLayer {
+    /// Accepts who waits, as long as there is room; who is not accepted goes on to wait in the system's queue.
+    func accept() {
+        for _ in 0..<Self.acceptedAtATime {
+            guard room.used < room.limit.total, shared.places.hasPlace else { return pauseListening() }
+            var text = [CChar](repeating: 0, count: 80)
+            let descriptor = streams_accept(&streams, &text, text.count)
+            switch descriptor {
+            case 0...: break
+            case Int32(stream_failed): continue
+            case Int32(stream_no_descriptor):
+                shared.refusals.note(.descriptors, "")
+                return pauseListening()
+            default: return
+            }
+            let address = text.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if !admit(descriptor, ClientAddress(address)) { sockets_close(descriptor) }
+        }
+    }
+
+    /// - Returns: whether there is a place for it.
+    private func admit(_ descriptor: Int32, _ address: ClientAddress) -> Bool {
+        let holder = Holder(network: address.network)
+        guard room.refusal(for: holder) == nil else {
+            shared.refusals.note(.connections, "\(address)")
+            return false
+        }
+        guard let place = shared.places.take(for: address) else { return false }
+        lastID += 1
+        guard streams_add(&streams, descriptor, UInt64(lastID), true, false) else { return false }
+        room.add(1, for: holder)
+        let id = EndpointID(rawValue: lastID)
+        let link = Link(
+            Connection(id: id, bounds: bounds, now: now),
+            descriptor: descriptor,
+            address: address,
+            place: place,
+            account: shared.bytes.account(of: address)
+        )
+        links[id] = link
+        attend(link)
+        return true
+    }
+
+    private func pauseListening() {
+        listensAt = now + Self.pause
+        listen(false)
+    }
+
+    func listen(_ listens: Bool) {
+        isListening = listens
+        streams_listen(&streams, listens)
+    }
+}

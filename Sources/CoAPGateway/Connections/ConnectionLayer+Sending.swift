@@ -1,0 +1,62 @@
+import BrokerCore
+
+extension ConnectionLayer: ServedLayer {
+    var tellsAcknowledgements: Bool { true }
+    var isReliable: Bool { true }
+    /// The system has exchanged a handshake with it.
+    var provesAddresses: Bool { true }
+
+    func remoteAddress(of endpoint: EndpointID) -> String { links[endpoint]?.address.description ?? "" }
+
+    func identity(of endpoint: EndpointID) -> String? { nil }
+
+    func largestMessage(to endpoint: EndpointID) -> Int {
+        links[endpoint]?.connection.largestMessage ?? SignallingMessage.baseSize
+    }
+
+    func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
+        guard let link = open(endpoint) else { return }
+        link.connection.answer(messageID, token, response, now: now)
+        list(link)
+    }
+
+    func sendNonConfirmable(_ response: CoAPResponse, token: Token, to endpoint: EndpointID) -> UInt16? {
+        guard let link = open(endpoint), link.connection.send(response, token) else { return nil }
+        list(link)
+        return 0
+    }
+
+    func sendConfirmable(
+        _ response: CoAPResponse,
+        token: Token,
+        to endpoint: EndpointID
+    ) throws(SendFailure) -> ConfirmableID {
+        guard let link = open(endpoint), link.connection.send(response, token) else { throw .unreachable }
+        let id = nextPing()
+        link.connection.ping(id, now: now)
+        list(link)
+        return id
+    }
+
+    func hasRoom(for endpoint: EndpointID) -> Bool { open(endpoint)?.connection.hasRoom() ?? true }
+
+    func hold(_ endpoint: EndpointID) { links[endpoint]?.connection.holds += 1 }
+
+    func release(_ endpoint: EndpointID) {
+        guard let link = links[endpoint] else { return }
+        link.connection.holds -= 1
+        if link.isClosed, link.connection.holds <= 0 { links[endpoint] = nil }
+    }
+
+    func disconnect(_ endpoint: EndpointID) {
+        guard let link = open(endpoint) else { return }
+        link.connection.abort("the connection is not wanted any more", now: now)
+        list(link)
+    }
+
+    /// A connection that has not been closed.
+    private func open(_ endpoint: EndpointID) -> Link? {
+        guard let link = links[endpoint], !link.isClosed else { return nil }
+        return link
+    }
+}

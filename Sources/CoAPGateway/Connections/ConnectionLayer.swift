@@ -1,0 +1,269 @@
+import BrokerCore
+import CSockets
+import NIOCore
+
+/// CoAP's message layer over connections (RFC 8323): a socket that listens, and any number of connections.
+///
+/// Confined to the thread that serves it, once that has begun.
+final class ConnectionLayer {
+    /// What listeners share with each other.
+    struct Shared {
+        /// Places for network connections.
+        let places: SocketPlaces
+        /// What connections keep.
+        let bytes: ConnectionBytes
+        let refusals: Refusals
+    }
+
+    /// Events taken in one turn.
+    private static let mostEvents = 64
+    /// Connections accepted in one turn.
+    static let acceptedAtATime = 64
+    /// Bytes read from one connection in one turn.
+    private static let readAtATime = 65_536
+    /// How long nobody is accepted once there is no room, if none is made before.
+    static let pause = TimeAmount.milliseconds(500)
+    /// How often time limits are looked at.
+    private static let look = TimeAmount.seconds(1)
+    /// How long the other side may take to end a connection after our last words.
+    private static let farewell = TimeAmount.seconds(2)
+
+    let wakeUp: WakeUp
+    let preSharedKeys: PreSharedKeys?
+    var streams: streams_t
+    let bounds: Connection.Bounds
+    let shared: Shared
+    /// The listener's own connections, of which one address has its share.
+    var room: Quota
+    /// Connections, and those that are closed while events name them.
+    var links: [EndpointID: Link] = [:]
+    /// The number of the last connection; none is used again.
+    var lastID = UInt(stream_listening)
+    private var lastPing: UInt = 0
+    /// Connections with something to be done at the next turn.
+    private var listed: [Link] = []
+    var events: [LayerEvent] = []
+    private let input = UnsafeMutableRawBufferPointer.allocate(byteCount: readAtATime, alignment: 16)
+    /// What is being written; what the network does not take is kept with its connection.
+    private var output = ByteBuffer()
+    var isListening = true
+    /// When connections are accepted again.
+    var listensAt = NIODeadline.distantPast
+    private var looksAt = NIODeadline.distantPast
+    var now = NIODeadline.now()
+
+    /// Listens.
+    ///
+    /// - Throws: `CoAPListener.ListenFailed` when the address can't be had.
+    init(_ configuration: CoAPListener.Configuration, limits: Limits, shared: Shared) throws(CoAPListener.ListenFailed)
+    {
+        let failure = { (reason: String) in
+            CoAPListener.ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: reason)
+        }
+        guard let port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
+        guard let wakeUp = WakeUp() else { throw failure("too many open files") }
+        var streams = streams_t()
+        let result = streams_open(configuration.host, port, wakeUp.descriptor, &streams)
+        guard result == 0 else { throw failure(String(cString: sockets_error_text(result))) }
+        self.streams = streams
+        self.wakeUp = wakeUp
+        self.shared = shared
+        preSharedKeys = configuration.security?.preSharedKeys
+        room = Quota(Quota.Limit(total: configuration.idleEndpoints))
+        // What needs more comes in blocks: so much is nobody's before it is known whose.
+        var bounds = Connection.Bounds(
+            largestMessage: max(SignallingMessage.baseSize, min(limits.maximumPacketSize, 1_048_576))
+        )
+        bounds.greeting = .seconds(Int64(limits.connectTimeout))
+        bounds.idle = .seconds(Int64(configuration.idleTimeout))
+        self.bounds = bounds
+    }
+
+    deinit { input.deallocate() }
+
+    var port: Int { Int(streams_port(&streams)) }
+
+    // MARK: The thread's turn
+
+    func enter() { now = .now() }
+
+    func turn(timeout: Int?) -> [LayerEvent] {
+        attendListed()
+        if !isListening, listensAt <= now { listen(true) }
+        let isIdle = listed.isEmpty && events.isEmpty
+        let timeout = isIdle ? timeout.map { Int32(clamping: $0) } ?? -1 : 0
+        withUnsafeTemporaryAllocation(of: stream_event_t.self, capacity: Self.mostEvents) { ready in
+            let count = streams_wait(&streams, ready.baseAddress, Int32(ready.count), timeout)
+            now = .now()
+            for event in ready.prefix(Int(count)) { took(event) }
+        }
+        return takeEvents()
+    }
+
+    private func took(_ event: stream_event_t) {
+        switch event.id {
+        case UInt64(stream_wake): wakeUp.clear()
+        case UInt64(stream_listening): accept()
+        default:
+            guard let link = links[EndpointID(rawValue: UInt(event.id))], !link.isClosed else { return }
+            if event.is_readable {
+                read(link)
+            } else if event.is_broken {
+                link.connection.broke(now: now)
+            }
+            attend(link)
+        }
+    }
+
+    private func attendListed() {
+        guard !listed.isEmpty else { return }
+        let attended = listed
+        listed.removeAll(keepingCapacity: true)
+        for link in attended { attend(link) }
+    }
+
+    private func takeEvents() -> [LayerEvent] {
+        guard !events.isEmpty else { return [] }
+        defer {
+            events = []
+            events.reserveCapacity(64)
+        }
+        return events
+    }
+
+    var nextDeadline: NIODeadline? {
+        let look = links.isEmpty ? nil : looksAt
+        let listens = isListening ? nil : listensAt
+        return [look, listens].compactMap { $0 }.min()
+    }
+
+    func maintain(now: NIODeadline) -> [LayerEvent] {
+        self.now = now
+        guard looksAt <= now else { return [] }
+        looksAt = now + Self.look
+        for link in links.values where !link.isClosed {
+            link.connection.expire(now: now)
+            if link.isStuck(now, patience: bounds.patience, farewell: Self.farewell) {
+                link.connection.broke(now: now)
+            }
+            if link.connection.stage == .over || !link.connection.hasSaidAll { attend(link) }
+        }
+        return takeEvents()
+    }
+
+    func done(_ event: LayerEvent) {
+        switch event {
+        case .received(_, let endpoint), .lost(let endpoint): release(endpoint)
+        default: break
+        }
+    }
+
+    func endOutdatedSessions() -> [LayerEvent] { [] }
+
+    func close() {
+        for link in links.values where !link.isClosed {
+            link.connection.release("the broker stops", now: now)
+            write(link)
+            link.finish()
+            close(link)
+        }
+        streams_close(&streams)
+    }
+
+    // MARK: One connection
+
+    private func read(_ link: Link) {
+        switch link.read(into: input) {
+        case 0: link.hasEnded = true
+        case let count where count > 0:
+            link.connection.append(UnsafeRawBufferPointer(rebasing: input[..<count]))
+        case Int(stream_failed): link.connection.broke(now: now)
+        default: break
+        }
+    }
+
+    /// Does what there is to do: reads messages as far as they may be, and writes what is to be sent.
+    func attend(_ link: Link) {
+        link.isListed = false
+        guard !link.isClosed else { return }
+        let connection = link.connection
+        connection.goOn(now: now) {
+            events.append(.received($0, connection.id))
+        } confirmed: {
+            events.append(.finished($0))
+        }
+        // What came before the end is read before it.
+        if link.hasEnded, connection.isReading, !connection.canGoOn { connection.leave(now: now) }
+        write(link)
+        account(for: link)
+        if connection.stage == .over { end(link) }
+        guard !link.isClosed else { return }
+        if connection.takesRoomBack() { events.append(.drained(connection.id)) }
+        if connection.canGoOn { list(link) }
+        watch(link)
+    }
+
+    private func write(_ link: Link) {
+        while !link.connection.isBroken {
+            output.clear()
+            if link.unwritten.readableBytes == 0 { link.connection.fill(&output) }
+            guard link.unwritten.readableBytes + output.readableBytes > 0 else { return }
+            switch link.write(&output, now: now) {
+            case .all: continue
+            case .some: return
+            case .failed: link.connection.broke(now: now)
+            }
+        }
+    }
+
+    /// Counts what is kept for it; where that is too much, it is kept no longer.
+    private func account(for link: Link) {
+        guard link.account.hold(link.connection.footprint + link.unwritten.capacity) != nil else { return }
+        link.connection.abort("too much is kept for this address", now: now)
+        link.unwritten = ByteBuffer()
+        _ = link.account.hold(link.connection.footprint)
+    }
+
+    /// All is said: once it is written, the other side is to close, and has a little time for that.
+    private func end(_ link: Link) {
+        if !link.isLost {
+            link.isLost = true
+            link.connection.holds += 1
+            events.append(.lost(link.connection.id))
+        }
+        guard !link.connection.isBroken else { return close(link) }
+        guard link.connection.hasSaidAll, link.unwritten.readableBytes == 0 else { return }
+        if link.hasEnded { close(link) } else { link.finish() }
+    }
+
+    private func close(_ link: Link) {
+        link.close()
+        room.giveBack(for: link.holder)
+        // There is room for another one.
+        listensAt = now
+        if link.connection.holds == 0 { links[link.connection.id] = nil }
+    }
+
+    /// Has it attended to at the next turn.
+    func list(_ link: Link) {
+        guard !link.isListed else { return }
+        link.isListed = true
+        listed.append(link)
+    }
+
+    /// Asks to be told of what can be done.
+    private func watch(_ link: Link) {
+        let reads = !link.hasEnded && (link.connection.isReading || link.connection.stage == .over)
+        let writes = link.unwritten.readableBytes > 0
+        guard link.changesWatch(reads: reads, writes: writes) else { return }
+        streams_change(&streams, link.descriptor, UInt64(link.connection.id.rawValue), reads, writes)
+    }
+
+    // MARK: What the server asks for
+
+    /// The number of the next Ping that somebody waits for.
+    func nextPing() -> ConfirmableID {
+        lastPing += 1
+        return ConfirmableID(rawValue: lastPing)
+    }
+}

@@ -1,0 +1,114 @@
+import BrokerCore
+import CSockets
+import NIOCore
+
+/// A connection's socket, and what belongs to it.
+final class Link {
+    /// How much of what was to be written the network has taken.
+    enum Written {
+        case all, some, failed
+    }
+
+    let connection: Connection
+    let descriptor: Int32
+    let address: ClientAddress
+    /// Whose share of the listener's connections it uses.
+    let holder: Holder
+    /// What is kept for it is counted there.
+    let account: ConnectionBytes.Account
+    private var place: SocketPlaces.Place?
+
+    /// What the network has not taken yet.
+    var unwritten = ByteBuffer()
+    /// When the network has taken something last.
+    private var wroteAt: NIODeadline
+    /// Nothing more comes.
+    var hasEnded = false
+    /// The other side was told that nothing more comes.
+    private var isFinished = false
+    private(set) var isClosed = false
+    /// The server was told that it is over.
+    var isLost = false
+    /// On the list of those to be attended to.
+    var isListed = false
+    private var watchesReading = true
+    private var watchesWriting = false
+
+    init(
+        _ connection: Connection,
+        descriptor: Int32,
+        address: ClientAddress,
+        place: SocketPlaces.Place,
+        account: ConnectionBytes.Account
+    ) {
+        self.connection = connection
+        self.descriptor = descriptor
+        self.address = address
+        self.place = place
+        self.account = account
+        holder = Holder(network: address.network)
+        wroteAt = connection.stageSince
+    }
+
+    /// Reads what has come: bytes, 0 at the end, or `stream_nothing` or `stream_failed`.
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        stream_read(descriptor, buffer.baseAddress, buffer.count)
+    }
+
+    /// Writes what was left before and then `bytes`, and keeps what the network does not take.
+    func write(_ bytes: inout ByteBuffer, now: NIODeadline) -> Written {
+        if unwritten.readableBytes == 0 {
+            let written = send(&bytes, now)
+            if written == .some { unwritten = ByteBuffer(bytes: bytes.readableBytesView) }
+            return written
+        }
+        unwritten.writeImmutableBuffer(bytes)
+        let written = send(&unwritten, now)
+        if written == .all { unwritten = ByteBuffer() }
+        return written
+    }
+
+    private func send(_ bytes: inout ByteBuffer, _ now: NIODeadline) -> Written {
+        while bytes.readableBytes > 0 {
+            let count = bytes.withUnsafeReadableBytes { stream_write(descriptor, $0.baseAddress, $0.count) }
+            guard count > 0 else { return count == Int(stream_failed) ? .failed : .some }
+            bytes.moveReaderIndex(forwardBy: count)
+            wroteAt = now
+        }
+        return .all
+    }
+
+    /// Tells the other side that nothing more comes.
+    func finish() {
+        guard !isFinished else { return }
+        isFinished = true
+        stream_finish(descriptor)
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        unwritten = ByteBuffer()
+        _ = account.hold(0)
+        place = nil
+        sockets_close(descriptor)
+    }
+
+    /// Whether the other side takes nothing, or does not close after our last words.
+    func isStuck(_ now: NIODeadline, patience: TimeAmount, farewell: TimeAmount) -> Bool {
+        if connection.stage == .over {
+            let since = connection.stageSince
+            return max(since, wroteAt) + farewell <= now || since + patience <= now
+        }
+        return unwritten.readableBytes > 0 && wroteAt + patience <= now
+    }
+
+    /// What it is to be watched for from now on.
+    ///
+    /// - Returns: whether that is something else than before.
+    func changesWatch(reads: Bool, writes: Bool) -> Bool {
+        guard reads != watchesReading || writes != watchesWriting else { return false }
+        (watchesReading, watchesWriting) = (reads, writes)
+        return true
+    }
+}
