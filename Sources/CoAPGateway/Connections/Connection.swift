@@ -269,9 +269,9 @@ package final class Connection {
     }
 
     private func expireOpen(_ now: NIODeadline) {
-        if let since = messageSince,
-            since + bounds.message + .seconds(Int64(framing.part / bounds.messageRate)) <= now
-        {
+        // What is passed over gives no more time than what is read.
+        let part = min(framing.part, bounds.largestMessage)
+        if let since = messageSince, since + bounds.message + .seconds(Int64(part / bounds.messageRate)) <= now {
             return abort("a message takes too long", now: now)
         }
         if let oldest = flow.oldestPing {
