@@ -15,7 +15,7 @@ extension Broker {
         storedAs number: inout MessageNumber,
         to session: Session
     ) {
-        effort &+= 16
+        effort &+= 4
         var outbound = OutboundMessage(
             message: message,
             qos: qos,
@@ -25,6 +25,7 @@ extension Broker {
             sequence: session.takeSequence()
         )
         if session.isStored, qos != .atMostOnce, let journal {
+            effort &+= 12
             outbound.place = journal.add(StoredDestination(outbound, session), of: message, as: &number)
         }
         deliver(outbound, to: session)

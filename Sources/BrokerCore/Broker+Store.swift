@@ -68,7 +68,7 @@ extension Broker {
         on connection: VirtualConnection,
         _ stream: PacketStream
     ) {
-        effort &+= 4
+        effort &+= 1
         let batch = connection.session?.lastBatch ?? 0
         if batch <= durableBatch {
             PacketEncoder.writeAcknowledgement(

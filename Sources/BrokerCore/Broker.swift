@@ -220,10 +220,13 @@ package final class Broker {
     ///
     /// - Returns: bytes that have left.
     private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) -> Int {
-        var left = limit
         var bytes = 0
-        while left > 0, bytes < Self.sliceBytes, let connection = leaving.popLast() {
-            left -= 1
+        // Those of one slice in the order in which they came: so they lie in memory.
+        var place = max(leaving.startIndex, leaving.endIndex - limit)
+        let first = place
+        while place < leaving.endIndex, bytes < Self.sliceBytes {
+            let connection = leaving[place]
+            place += 1
             connection.isDirty = false
             let written = connection.flush()
             bytes &+= written
@@ -231,6 +234,7 @@ package final class Broker {
             countBuffers(of: connection)
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
+        leaving.removeSubrange(first..<place)
         return bytes
     }
 }

@@ -25,25 +25,18 @@ package final class PacketStream {
     /// A larger output buffer is given back when it has drained, so that idle connections stay small.
     static let keptCapacity = 4_096
 
+    // First what each packet and flush looks at: it lies in a few lines of cache.
     /// Settled by CONNECT.
     @exclusivity(unchecked) package var version: ProtocolVersion = .v3_1_1
+    /// Whether the network connection takes more.
+    @exclusivity(unchecked) var isWritable = true
     /// Encoded packets that have not left yet, after those of `earlier`.
     @exclusivity(unchecked) package var output = ByteBuffer()
-    /// Output that leaves first: large packets, in memory that is shared with other clients, and what came before each.
-    @exclusivity(unchecked) private var earlier: ContiguousArray<ByteBuffer> = []
     @exclusivity(unchecked) private var earlierBytes = 0
-    /// What waits for the store, to follow the output.
-    @exclusivity(unchecked) var held: HeldOutput?
-    /// Whether a PUBLISH is among that; later ones must not overtake it [MQTT-4.6.0-1].
-    @exclusivity(unchecked) var holdsPublish = false
     /// The batch that all output waits for; 0 for none.
     @exclusivity(unchecked) private(set) var corkedUntil: UInt64 = 0
     /// The client's Maximum Packet Size, bytes: a larger packet is not sent to it [MQTT-3.1.2-24].
     @exclusivity(unchecked) package var maximumPacketSize = Int.max
-    /// nil when the client takes no Topic Aliases.
-    @exclusivity(unchecked) var topicAliases: OutboundTopicAliases?
-    /// Whether the network connection takes more.
-    @exclusivity(unchecked) var isWritable = true
     /// Bytes on their way to a network connection on another loop.
     @exclusivity(unchecked) private(set) var unconfirmed = 0
     /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted; fewer for a client that takes nothing
@@ -51,10 +44,19 @@ package final class PacketStream {
     @exclusivity(unchecked) var dropMark = wideDropMark
     /// Bytes that were handed over last; they wait in the network connection while that takes no more.
     @exclusivity(unchecked) private(set) var lastFlush = 0
-    /// Whether the broker has closed the network connection; nothing is to be read any more.
-    package private(set) var isClosed = false
     /// Let go of by `close` or `detach`, one of which always comes: the transport in turn holds the stream.
     @exclusivity(unchecked) private var transport: (any PacketStreamTransport)?
+
+    /// Output that leaves first: large packets, in memory that is shared with other clients, and what came before each.
+    @exclusivity(unchecked) private var earlier: ContiguousArray<ByteBuffer> = []
+    /// What waits for the store, to follow the output.
+    @exclusivity(unchecked) var held: HeldOutput?
+    /// Whether a PUBLISH is among that; later ones must not overtake it [MQTT-4.6.0-1].
+    @exclusivity(unchecked) var holdsPublish = false
+    /// nil when the client takes no Topic Aliases.
+    @exclusivity(unchecked) var topicAliases: OutboundTopicAliases?
+    /// Whether the broker has closed the network connection; nothing is to be read any more.
+    package private(set) var isClosed = false
 
     package init(transport: any PacketStreamTransport) { self.transport = transport }
 

@@ -24,6 +24,25 @@ package final class VirtualConnection: @unchecked Sendable {
         case messages(MessageSink)
     }
 
+    // First what each packet and flush looks at: it lies in a few lines of cache.
+    let outlet: Outlet
+    /// The session it is attached to; nil before CONNECT and after the end.
+    @exclusivity(unchecked) var session: Session?
+    /// Already on the list of connections to flush at the end of this tick.
+    @exclusivity(unchecked) var isDirty = false
+    /// Whether something of it waits for the store.
+    @exclusivity(unchecked) var isHeld = false
+    /// Whether it has ended, so that nothing is kept for it.
+    @exclusivity(unchecked) var isOver = false
+    /// Bytes of what its client has sent that the adapter keeps: half a packet.
+    @exclusivity(unchecked) var inputBytes = 0
+    /// What is counted of what it keeps; see `Broker+Buffers`.
+    @exclusivity(unchecked) var countedBytes = 0
+    /// When the client was last heard of, for Keep Alive.
+    @exclusivity(unchecked) var lastActivity = NIODeadline.distantPast
+    /// Its CONNECT, while the answer to its credentials is waited for.
+    var pendingConnect: PendingConnect?
+
     /// How the client reached us.
     package let transportProtocol: TransportProtocol
     /// The peer as text, for example `192.0.2.7:50123`.
@@ -32,26 +51,14 @@ package final class VirtualConnection: @unchecked Sendable {
     package let transportIdentity: String?
     /// Whose share of what is for all it uses; nil when it counts for nobody's, as a trusted proxy's own connection.
     let network: ClientNetwork?
-    let outlet: Outlet
-
-    /// The session it is attached to; nil before CONNECT and after the end.
-    @exclusivity(unchecked) var session: Session?
-    /// Already on the list of connections to flush at the end of this tick.
-    @exclusivity(unchecked) var isDirty = false
-    /// Whether something of it waits for the store.
-    @exclusivity(unchecked) var isHeld = false
     /// The last batch with something in it that the client of a former session waits for.
     var lastBatch: UInt64 = 0
-    /// When the client was last heard of, for Keep Alive.
-    @exclusivity(unchecked) var lastActivity = NIODeadline.distantPast
     /// Keep Alive times one and a half; nil when switched off.
     var keepAliveTimeout: TimeAmount?
     /// Whether the client was let in by a token.
     package internal(set) var hasToken = false
     /// When the token is over; nil is never.
     var tokenExpiresAt: NIODeadline?
-    /// Its CONNECT, while the answer to its credentials is waited for.
-    var pendingConnect: PendingConnect?
 
     /// Looks whether it has connected in time, then whether it is alive.
     var lookTimer: TimerQueue.Entry?
@@ -59,15 +66,10 @@ package final class VirtualConnection: @unchecked Sendable {
     var tokenTimer: TimerQueue.Entry?
     /// For whom what it keeps is counted: its address, and, once it has a session, its user.
     var holder: Holder
-    /// Bytes of what its client has sent that the adapter keeps: half a packet.
-    @exclusivity(unchecked) var inputBytes = 0
     /// Bytes that are kept as long as it lasts: Topic Aliases; or a CONNECT during enhanced authentication.
     var keptBytes = 0
-    // What is counted of what it keeps; see `Broker+Buffers`.
-    @exclusivity(unchecked) var countedBytes = 0
+    /// What of that is counted in its holder's share.
     @exclusivity(unchecked) var sharedBytes = 0
-    /// Whether it has ended, so that nothing is kept for it.
-    @exclusivity(unchecked) var isOver = false
     private var ownReference: ConnectionReference?
 
     /// Makes the core's end of a connection.

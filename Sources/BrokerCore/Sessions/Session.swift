@@ -6,6 +6,41 @@ import NIOCore
 final class Session: @unchecked Sendable {
     // Sendable so that it can wait for the store; nothing but the core loop looks inside.
 
+    // First what deliveries look at: it lies in a few lines of cache.
+    /// The client, while it is connected.
+    @exclusivity(unchecked) var connection: VirtualConnection?
+    /// The connection's outlet when it takes MQTT bytes; kept here to spare the hot path two loads.
+    @exclusivity(unchecked) var stream: PacketStream?
+    /// The connection's outlet when it takes messages.
+    @exclusivity(unchecked) var sink: MessageSink?
+    @exclusivity(unchecked) var queue = OutboundQueue()
+    @exclusivity(unchecked) var window = InflightWindow()
+    /// Retained messages that its subscriptions are still to be sent, one subscription's after the other's.
+    @exclusivity(unchecked) var retainedDeliveries: Deque<RetainedDelivery> = []
+    /// Deliveries of a former process that were sent and not acknowledged, in order; read back when the client returns.
+    @exclusivity(unchecked) var storedInflight: [StoredInflight] = []
+    /// What the client takes unacknowledged, after our own limit.
+    @exclusivity(unchecked) var receiveMaximum = 65_535
+    /// Bytes of messages sent and not acknowledged at which no more are sent.
+    @exclusivity(unchecked) var inflightBytes = Int.max
+    @exclusivity(unchecked) var nextSequence: UInt64 = 0
+    /// The last batch with something in it that the client waits for.
+    @exclusivity(unchecked) var lastBatch: UInt64 = 0
+    /// Whether the store has it.
+    @exclusivity(unchecked) var isStored = false
+    /// Whether messages are being read back.
+    @exclusivity(unchecked) var isLoading = false
+    /// Whether it is over: nothing is delivered to it, and an answer that it has waited for is for nobody.
+    @exclusivity(unchecked) var hasEnded = false
+    /// Whether its queue is being brought back within its limits; see `Broker.makeRoom`.
+    @exclusivity(unchecked) var isMakingRoom = false
+    /// What its full queue has dropped; nil as long as that is nothing.
+    @exclusivity(unchecked) var overflow: QueueOverflow?
+    /// Looks for expired messages in the queue.
+    @exclusivity(unchecked) var messageTimer: TimerQueue.Entry?
+    @exclusivity(unchecked) var countedQueued = 0
+    @exclusivity(unchecked) var sharedQueued = 0
+
     /// What it is found by, unless it is `isNameless`; one that an earlier version stored may be given another.
     var name: SessionName
     let number: SessionNumber
@@ -17,17 +52,6 @@ final class Session: @unchecked Sendable {
     var userName: String?
     /// Whether it was stored by a version whose webhooks had names that clients could have, too.
     var isFromSharedNames = false
-
-    /// Whether it is over: nothing is delivered to it, and an answer that it has waited for is for nobody.
-    @exclusivity(unchecked) var hasEnded = false
-    /// Whether its queue is being brought back within its limits; see `Broker.makeRoom`.
-    @exclusivity(unchecked) var isMakingRoom = false
-    /// The client, while it is connected.
-    @exclusivity(unchecked) var connection: VirtualConnection?
-    /// The connection's outlet when it takes MQTT bytes; kept here to spare the hot path two loads.
-    @exclusivity(unchecked) var stream: PacketStream?
-    /// The connection's outlet when it takes messages.
-    @exclusivity(unchecked) var sink: MessageSink?
 
     /// Seconds; 0 ends the session with its connection, `UInt32.max` never.
     var expiryInterval: UInt32 = 0
@@ -41,29 +65,12 @@ final class Session: @unchecked Sendable {
     var willDueAt: NIODeadline?
     /// Looks whether the will is due, at `willDueAt` or before.
     var willTimer: TimerQueue.Entry?
-
-    /// Whether the store has it.
-    @exclusivity(unchecked) var isStored = false
     /// The batch that its CONNACK waits for: it is stored for the first time, or a former session is removed.
     var firstBatch: UInt64 = 0
-    /// The last batch with something in it that the client waits for.
-    @exclusivity(unchecked) var lastBatch: UInt64 = 0
-    /// Deliveries of a former process that were sent and not acknowledged, in order; read back when the client returns.
-    @exclusivity(unchecked) var storedInflight: [StoredInflight] = []
-    /// Whether messages are being read back.
-    @exclusivity(unchecked) var isLoading = false
     /// What the client says it has, while those deliveries are being read back; see `Broker.resume`.
     var acknowledgedSequence: UInt64?
-
-    /// Retained messages that its subscriptions are still to be sent, one subscription's after the other's.
-    @exclusivity(unchecked) var retainedDeliveries: Deque<RetainedDelivery> = []
     /// Whether it will be its turn to be sent some.
     var isDeliveringRetained = false
-
-    /// What its full queue has dropped; nil as long as that is nothing.
-    @exclusivity(unchecked) var overflow: QueueOverflow?
-    /// Looks for expired messages in the queue.
-    @exclusivity(unchecked) var messageTimer: TimerQueue.Entry?
     /// Tries again to read messages back.
     var loadTimer: TimerQueue.Entry?
 
@@ -72,14 +79,10 @@ final class Session: @unchecked Sendable {
     /// Whether it is counted among the sessions that last.
     var isCounted = false
     var countedBytes = 0
-    @exclusivity(unchecked) var countedQueued = 0
-    @exclusivity(unchecked) var sharedQueued = 0
     /// Bytes in memory of its subscriptions.
     var subscriptionBytes = 0
     /// Bytes in memory that `storedInflight` will take when it is read back.
     @exclusivity(unchecked) var storedInflightBytes = 0
-    /// Bytes of messages sent and not acknowledged at which no more are sent.
-    @exclusivity(unchecked) var inflightBytes = Int.max
 
     // Its place among `IdleSessions`.
     var idleOwner: Holder.Key?
@@ -93,11 +96,6 @@ final class Session: @unchecked Sendable {
 
     var subscriptions = ByteKeyed<Subscription>()
     var shares = SessionShares()
-    /// What the client takes unacknowledged, after our own limit.
-    @exclusivity(unchecked) var receiveMaximum = 65_535
-    @exclusivity(unchecked) var window = InflightWindow()
-    @exclusivity(unchecked) var queue = OutboundQueue()
-    @exclusivity(unchecked) var nextSequence: UInt64 = 0
     /// Messages dropped from its queue that a gateway's client has not been told of yet.
     @exclusivity(unchecked) var lost = 0
     /// Calls back once what is being read back has been, or can't be, or is for nobody any more.
