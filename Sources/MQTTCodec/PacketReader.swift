@@ -58,9 +58,15 @@ struct PacketReader {
     mutating func string() throws(MalformedPacket) -> String {
         let slice = try binary()
         guard UTF8Text.isValid(slice.readableBytesSpan) else {
-            throw .malformed("a string that is not well-formed UTF-8 without U+0000 [MQTT-1.5.4-1]")
+            throw UTF8Text.malformed
         }
         return String(buffer: slice)
+    }
+
+    /// User Properties that follow one another, of which the first one's identifier has been read.
+    mutating func runOfUserProperties() throws(MalformedPacket) -> UserProperties {
+        buffer.moveReaderIndex(to: buffer.readerIndex - 1)
+        return try UserProperties(readingFrom: &buffer)
     }
 
     /// The rest of the packet, as a slice.
@@ -79,7 +85,7 @@ struct PacketReader {
         guard isAtEnd else { throw .malformed("\(buffer.readableBytes) bytes too many") }
     }
 
-    private static var short: MalformedPacket { .malformed("the packet ends inside a field") }
+    static var short: MalformedPacket { .malformed("the packet ends inside a field") }
 }
 
 extension ByteBuffer {

@@ -8,7 +8,8 @@ enum Property {
     case variable(PropertyIdentifier, UInt32)
     case string(PropertyIdentifier, String)
     case binary(PropertyIdentifier, ByteBuffer)
-    case pair(String, String)
+    /// User Properties that follow one another.
+    case users(UserProperties)
 }
 
 /// The identifiers of all properties (MQTT 5.0 table 2-4).
@@ -49,7 +50,7 @@ enum PropertyIdentifier: UInt8, CaseIterable {
         case variable
         case string
         case binary
-        case pair
+        case users
     }
 
     var encoding: Encoding {
@@ -65,7 +66,7 @@ enum PropertyIdentifier: UInt8, CaseIterable {
             .serverReference, .reasonString:
             .string
         case .correlationData, .authenticationData: .binary
-        case .userProperty: .pair
+        case .userProperty: .users
         }
     }
 
@@ -92,19 +93,8 @@ enum PropertyIdentifier: UInt8, CaseIterable {
             return .variable(self, value)
         case .string: return .string(self, try reader.string())
         case .binary: return .binary(self, try reader.binary())
-        case .pair: return .pair(try reader.string(), try reader.string())
+        case .users: return .users(try reader.runOfUserProperties())
         }
-    }
-}
-
-/// A User Property; order and repetition mean something, so they stay a list (MQTT 5.0 §3.3.2.3.7).
-package struct UserProperty: Hashable, Sendable {
-    package var name: String
-    package var value: String
-
-    package init(_ name: String, _ value: String) {
-        self.name = name
-        self.value = value
     }
 }
 
@@ -188,13 +178,7 @@ struct PropertyWriter {
         bytes.writeMQTTBinary(value)
     }
 
-    mutating func users(_ properties: [UserProperty]) {
-        for property in properties {
-            bytes.writeInteger(PropertyIdentifier.userProperty.rawValue)
-            bytes.writeMQTTString(property.name)
-            bytes.writeMQTTString(property.value)
-        }
-    }
+    mutating func users(_ properties: UserProperties) { bytes.writeImmutableBuffer(properties.encoded) }
 }
 
 extension ByteBuffer {

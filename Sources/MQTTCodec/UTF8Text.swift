@@ -1,5 +1,10 @@
 /// UTF-8 Encoded Strings (MQTT 5.0 §1.5.4).
 enum UTF8Text {
+    /// What is wrong with bytes that are none.
+    static var malformed: MalformedPacket {
+        .malformed("a string that is not well-formed UTF-8 without U+0000 [MQTT-1.5.4-1]")
+    }
+
     /// Whether the bytes are well-formed UTF-8 (no surrogates, no overlong forms) without U+0000
     /// [MQTT-1.5.4-1], [MQTT-1.5.4-2].
     static func isValid(_ bytes: RawSpan) -> Bool {

@@ -234,9 +234,9 @@ package struct RandomPackets {
         return ByteBuffer(bytes: generator.bytes(count: generator.number(0...length)))
     }
 
-    private mutating func users() -> [UserProperty] {
+    private mutating func users() -> UserProperties {
         guard generator.once(in: 3) else { return [] }
-        return (0...generator.number(0...3)).map { _ in UserProperty(string(), string()) }
+        return UserProperties((0...generator.number(0...3)).map { _ in UserProperty(string(), string()) })
     }
 
     private mutating func filter() -> String {

@@ -81,7 +81,7 @@ import Testing
                 }
             }
             var many = PublishProperties()
-            many.userProperties = (0..<500).map { UserProperty("k\($0)", "v") }
+            many.userProperties = UserProperties((0..<500).map { UserProperty("k\($0)", "v") })
             many.contentType = String(repeating: "x", count: 60_000)
             await publish("many", many)
             var long = PublishProperties()

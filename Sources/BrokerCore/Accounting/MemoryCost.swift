@@ -39,10 +39,7 @@ extension PublishProperties {
         var cost = MemoryLayout<PublishProperties>.size
         cost += MemoryCost.text(responseTopic) + MemoryCost.text(contentType) + MemoryCost.buffer(correlationData)
         cost += MemoryCost.identifiers(subscriptionIdentifiers)
-        if !userProperties.isEmpty {
-            cost += MemoryCost.block + userProperties.count * MemoryCost.slack * MemoryLayout<UserProperty>.size
-            for property in userProperties { cost += MemoryCost.text(property.name) + MemoryCost.text(property.value) }
-        }
+        if !userProperties.isEmpty { cost += 2 * MemoryCost.block + userProperties.byteCount }
         return cost
     }
 }

@@ -105,7 +105,9 @@ extension JSONFields {
             properties.correlationData = try PublishEnvelope.bytes(correlationData, encoding, "correlation_data")
         }
         properties.contentType = try text("content_type")
-        properties.userProperties = try pairs("user_properties")?.map { UserProperty($0.name, $0.value) } ?? []
+        properties.userProperties = try UserProperties(
+            checking: try pairs("user_properties")?.map { UserProperty($0.name, $0.value) } ?? []
+        )
         try finish()
         return properties
     }

@@ -33,9 +33,9 @@ package struct PublishOptions: Sendable {
         if let correlationData = try query.bytes("correlation_data") {
             properties.correlationData = ByteBuffer(bytes: correlationData)
         }
-        for value in fields.values(of: .userProperty) {
-            properties.userProperties.append(try UserPropertyField.read(value))
-        }
+        var users: [UserProperty] = []
+        for value in fields.values(of: .userProperty) { users.append(try UserPropertyField.read(value)) }
+        properties.userProperties = try UserProperties(checking: users)
         if let contentType = fields[.contentType], !contentType.isEmpty, !MediaType(contentType).isForm {
             guard !contentType.isRepaired else {
                 throw .badRequest("Content-Type is not ASCII")
@@ -63,14 +63,30 @@ package struct PublishOptions: Sendable {
     }
 }
 
+extension String {
+    /// - Throws: 422 when it is longer than MQTT can say, or has U+0000 (MQTT 5.0 §1.5.4).
+    fileprivate func checkProperty() throws(Problem) {
+        guard utf8.count <= 65_535, !utf8.contains(0) else {
+            throw .unprocessable("a property is longer than 65,535 bytes or contains U+0000", .malformedPacket)
+        }
+    }
+}
+
+extension UserProperties {
+    /// - Throws: 422 when a name or a value is nothing that MQTT can say.
+    init(checking properties: [UserProperty]) throws(Problem) {
+        for property in properties {
+            try property.name.checkProperty()
+            try property.value.checkProperty()
+        }
+        self.init(properties)
+    }
+}
+
 extension PublishProperties {
     /// - Throws: 422 when a string or binary value is longer than MQTT can say, or has U+0000 (MQTT 5.0 §1.5.4).
     func check() throws(Problem) {
-        let strings =
-            [contentType, responseTopic].compactMap(\.self) + userProperties.flatMap { [$0.name, $0.value] }
-        for string in strings where string.utf8.count > 65_535 || string.utf8.contains(0) {
-            throw .unprocessable("a property is longer than 65,535 bytes or contains U+0000", .malformedPacket)
-        }
+        for string in [contentType, responseTopic].compactMap(\.self) { try string.checkProperty() }
         guard correlationData?.readableBytes ?? 0 <= 65_535 else {
             throw .unprocessable("correlation_data is longer than 65,535 bytes", .malformedPacket)
         }

@@ -6,13 +6,13 @@ package struct Acknowledgement: Sendable, Equatable {
     /// Always Success in MQTT 3.1.1.
     package var reasonCode: ReasonCode
     package var reasonString: String?
-    package var userProperties: [UserProperty]
+    package var userProperties: UserProperties
 
     package init(
         packetID: PacketID,
         reasonCode: ReasonCode = .success,
         reasonString: String? = nil,
-        userProperties: [UserProperty] = []
+        userProperties: UserProperties = []
     ) {
         self.packetID = packetID
         self.reasonCode = reasonCode
@@ -44,13 +44,13 @@ extension Acknowledgement {
 
 extension PacketReader {
     /// The properties of all packets that only answer: Reason String and User Properties.
-    mutating func reasonProperties() throws(MalformedPacket) -> (String?, [UserProperty]) {
+    mutating func reasonProperties() throws(MalformedPacket) -> (String?, UserProperties) {
         var reasonString: String?
-        var userProperties: [UserProperty] = []
+        var userProperties: UserProperties = []
         try properties(allowed: [.reasonString]) { (property) throws(MalformedPacket) in
             switch property {
             case .string(_, let value): reasonString = value
-            case .pair(let name, let value): userProperties.append(UserProperty(name, value))
+            case .users(let more): userProperties = userProperties.appending(more)
             default: break
             }
         }
@@ -59,7 +59,7 @@ extension PacketReader {
 }
 
 extension ByteBuffer {
-    mutating func writeReasonProperties(_ reasonString: String?, _ userProperties: [UserProperty]) {
+    mutating func writeReasonProperties(_ reasonString: String?, _ userProperties: UserProperties) {
         var writer = PropertyWriter()
         writer.string(.reasonString, reasonString)
         writer.users(userProperties)

@@ -6,14 +6,14 @@ package struct Auth: Sendable, Equatable {
     package var authenticationMethod: String?
     package var authenticationData: ByteBuffer?
     package var reasonString: String?
-    package var userProperties: [UserProperty]
+    package var userProperties: UserProperties
 
     package init(
         reasonCode: ReasonCode = .success,
         authenticationMethod: String? = nil,
         authenticationData: ByteBuffer? = nil,
         reasonString: String? = nil,
-        userProperties: [UserProperty] = []
+        userProperties: UserProperties = []
     ) {
         self.reasonCode = reasonCode
         self.authenticationMethod = authenticationMethod
@@ -38,7 +38,7 @@ extension Auth {
             case .string(.authenticationMethod, let value): values.authenticationMethod = value
             case .string(_, let value): values.reasonString = value
             case .binary(_, let value): values.authenticationData = value
-            case .pair(let name, let value): values.userProperties.append(UserProperty(name, value))
+            case .users(let more): values.userProperties = values.userProperties.appending(more)
             default: break
             }
         }

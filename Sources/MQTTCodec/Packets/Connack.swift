@@ -31,7 +31,7 @@ package struct ConnackProperties: Sendable, Equatable {
     package var assignedClientID: String?
     package var topicAliasMaximum: UInt16?
     package var reasonString: String?
-    package var userProperties: [UserProperty] = []
+    package var userProperties: UserProperties = []
     package var wildcardSubscriptionAvailable: Bool?
     package var subscriptionIdentifierAvailable: Bool?
     package var sharedSubscriptionAvailable: Bool?
@@ -94,7 +94,7 @@ extension ConnackProperties {
             case .byte(let identifier, let value): values.take(identifier, value == 1)
             case .string(let identifier, let value): values.take(identifier, value)
             case .binary(_, let value): values.authenticationData = value
-            case .pair(let name, let value): values.userProperties.append(UserProperty(name, value))
+            case .users(let more): values.userProperties = values.userProperties.appending(more)
             default: break
             }
         }

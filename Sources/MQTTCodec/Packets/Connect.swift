@@ -48,7 +48,7 @@ package struct ConnectProperties: Sendable, Equatable {
     package var topicAliasMaximum: UInt16?
     package var requestResponseInformation: Bool?
     package var requestProblemInformation: Bool?
-    package var userProperties: [UserProperty] = []
+    package var userProperties: UserProperties = []
     package var authenticationMethod: String?
     package var authenticationData: ByteBuffer?
 
@@ -188,7 +188,7 @@ extension ConnectProperties {
             case .byte(.requestProblemInformation, let value): values.requestProblemInformation = value == 1
             case .string(.authenticationMethod, let value): values.authenticationMethod = value
             case .binary(.authenticationData, let value): values.authenticationData = value.ofItsOwn
-            case .pair(let name, let value): values.userProperties.append(UserProperty(name, value))
+            case .users(let more): values.userProperties = values.userProperties.appending(more)
             default: break
             }
         }

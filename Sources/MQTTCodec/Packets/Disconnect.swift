@@ -7,7 +7,7 @@ package struct Disconnect: Sendable, Equatable {
     /// Seconds; sent by clients only [MQTT-3.14.2-2].
     package var sessionExpiryInterval: UInt32?
     package var reasonString: String?
-    package var userProperties: [UserProperty]
+    package var userProperties: UserProperties
     /// Sent by servers only.
     package var serverReference: String?
 
@@ -15,7 +15,7 @@ package struct Disconnect: Sendable, Equatable {
         reasonCode: ReasonCode = .normalDisconnection,
         sessionExpiryInterval: UInt32? = nil,
         reasonString: String? = nil,
-        userProperties: [UserProperty] = [],
+        userProperties: UserProperties = [],
         serverReference: String? = nil
     ) {
         self.reasonCode = reasonCode
@@ -52,7 +52,7 @@ extension Disconnect {
             case .fourByte(_, let value): values.sessionExpiryInterval = value
             case .string(.reasonString, let value): values.reasonString = value
             case .string(_, let value): values.serverReference = value
-            case .pair(let name, let value): values.userProperties.append(UserProperty(name, value))
+            case .users(let more): values.userProperties = values.userProperties.appending(more)
             default: break
             }
         }

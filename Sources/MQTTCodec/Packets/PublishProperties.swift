@@ -9,7 +9,7 @@ package struct PublishProperties: Sendable, Equatable {
     package var topicAlias: UInt16?
     package var responseTopic: String?
     package var correlationData: ByteBuffer?
-    package var userProperties: [UserProperty] = []
+    package var userProperties: UserProperties = []
     /// Sent by servers only; one for each matching subscription that has one.
     package var subscriptionIdentifiers: [UInt32] = []
     package var contentType: String?
@@ -65,7 +65,7 @@ extension PublishProperties {
             guard (try? TopicName(value)) != nil else { throw .protocolError("the Response Topic is no Topic Name") }
             responseTopic = value
         case .binary(.correlationData, let value): correlationData = value.ofItsOwn
-        case .pair(let name, let value): userProperties.append(UserProperty(name, value))
+        case .users(let more): userProperties = userProperties.appending(more)
         default: break
         }
     }

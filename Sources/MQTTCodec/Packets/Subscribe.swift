@@ -18,13 +18,13 @@ package struct Subscribe: Sendable, Equatable {
     package var subscriptions: [Subscription]
     /// 1 to 268,435,455.
     package var subscriptionIdentifier: UInt32?
-    package var userProperties: [UserProperty]
+    package var userProperties: UserProperties
 
     package init(
         packetID: PacketID,
         subscriptions: [Subscription],
         subscriptionIdentifier: UInt32? = nil,
-        userProperties: [UserProperty] = []
+        userProperties: UserProperties = []
     ) {
         self.packetID = packetID
         self.subscriptions = subscriptions
@@ -97,11 +97,11 @@ extension Subscribe {
         self.init(packetID: try reader.packetID(), subscriptions: [])
         if version == .v5 {
             var identifier: UInt32?
-            var users: [UserProperty] = []
+            var users = UserProperties()
             try reader.properties(allowed: [.subscriptionIdentifier]) { (property) throws(MalformedPacket) in
                 switch property {
                 case .variable(_, let value): identifier = value
-                case .pair(let name, let value): users.append(UserProperty(name, value))
+                case .users(let more): users = users.appending(more)
                 default: break
                 }
             }

@@ -6,13 +6,13 @@ package struct Unsuback: Sendable, Equatable {
     /// One for each Topic Filter, in the same order [MQTT-3.11.3-1]; none in MQTT 3.1.1.
     package var reasonCodes: [ReasonCode]
     package var reasonString: String?
-    package var userProperties: [UserProperty]
+    package var userProperties: UserProperties
 
     package init(
         packetID: PacketID,
         reasonCodes: [ReasonCode] = [],
         reasonString: String? = nil,
-        userProperties: [UserProperty] = []
+        userProperties: UserProperties = []
     ) {
         self.packetID = packetID
         self.reasonCodes = reasonCodes

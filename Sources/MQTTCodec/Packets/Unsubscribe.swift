@@ -5,9 +5,9 @@ package struct Unsubscribe: Sendable, Equatable {
     package var packetID: PacketID
     /// At least one [MQTT-3.10.3-2], well-formed as read.
     package var filters: [String]
-    package var userProperties: [UserProperty]
+    package var userProperties: UserProperties
 
-    package init(packetID: PacketID, filters: [String], userProperties: [UserProperty] = []) {
+    package init(packetID: PacketID, filters: [String], userProperties: UserProperties = []) {
         self.packetID = packetID
         self.filters = filters
         self.userProperties = userProperties
@@ -49,10 +49,10 @@ extension PacketReader {
     }
 
     /// A property list in which only User Properties may stand.
-    fileprivate mutating func userProperties() throws(MalformedPacket) -> [UserProperty] {
-        var users: [UserProperty] = []
+    fileprivate mutating func userProperties() throws(MalformedPacket) -> UserProperties {
+        var users = UserProperties()
         try properties(allowed: []) { (property) throws(MalformedPacket) in
-            if case .pair(let name, let value) = property { users.append(UserProperty(name, value)) }
+            if case .users(let more) = property { users = users.appending(more) }
         }
         return users
     }
