@@ -84,7 +84,7 @@ struct Composition {
             log: log
         )
         let listeners = configuration.listeners.enumerated().map { place, listener in
-            service(for: listener, core, eventLoopGroup, channels, places, bytes, refusals, deviceKeys, tls[place])
+            service(for: listener, at: place, core, eventLoopGroup, channels, places, bytes, refusals, deviceKeys, tls)
         }
         let webhooks = WebhookService(
             configuration.webhooks.map(\.configuration),
@@ -139,6 +139,7 @@ struct Composition {
 
     private func service(
         for listener: ListenerConfiguration,
+        at place: Int,
         _ core: CoreLoop,
         _ eventLoopGroup: any EventLoopGroup,
         _ channels: MQTTChannels,
@@ -146,12 +147,12 @@ struct Composition {
         _ bytes: ConnectionBytes,
         _ refusals: Refusals,
         _ deviceKeys: DeviceKeys,
-        _ tls: TLSServer?
+        _ tls: ListenerTLS
     ) -> any Service {
         switch listener.protocolName {
         case .mqtt:
             return MQTTListener(
-                configuration: listener.mqttConfiguration(tls),
+                configuration: listener.mqttConfiguration(tls[place]),
                 channels: channels,
                 places: places,
                 core: core,
@@ -160,7 +161,7 @@ struct Composition {
             )
         case .http:
             return HTTPListener(
-                configuration: listener.httpConfiguration(tls),
+                configuration: listener.httpConfiguration(tls[place]),
                 places: places,
                 bytes: bytes,
                 refusals: refusals,
@@ -178,7 +179,8 @@ struct Composition {
                     listener,
                     loaded.configuration.coap,
                     connections: loaded.configuration.limits.connections,
-                    deviceKeys
+                    deviceKeys,
+                    tls.certificate(place)
                 ),
                 core: core,
                 limits: loaded.configuration.limits,

@@ -29,11 +29,12 @@ extension CoAPListener.Configuration {
         _ listener: ListenerConfiguration,
         _ limits: CoAPLimits,
         connections: Int,
-        _ deviceKeys: DeviceKeys
+        _ deviceKeys: DeviceKeys,
+        _ certificate: Replaceable<CertificateText>?
     ) {
         self.init(host: listener.bind.host, port: listener.bind.port)
         transport = listener.transport == .tcp ? .tcp : .udp
-        security = listener.security.map { CoAPSecurity($0, deviceKeys) }
+        security = listener.security.map { CoAPSecurity($0, deviceKeys, certificate) }
         idleEndpoints = limits.endpoints
         sessions = limits.sessions
         observations = limits.observations
@@ -52,13 +53,14 @@ extension CoAPListener.Configuration {
 }
 
 extension CoAPSecurity {
-    fileprivate init(_ configuration: SecurityConfiguration, _ deviceKeys: DeviceKeys) {
-        self.init(preSharedKeys: configuration.preSharedKeyFile.flatMap { deviceKeys[$0] })
-        guard let chain = configuration.certificate, let key = configuration.privateKey else { return }
-        certificate = Certificate(
-            chainFile: chain,
-            privateKeyFile: key,
-            clientAuthorityFile: configuration.clientCertificate == .required ? configuration.clientAuthority : nil,
+    fileprivate init(
+        _ configuration: SecurityConfiguration,
+        _ deviceKeys: DeviceKeys,
+        _ certificate: Replaceable<CertificateText>?
+    ) {
+        self.init(
+            preSharedKeys: configuration.preSharedKeyFile.flatMap { deviceKeys[$0] },
+            certificate: certificate,
             identity: configuration.identity == .commonName ? .commonName : .subjectAlternativeName
         )
     }

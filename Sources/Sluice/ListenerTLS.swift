@@ -1,9 +1,13 @@
 import BrokerCore
+import CoAPGateway
 import TransportSecurity
 
-/// What the certificate files of `mqtt` and `http` listeners say, by the listener's place in the configuration.
+/// What the certificate files of listeners say, by the listener's place in the configuration.
 struct ListenerCertificates: Sendable {
+    /// Of `mqtt` and `http` listeners.
     fileprivate var contexts: [Int: TLSContext] = [:]
+    /// Of `coap` listeners.
+    fileprivate var texts: [Int: CertificateText] = [:]
 
     /// None.
     init() {}
@@ -14,9 +18,15 @@ struct ListenerCertificates: Sendable {
     init(_ listeners: [ListenerConfiguration]) throws(ConfigurationRefused) {
         var problems: [ConfigurationProblem] = []
         for (place, listener) in listeners.enumerated() {
-            guard let name = listener.protocolName.applicationProtocol, let files = listener.security?.tlsFiles else {
+            guard let name = listener.protocolName.applicationProtocol else {
+                do throws(CertificateRefused) {
+                    texts[place] = try listener.security?.certificateFiles?.read()
+                } catch {
+                    problems.append(ConfigurationProblem(source: error.path, line: nil, key: "", words: error.words))
+                }
                 continue
             }
+            guard let files = listener.security?.tlsFiles else { continue }
             do throws(TLSFileRefused) {
                 contexts[place] = try files.load(applicationProtocol: name)
             } catch {
@@ -27,9 +37,10 @@ struct ListenerCertificates: Sendable {
     }
 }
 
-/// The TLS of `mqtt` and `http` listeners, likewise.
+/// The TLS of `mqtt` and `http` listeners and the certificates of `coap` listeners, likewise.
 struct ListenerTLS: Sendable {
     private var servers: [Int: TLSServer] = [:]
+    private let certificates: [Int: Replaceable<CertificateText>]
 
     init(
         _ listeners: [ListenerConfiguration],
@@ -37,6 +48,7 @@ struct ListenerTLS: Sendable {
         _ refusals: Refusals,
         _ events: EventLog
     ) {
+        self.certificates = certificates.texts.mapValues { Replaceable($0) }
         for (place, context) in certificates.contexts {
             let name = listeners[place].protocolName.rawValue
             servers[place] = TLSServer(
@@ -57,19 +69,25 @@ struct ListenerTLS: Sendable {
     /// That of the listener at a place; nil when it listens in the clear.
     subscript(place: Int) -> TLSServer? { servers[place] }
 
-    var isEmpty: Bool { servers.isEmpty }
-    var count: Int { servers.count }
+    /// What the CoAP listener at a place shows; nil when it has no certificate.
+    func certificate(_ place: Int) -> Replaceable<CertificateText>? { certificates[place] }
+
+    var isEmpty: Bool { count == 0 }
+    var count: Int { servers.count + certificates.count }
 
     /// Goes on with what the files say now.
     func replace(_ certificates: ListenerCertificates) {
         for (place, server) in servers {
             if let context = certificates.contexts[place] { server.replace(context) }
         }
+        for (place, certificate) in self.certificates {
+            if let text = certificates.texts[place], text != certificate.value { certificate.replace(text) }
+        }
     }
 }
 
 extension ListenerConfiguration.ProtocolName {
-    /// Its ALPN name (RFC 7301); nil where libcoap does the encryption.
+    /// Its ALPN name (RFC 7301); nil where GnuTLS does the encryption, which constrained devices need.
     var applicationProtocol: String? {
         switch self {
         case .mqtt: "mqtt"
@@ -85,6 +103,16 @@ extension SecurityConfiguration {
         guard let certificate, let privateKey else { return nil }
         return TLSFiles(
             certificate: certificate,
+            privateKey: privateKey,
+            clientAuthority: clientCertificate == .required ? clientAuthority : nil
+        )
+    }
+
+    /// The same, of a `coap` listener.
+    var certificateFiles: CertificateFiles? {
+        guard let certificate, let privateKey else { return nil }
+        return CertificateFiles(
+            chain: certificate,
             privateKey: privateKey,
             clientAuthority: clientCertificate == .required ? clientAuthority : nil
         )

@@ -18,19 +18,19 @@ extension CoAPContext {
                 throw OpenFailed(reason: "libcoap can't do DTLS with pre-shared keys")
             }
         }
-        guard let certificate = security.certificate else { return }
+        guard let certificate = security.certificate?.value.files else { return }
         if let wrong = coap_shim_check_certificate(
-            certificate.chainFile,
-            certificate.privateKeyFile,
-            certificate.clientAuthorityFile
+            certificate.chain,
+            certificate.privateKey,
+            certificate.clientAuthority
         ) {
-            throw OpenFailed(reason: "\(certificate.chainFile): \(String(cString: wrong))")
+            throw OpenFailed(reason: "\(certificate.chain): \(String(cString: wrong))")
         }
         let isSet = coap_shim_set_certificate(
             context,
-            LastingPath.of(certificate.chainFile),
-            LastingPath.of(certificate.privateKeyFile),
-            certificate.clientAuthorityFile.flatMap(LastingPath.of)
+            LastingPath.of(certificate.chain),
+            LastingPath.of(certificate.privateKey),
+            certificate.clientAuthority.flatMap(LastingPath.of)
         ) { _, bytes, length, session, _, _, _ in
             guard let bytes, let session, let context = CoAPContext.of(session) else { return 0 }
             let certificate = [UInt8](UnsafeBufferPointer(start: bytes, count: length))
@@ -97,7 +97,10 @@ extension CoAPContext {
 
 /// A key in memory that stays where it is, for libcoap to copy.
 final class KeyAnswer {
-    private let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: PreSharedKeys.longestKey)
+    /// Bytes of the longest key libcoap takes.
+    private static let longestKey = 64
+
+    private let bytes = UnsafeMutablePointer<UInt8>.allocate(capacity: KeyAnswer.longestKey)
     private let answer = UnsafeMutablePointer<coap_bin_const_t>.allocate(capacity: 1)
 
     deinit {
@@ -107,7 +110,7 @@ final class KeyAnswer {
 
     /// Good until the next call.
     func pointing(to key: [UInt8]) -> UnsafePointer<coap_bin_const_t> {
-        let count = min(key.count, PreSharedKeys.longestKey)
+        let count = min(key.count, KeyAnswer.longestKey)
         for place in 0..<count { bytes[place] = key[place] }
         answer.initialize(to: coap_bin_const_t(length: count, s: UnsafePointer(bytes)))
         return UnsafePointer(answer)

@@ -82,7 +82,7 @@ final class CoAPContext: ServedLayer {
     var guardian = coap_shim_guard_t()
 
     let preSharedKeys: PreSharedKeys?
-    let identityName: CoAPSecurity.Certificate.Identity
+    let identityName: CoAPSecurity.CertificateIdentity
     /// Who has begun a handshake, by session, as of the events that have been dealt with.
     var identities: [EndpointID: TransportIdentity] = [:]
     /// Of those that name a key.
@@ -116,7 +116,7 @@ final class CoAPContext: ServedLayer {
         isReliable = configuration.transport == .tcp
         isSecure = configuration.security != nil
         mostConnections = configuration.idleEndpoints
-        identityName = configuration.security?.certificate?.identity ?? .commonName
+        identityName = configuration.security?.identity ?? .commonName
         preSharedKeys = configuration.security?.preSharedKeys
         let share = Double(configuration.idleEndpoints) / Double(shards.count)
         // The kernel spreads peers by chance: six standard deviations more than their share is never needed.

@@ -8,7 +8,7 @@ package struct LoadedConfiguration: Sendable {
     package let configuration: SluiceConfiguration
     /// What the files of its section `access` and of its listeners say.
     package let accessFiles: AccessFiles
-    /// The certificates of its `mqtt` and `http` listeners.
+    /// The certificates of its listeners.
     let certificates: ListenerCertificates
     /// What the file says, for a look at what has changed in it.
     let keys: ConfigurationKeys

@@ -204,15 +204,17 @@ extension SecurityConfiguration {
         if let protocolName = name.applicationProtocol {
             checkContents(reader, protocolName)
         } else {
-            checkReadable(reader)
+            checkContents(reader)
         }
         reader.finish()
     }
 
-    private func checkReadable(_ reader: MappingReader) {
-        for (key, path) in [("certificate", certificate), ("private_key", privateKey), ("client_ca", clientAuthority)] {
-            guard let path, !FileManager.default.isReadableFile(atPath: path) else { continue }
-            reader.report("\(path) cannot be read", key)
+    private func checkContents(_ reader: MappingReader) {
+        do throws(CertificateRefused) {
+            _ = try certificateFiles?.read()
+        } catch {
+            let key = error.path == clientAuthority ? "client_ca" : error.path == privateKey ? "private_key" : "certificate"
+            reader.report("\(error.path) \(error.words)", key)
         }
     }
 

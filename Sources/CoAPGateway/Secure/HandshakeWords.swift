@@ -1,0 +1,75 @@
+import CGnuTLS
+
+/// What the log says of handshakes that come to nothing.
+package enum HandshakeWords {
+    package static let notProven =
+        "the client has not proven that it has our key of that identity: its key is another one, or the network slow"
+    package static let tooSlow = "the client did not go on with its handshake"
+    package static let tooMany = "too many handshakes are under way"
+    package static let nobody = "the client has not said who it is"
+    package static let outdated = "the key of that identity was changed in the meantime"
+    package static let unknownKey = "no pre-shared key has that identity"
+
+    static func nameless(_ identity: CoAPSecurity.CertificateIdentity) -> String {
+        "the client's certificate has no \(identity == .commonName ? "Common Name" : "Subject Alternative Name")"
+    }
+
+    /// What may be wrong with a certificate; the first one that is, is told.
+    private static let flaws: [(flag: gnutls_certificate_status_t, words: String)] = [
+        (GNUTLS_CERT_SIGNER_NOT_FOUND, "is not of an authority in client_ca"),
+        (GNUTLS_CERT_EXPIRED, "has expired"),
+        (GNUTLS_CERT_NOT_ACTIVATED, "is not valid yet"),
+        (GNUTLS_CERT_PURPOSE_MISMATCH, "is not for clients (Extended Key Usage)"),
+        (GNUTLS_CERT_INSECURE_ALGORITHM, "has an algorithm that is not safe"),
+        (GNUTLS_CERT_SIGNER_NOT_CA, "is signed by one that is no authority"),
+        (GNUTLS_CERT_SIGNATURE_FAILURE, "has a wrong signature"),
+    ]
+
+    static func of(certificate status: UInt32) -> String {
+        let flaw = flaws.first { status & $0.flag.rawValue != 0 }
+        return "the client's certificate \(flaw?.words ?? "can't be verified")"
+    }
+
+    /// Why a handshake has failed.
+    static func of(
+        _ error: Int32,
+        _ claim: PeerClaim,
+        _ session: gnutls_session_t,
+        _ transport: SecureTransport
+    ) -> String {
+        if claim.isUnknown { return unknownKey }
+        if let words = claim.certificateWords { return words }
+        switch error {
+        case GNUTLS_E_FATAL_ALERT_RECEIVED: return of(alert: gnutls_alert_get(session), claim)
+        case GNUTLS_E_NO_CIPHER_SUITES, GNUTLS_E_INSUFFICIENT_CREDENTIALS, GNUTLS_E_NO_COMMON_KEY_SHARE,
+            GNUTLS_E_INSUFFICIENT_SECURITY:
+            return "no cipher suite in common"
+        case GNUTLS_E_UNSUPPORTED_VERSION_PACKET: return "the client speaks no version that is served"
+        case GNUTLS_E_NO_CERTIFICATE_FOUND, GNUTLS_E_CERTIFICATE_REQUIRED:
+            return "the client has shown no certificate"
+        case GNUTLS_E_UNEXPECTED_PACKET_LENGTH where transport == .connections,
+            GNUTLS_E_UNEXPECTED_PACKET where transport == .connections:
+            return "what the client sends is no TLS"
+        case GNUTLS_E_NO_APPLICATION_PROTOCOL: return "the client wants to speak something else than CoAP (ALPN)"
+        default: break
+        }
+        // What a wrong key has encrypted can't be read, nor a proof with it (RFC 4279 §2, RFC 8446 §4.2.11.2).
+        if claim.key != nil { return notProven }
+        return "\(String(cString: gnutls_strerror(error)))"
+    }
+
+    private static func of(alert: gnutls_alert_description_t, _ claim: PeerClaim) -> String {
+        switch alert {
+        case GNUTLS_A_UNKNOWN_CA, GNUTLS_A_BAD_CERTIFICATE, GNUTLS_A_CERTIFICATE_EXPIRED,
+            GNUTLS_A_CERTIFICATE_UNKNOWN, GNUTLS_A_UNSUPPORTED_CERTIFICATE:
+            return "the client does not take our certificate: \(name(alert))"
+        case GNUTLS_A_BAD_RECORD_MAC where claim.key != nil, GNUTLS_A_DECRYPT_ERROR where claim.key != nil:
+            return notProven
+        default: return "the client has given up: \(name(alert))"
+        }
+    }
+
+    private static func name(_ alert: gnutls_alert_description_t) -> String {
+        gnutls_alert_get_name(alert).map { String(cString: $0) } ?? "alert \(alert.rawValue)"
+    }
+}
