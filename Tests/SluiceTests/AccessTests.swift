@@ -212,13 +212,23 @@ import Testing
         ),
         ("dtls: { certificate: nowhere, private_key: cert }", "listeners[0].dtls.certificate: /nowhere cannot be read"),
         (
+            "dtls: { certificate: cert, private_key: cert }",
+            "listeners[0].dtls.certificate: /cert is no certificate in PEM"
+        ),
+        (
+            "dtls: { certificate: pem, private_key: pem, client_ca: cert }",
+            "listeners[0].dtls.client_ca: /cert has no certificate in PEM"
+        ),
+        (
             "dtls: { psk_file: keys, identity: email }",
             "listeners[0].dtls.identity: must be one of common_name, san, not 'email'"
         ),
         ("transport: sctp", "listeners[0].transport: must be one of udp, tcp, not 'sctp'"),
     ])
     func `what is wrong with a secure listener is told`(rest: String, expected: String) throws {
-        let found = try words(["sluice.yaml": coap(rest), "keys": "lamp:00\n", "cert": "x"])
+        let found = try words([
+            "sluice.yaml": coap(rest), "keys": "lamp:00\n", "cert": "x", "pem": Self.certificateWithKey,
+        ])
         #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
     }
 
@@ -241,9 +251,28 @@ import Testing
         #expect(try found("certificate: cert") == "\(place).private_key: is missing")
     }
 
+    /// A certificate that is good for a hundred years, and its key.
+    private static let certificateWithKey = """
+        -----BEGIN CERTIFICATE-----
+        MIIBejCCAR+gAwIBAgIUWNhlHLiDPQpO9iKbpXl/HGEYuh4wCgYIKoZIzj0EAwIw
+        ETEPMA0GA1UEAwwGYnJva2VyMCAXDTI2MTEzMDE5MDAzOVoYDzIxMjYxMTA2MTkw
+        MDM5WjARMQ8wDQYDVQQDDAZicm9rZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+        AATMZncngYWUE6L5Ddqf2HRHkJTwOOenYvKOmcjZ9EbxcldGUDWDvoNvcctU/efx
+        aZ4ZziC+Bkd6JeaC7xQBPkRDo1MwUTAdBgNVHQ4EFgQUQAMALdXsPc4Tyzd56pgd
+        GUe2CrIwHwYDVR0jBBgwFoAUQAMALdXsPc4Tyzd56pgdGUe2CrIwDwYDVR0TAQH/
+        BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEAyDSUC8yFWwS9DWuwWDjfKQV6nxdV
+        HTjJqGZoAQ91b4gCIQCYMPL3QhLkBc2KYXqrmMzQ4O8VTR0nQh2L5Q8WeBVdZg==
+        -----END CERTIFICATE-----
+        -----BEGIN PRIVATE KEY-----
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQggVzk38SE3LV1lvYi
+        3U3PwDE24bWZNlhO7Ik789HQ5yehRANCAATMZncngYWUE6L5Ddqf2HRHkJTwOOen
+        YvKOmcjZ9EbxcldGUDWDvoNvcctU/efxaZ4ZziC+Bkd6JeaC7xQBPkRD
+        -----END PRIVATE KEY-----
+        """
+
     @Test func `a listener that knows its peers may be reached without passwords`() throws {
         let everywhere = { (rest: String) in "listeners: [{ protocol: coap, bind: \"0.0.0.0:0\", \(rest) }]\n" }
-        let files = ["keys": "lamp:00\n", "cert": "x"]
+        let files = ["keys": "lamp:00\n", "cert": Self.certificateWithKey]
         func found(_ rest: String) throws -> [String] {
             try words(files.merging(["sluice.yaml": everywhere(rest)]) { $1 })
         }

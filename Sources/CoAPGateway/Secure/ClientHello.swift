@@ -12,33 +12,27 @@ package struct ClientHello: Equatable, Sendable {
     /// Of the client's random bytes, what tells one of its attempts from another.
     package let random: UInt64
 
-    private static let recordHeader = 13
-    private static let handshakeHeader = 12
+    /// Of a handshake message (RFC 6347 §4.2.2).
+    private static let header = 12
     /// Version, random, the lengths of session, cookie, cipher suites and compression methods.
     private static let shortestBody = 2 + 32 + 1 + 1 + 2 + 1
 
     /// Judges a datagram that has come to a DTLS listener.
     package static func judge(_ bytes: UnsafeRawBufferPointer) -> Record {
-        // change_cipher_spec, alert, handshake, application_data, of version 1.x (RFC 6347 §4.1).
-        guard bytes.count > recordHeader, (20...23).contains(bytes[0]), bytes[1] == 0xfe else { return .useless }
-        let isInTheClear = bytes[3] == 0 && bytes[4] == 0
-        guard bytes[0] == 22, isInTheClear else { return .other }
-        guard bytes[recordHeader] == 1 else { return .other }
-        return read(bytes).map(Record.hello) ?? .useless
+        guard let length = DatagramRecord.length(bytes) else { return .useless }
+        guard DatagramRecord.isOpenHandshake(bytes) else { return .other }
+        guard bytes[DatagramRecord.header] == 1 else { return .other }
+        return read(UnsafeRawBufferPointer(rebasing: bytes[DatagramRecord.header..<length])).map(Record.hello)
+            ?? .useless
     }
 
-    /// Nil for one that is cut, broken or in fragments.
-    private static func read(_ bytes: UnsafeRawBufferPointer) -> ClientHello? {
-        let body = recordHeader + handshakeHeader
-        guard bytes.count >= body + shortestBody else { return nil }
-        let record = Int(bytes[11]) << 8 | Int(bytes[12])
-        let length = number(bytes, recordHeader + 1)
-        let fragmentOffset = number(bytes, recordHeader + 6)
-        let fragment = number(bytes, recordHeader + 9)
-        guard recordHeader + record <= bytes.count, fragmentOffset == 0, fragment == length,
-            handshakeHeader + fragment <= record, fragment >= shortestBody
+    /// Reads a record's content; nil for one that is cut, broken or in fragments.
+    private static func read(_ message: UnsafeRawBufferPointer) -> ClientHello? {
+        guard message.count >= header + shortestBody else { return nil }
+        let (length, fragmentOffset, fragment) = (number(message, 1), number(message, 6), number(message, 9))
+        guard fragmentOffset == 0, fragment == length, header + fragment <= message.count, fragment >= shortestBody
         else { return nil }
-        let random = bytes[(body + 2 + 4)..<(body + 2 + 12)].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let random = message[(header + 2 + 4)..<(header + 2 + 12)].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         return ClientHello(random: random)
     }
 

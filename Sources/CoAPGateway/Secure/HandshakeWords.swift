@@ -10,26 +10,6 @@ package enum HandshakeWords {
     package static let outdated = "the key of that identity was changed in the meantime"
     package static let unknownKey = "no pre-shared key has that identity"
 
-    static func nameless(_ identity: CoAPSecurity.CertificateIdentity) -> String {
-        "the client's certificate has no \(identity == .commonName ? "Common Name" : "Subject Alternative Name")"
-    }
-
-    /// What may be wrong with a certificate; the first one that is, is told.
-    private static let flaws: [(flag: gnutls_certificate_status_t, words: String)] = [
-        (GNUTLS_CERT_SIGNER_NOT_FOUND, "is not of an authority in client_ca"),
-        (GNUTLS_CERT_EXPIRED, "has expired"),
-        (GNUTLS_CERT_NOT_ACTIVATED, "is not valid yet"),
-        (GNUTLS_CERT_PURPOSE_MISMATCH, "is not for clients (Extended Key Usage)"),
-        (GNUTLS_CERT_INSECURE_ALGORITHM, "has an algorithm that is not safe"),
-        (GNUTLS_CERT_SIGNER_NOT_CA, "is signed by one that is no authority"),
-        (GNUTLS_CERT_SIGNATURE_FAILURE, "has a wrong signature"),
-    ]
-
-    static func of(certificate status: UInt32) -> String {
-        let flaw = flaws.first { status & $0.flag.rawValue != 0 }
-        return "the client's certificate \(flaw?.words ?? "can't be verified")"
-    }
-
     /// Why a handshake has failed.
     static func of(
         _ error: Int32,
@@ -38,7 +18,7 @@ package enum HandshakeWords {
         _ transport: SecureTransport
     ) -> String {
         if claim.isUnknown { return unknownKey }
-        if let words = claim.certificateWords { return words }
+        if let flaw = claim.flaw { return "the client's certificate \(flaw.words)" }
         switch error {
         case GNUTLS_E_FATAL_ALERT_RECEIVED: return of(alert: gnutls_alert_get(session), claim)
         case GNUTLS_E_NO_CIPHER_SUITES, GNUTLS_E_INSUFFICIENT_CREDENTIALS, GNUTLS_E_NO_COMMON_KEY_SHARE,

@@ -27,7 +27,11 @@ package struct Handshakes {
     /// Adds one.
     ///
     /// - Returns: whose handshake gives way to it; it is over here.
-    package mutating func begin(_ endpoint: EndpointID, _ session: SecureSession, _ network: ClientNetwork?) -> EndpointID? {
+    package mutating func begin(
+        _ endpoint: EndpointID,
+        _ session: SecureSession,
+        _ network: ClientNetwork?
+    ) -> EndpointID? {
         let leaving = placeToGive(network)
         if let leaving { end(leaving) }
         open[endpoint] = Open(session: session, network: network)

@@ -105,7 +105,7 @@ final class CertificateCredentials {
         guard let authority = text.clientAuthority, let path = text.files.clientAuthority else { return }
         let count = Self.withDatum(authority) { gnutls_certificate_set_x509_trust_mem(made, &$0, GNUTLS_X509_FMT_PEM) }
         guard count > 0 else {
-            throw CertificateRefused(path: path, words: "there is no certificate authority in it")
+            throw CertificateRefused(path: path, words: "has no certificate in PEM")
         }
     }
 
@@ -136,7 +136,10 @@ final class CertificateCredentials {
     private static func withDatum<Result>(_ bytes: [UInt8], _ body: (inout gnutls_datum_t) -> Result) -> Result {
         bytes.withUnsafeBufferPointer { bytes in
             // GnuTLS only reads it.
-            var datum = gnutls_datum_t(data: UnsafeMutablePointer(mutating: bytes.baseAddress), size: UInt32(bytes.count))
+            var datum = gnutls_datum_t(
+                data: UnsafeMutablePointer(mutating: bytes.baseAddress),
+                size: UInt32(bytes.count)
+            )
             return body(&datum)
         }
     }

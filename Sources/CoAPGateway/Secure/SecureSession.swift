@@ -1,5 +1,4 @@
 import CGnuTLS
-import Glibc
 package import NIOCore
 
 /// One peer's DTLS (RFC 6347) or TLS (RFC 5246, RFC 8446), sans I/O: records come in by `take`, and go out by `output`.
@@ -26,15 +25,20 @@ package final class SecureSession {
     let context: SecureContext
     /// Sessions refer to their credentials; they live as long.
     let credentials: SecureCredentials
-    private let identity: CoAPSecurity.CertificateIdentity
-    private let output: (UnsafeRawBufferPointer) -> Bool
+    let identity: CoAPSecurity.CertificateIdentity
+    let output: (UnsafeRawBufferPointer) -> Bool
     private var state = State.handshaking
     /// What is being read.
-    private var input = UnsafeRawBufferPointer(start: nil, count: 0)
+    var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// A record found no room.
-    private var wasLost = false
+    var wasLost = false
     /// What is known of the peer so far.
-    private var claim = PeerClaim()
+    var claim = PeerClaim()
+
+    /// Over datagrams: what comes before anything is encrypted.
+    private var messages: HandshakeMessages
+    /// Over connections: how much more may come before the handshake is over.
+    private var handshakeBytes = 65_536
 
     private let deadline: NIODeadline
     private var proofDueAt = NIODeadline.distantFuture
@@ -63,13 +67,15 @@ package final class SecureSession {
         self.credentials = credentials
         self.identity = identity
         self.output = output
+        // As large as a chain of certificates where there are some.
+        let asksPeers = credentials.certificate?.asksPeers ?? false
+        let mostHandshake = asksPeers || !isDatagrams ? 16_384 : 4_096
+        messages = HandshakeMessages(most: mostHandshake)
         deadline = now + context.times.handshake
         dueAt = isDatagrams ? now + context.times.retransmission : deadline
         try credentials.equip(made)
         bindTransport()
-        // A handshake's messages are kept until they are whole: as large as a chain of certificates where there are some.
-        let asksPeers = credentials.certificate?.asksPeers ?? false
-        gnutls_handshake_set_max_packet_length(made, asksPeers || !isDatagrams ? 16_384 : 4_096)
+        gnutls_handshake_set_max_packet_length(made, mostHandshake)
         if isDatagrams {
             gnutls_dtls_set_mtu(made, UInt32(SecureContext.largestRecord))
             let retransmission = UInt32(clamping: context.times.retransmission.nanoseconds / 1_000_000)
@@ -93,6 +99,39 @@ package final class SecureSession {
     ///
     /// `body` may send, and may end the session.
     package func take(_ bytes: UnsafeRawBufferPointer, now: NIODeadline, _ body: (Happening) -> Void) {
+        guard context.transport == .datagrams else {
+            if state == .handshaking {
+                // GnuTLS keeps a message until it is whole, whatever it says of its length.
+                handshakeBytes -= bytes.count
+                guard handshakeBytes >= 0 else { return fail(GNUTLS_E_HANDSHAKE_TOO_LARGE, body) }
+            }
+            return read(bytes, now, body)
+        }
+        var rest = bytes
+        while let length = DatagramRecord.length(rest) {
+            let record = UnsafeRawBufferPointer(rebasing: rest[..<length])
+            if state == .handshaking { readHandshake(record, now, body) } else { read(record, now, body) }
+            rest = UnsafeRawBufferPointer(rebasing: rest[length...])
+        }
+    }
+
+    /// Reads a record while a DTLS session begins.
+    private func readHandshake(_ record: UnsafeRawBufferPointer, _ now: NIODeadline, _ body: (Happening) -> Void) {
+        if DatagramRecord.isOpenHandshake(record) {
+            let content = messages.take(UnsafeRawBufferPointer(rebasing: record[DatagramRecord.header...]))
+            guard !content.isEmpty else { return }
+            return DatagramRecord.with(headerOf: record, content).withUnsafeBytes { read($0, now, body) }
+        }
+        let discarded = gnutls_record_get_discarded(session)
+        read(record, now, body)
+        // The first one that is encrypted is the client's last: what it is, and what it is not (see `HandshakeMessages`).
+        guard state == .handshaking, DatagramRecord.isHandshake(record),
+            gnutls_record_get_discarded(session) == discarded
+        else { return }
+        fail(GNUTLS_E_UNEXPECTED_HANDSHAKE_PACKET, body)
+    }
+
+    private func read(_ bytes: UnsafeRawBufferPointer, _ now: NIODeadline, _ body: (Happening) -> Void) {
         input = bytes
         defer { input = UnsafeRawBufferPointer(start: nil, count: 0) }
         if state == .handshaking { shakeHands(now, body) }
@@ -105,13 +144,14 @@ package final class SecureSession {
                 continue
             }
             let result = Int32(clamping: count)
-            if result == GNUTLS_E_AGAIN || result == GNUTLS_E_INTERRUPTED { return }
+            // It may have dropped what it had left of before, and not have looked at this.
+            if result == GNUTLS_E_AGAIN, input.isEmpty || steps > Self.mostSteps { return }
             steps += 1
             if result == GNUTLS_E_REHANDSHAKE {
                 // RFC 5246 §7.2.2: nobody begins again inside a session.
                 gnutls_alert_send(session, GNUTLS_AL_WARNING, GNUTLS_A_NO_RENEGOTIATION)
             }
-            if count == 0 || gnutls_error_is_fatal(result) != 0 || steps > Self.mostSteps {
+            if count == 0 || gnutls_error_is_fatal(result) != 0 || steps > 2 * Self.mostSteps {
                 end()
                 body(.ended)
             }
@@ -161,12 +201,13 @@ package final class SecureSession {
             let result = gnutls_handshake(session)
             switch result {
             case GNUTLS_E_SUCCESS: return establish(body)
-            case GNUTLS_E_AGAIN, GNUTLS_E_INTERRUPTED: return schedule(now)
+            case GNUTLS_E_AGAIN where input.isEmpty: return schedule(now)
             case _ where gnutls_error_is_fatal(result) != 0: return fail(result, body)
             default: continue
             }
         }
-        fail(GNUTLS_E_UNEXPECTED_PACKET, body)
+        // A datagram that nothing can be made of is as good as lost.
+        if context.transport == .datagrams { schedule(now) } else { fail(GNUTLS_E_UNEXPECTED_PACKET, body) }
     }
 
     private func establish(_ body: (Happening) -> Void) {
@@ -188,8 +229,8 @@ package final class SecureSession {
 
     private func fail(_ result: Int32, _ body: (Happening) -> Void) {
         let words = HandshakeWords.of(result, claim, session, context.transport)
-        if claim.isUnknown {
-            gnutls_alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_UNKNOWN_PSK_IDENTITY)
+        if let alert = claim.isUnknown ? GNUTLS_A_UNKNOWN_PSK_IDENTITY : claim.flaw?.alert {
+            gnutls_alert_send(session, GNUTLS_AL_FATAL, alert)
         } else {
             gnutls_alert_send_appropriate(session, result)
         }
@@ -208,136 +249,4 @@ package final class SecureSession {
         claim.isTold = true
         body(.refused(identity: claim.text, words: words))
     }
-}
-
-// What GnuTLS asks for in the middle of its functions.
-extension SecureSession {
-    static func of(_ session: gnutls_session_t?) -> SecureSession? { of(gnutls_session_get_ptr(session)) }
-
-    private static func of(_ pointer: UnsafeMutableRawPointer?) -> SecureSession? {
-        pointer.map { Unmanaged<SecureSession>.fromOpaque($0).takeUnretainedValue() }
-    }
-
-    private func bindTransport() {
-        let own = Unmanaged.passUnretained(self).toOpaque()
-        gnutls_session_set_ptr(session, own)
-        gnutls_transport_set_ptr(session, own)
-        gnutls_transport_set_push_function(session) { own, bytes, count in
-            SecureSession.of(own)?.push(UnsafeRawBufferPointer(start: bytes, count: count)) ?? -1
-        }
-        gnutls_transport_set_pull_function(session) { own, bytes, count in
-            SecureSession.of(own)?.pull(UnsafeMutableRawBufferPointer(start: bytes, count: count)) ?? -1
-        }
-        gnutls_transport_set_pull_timeout_function(session) { own, _ in
-            SecureSession.of(own)?.input.isEmpty ?? true ? 0 : 1
-        }
-    }
-
-    private func setApplicationProtocol() throws(SecureContext.Failed) {
-        // RFC 8323 §8.2: whoever says what it wants to speak wants this.
-        var name = Array("coap".utf8)
-        let count = UInt32(name.count)
-        let result = name.withUnsafeMutableBufferPointer { name in
-            var datum = gnutls_datum_t(data: name.baseAddress, size: count)
-            return gnutls_alpn_set_protocols(session, &datum, 1, GNUTLS_ALPN_MANDATORY.rawValue)
-        }
-        try SecureContext.check(result)
-    }
-
-    private func push(_ bytes: UnsafeRawBufferPointer) -> Int {
-        if !output(bytes) { wasLost = true }
-        return bytes.count
-    }
-
-    private func pull(_ room: UnsafeMutableRawBufferPointer) -> Int {
-        guard !input.isEmpty else {
-            gnutls_transport_set_errno(session, EAGAIN)
-            return -1
-        }
-        let part = input.prefix(room.count)
-        room.copyMemory(from: UnsafeRawBufferPointer(rebasing: part))
-        // A datagram is read at once or not at all.
-        let taken = context.transport == .datagrams ? input.count : part.count
-        input = UnsafeRawBufferPointer(rebasing: input.dropFirst(taken))
-        return part.count
-    }
-
-    /// The client names its key.
-    ///
-    /// - Returns: 0, or -1 where nobody knows it.
-    func giveKey(of name: [UInt8], _ answer: inout gnutls_datum_t) -> Int32 {
-        claim.name = name
-        guard String(validating: name, as: UTF8.self) != nil, let key = context.preSharedKeys?.key(of: name),
-            let copy = malloc(key.count)
-        else {
-            claim.isUnknown = true
-            return -1
-        }
-        // GnuTLS frees it.
-        UnsafeMutableRawBufferPointer(start: copy, count: key.count).copyBytes(from: key)
-        answer = gnutls_datum_t(data: copy.assumingMemoryBound(to: UInt8.self), size: UInt32(key.count))
-        claim.key = key
-        return 0
-    }
-
-    /// The client shows its certificate.
-    func acceptsCertificate() -> Bool {
-        var purpose = gnutls_typed_vdata_st()
-        purpose.type = GNUTLS_DT_KEY_PURPOSE_OID
-        var oid = Array(GNUTLS_KP_TLS_WWW_CLIENT.utf8) + [0]
-        var status: UInt32 = 0
-        let result = oid.withUnsafeMutableBufferPointer { oid in
-            purpose.data = oid.baseAddress
-            return gnutls_certificate_verify_peers(session, &purpose, 1, &status)
-        }
-        guard result == GNUTLS_E_SUCCESS, status == 0 else {
-            claim.certificateWords = HandshakeWords.of(certificate: status)
-            return false
-        }
-        var count: UInt32 = 0
-        guard let chain = gnutls_certificate_get_peers(session, &count), count > 0 else { return false }
-        let names = CertificateNames(
-            [UInt8](UnsafeBufferPointer(start: chain.pointee.data, count: Int(chain.pointee.size)))
-        )
-        claim.certificateName = identity == .commonName ? names?.commonName : names?.subjectAlternativeName
-        guard claim.certificateName != nil else {
-            claim.certificateWords = HandshakeWords.nameless(identity)
-            return false
-        }
-        return true
-    }
-
-    private var isKeyUsed: Bool { gnutls_auth_get_type(session) == GNUTLS_CRD_PSK }
-
-    private var provenIdentity: TransportIdentity? {
-        if isKeyUsed {
-            guard let name = claim.name, let key = claim.key else { return nil }
-            return String(validating: name, as: UTF8.self).map { TransportIdentity(name: $0, key: key) }
-        }
-        return claim.certificateName.map { TransportIdentity(name: $0, key: nil) }
-    }
-}
-
-/// Who a client says it is, while it has not proven it.
-struct PeerClaim {
-    /// Of a pre-shared key, byte for byte.
-    var name: [UInt8]?
-    /// Ours of that name.
-    var key: [UInt8]?
-    /// Nobody knows the name.
-    var isUnknown = false
-    /// The one that is asked for, of a certificate that is good.
-    var certificateName: String?
-    /// What is wrong with its certificate.
-    var certificateWords: String?
-    /// Something was told of it.
-    var isTold = false
-
-    /// As much of the name as a line of the log should have.
-    var text: String? { name.map { String(decoding: $0.prefix(256), as: UTF8.self) } }
-}
-
-extension SecureCredentials {
-    /// Whether a peer has to say who it is.
-    fileprivate func mustIdentify(isKey: Bool) -> Bool { isKey || certificate?.asksPeers ?? true }
 }

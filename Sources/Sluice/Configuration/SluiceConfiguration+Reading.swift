@@ -1,5 +1,6 @@
 import Auth
 import BrokerCore
+import CoAPGateway
 import Foundation
 import HTTPGateway
 import Logging
@@ -213,7 +214,8 @@ extension SecurityConfiguration {
         do throws(CertificateRefused) {
             _ = try certificateFiles?.read()
         } catch {
-            let key = error.path == clientAuthority ? "client_ca" : error.path == privateKey ? "private_key" : "certificate"
+            let key =
+                error.path == clientAuthority ? "client_ca" : error.path == privateKey ? "private_key" : "certificate"
             reader.report("\(error.path) \(error.words)", key)
         }
     }

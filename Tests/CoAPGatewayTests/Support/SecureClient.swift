@@ -34,7 +34,8 @@ final class SecureClient {
         retransmission: UInt32 = 20
     ) throws {
         var made: gnutls_session_t?
-        let flags = GNUTLS_CLIENT.rawValue | GNUTLS_NONBLOCK.rawValue
+        // It shows its certificate whatever authorities the server names.
+        let flags = GNUTLS_CLIENT.rawValue | GNUTLS_NONBLOCK.rawValue | GNUTLS_FORCE_CLIENT_CERT.rawValue
         let datagrams = transport == .datagrams ? GNUTLS_DATAGRAM.rawValue : 0
         guard gnutls_init(&made, UInt32(flags | datagrams)) == 0, let made else { throw Failed() }
         session = made
@@ -92,8 +93,6 @@ final class SecureClient {
                         _ = gnutls_certificate_set_x509_key_mem2(certificate, &chain, &key, GNUTLS_X509_FMT_PEM, nil, 0)
                     }
                 }
-                // Shows it whatever authorities the server names.
-                gnutls_certificate_set_flags(certificate, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH.rawValue)
             }
             gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, certificate.map { UnsafeMutableRawPointer($0) })
         }
@@ -130,8 +129,13 @@ final class SecureClient {
         }
     }
 
+    /// The last of what goes to the server, which then does not.
+    func takeLast() -> [UInt8]? { outgoing.popLast() }
+
     @discardableResult
-    func send(_ plaintext: [UInt8]) -> Bool { gnutls_record_send(session, plaintext, plaintext.count) == plaintext.count }
+    func send(_ plaintext: [UInt8]) -> Bool {
+        gnutls_record_send(session, plaintext, plaintext.count) == plaintext.count
+    }
 
     /// The contents of a record; nil when none has come, or the session is over.
     func receive() -> [UInt8]? {

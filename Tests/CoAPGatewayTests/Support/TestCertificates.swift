@@ -93,7 +93,8 @@ private func newKey() -> gnutls_x509_privkey_t? {
     return key
 }
 
-private func newCertificate(_ name: String?, _ key: gnutls_x509_privkey_t?, days: ClosedRange<Int>) -> gnutls_x509_crt_t {
+private func newCertificate(_ name: String?, _ key: gnutls_x509_privkey_t?, days: ClosedRange<Int>) -> gnutls_x509_crt_t
+{
     var made: gnutls_x509_crt_t?
     gnutls_x509_crt_init(&made)
     guard let made else { preconditionFailure("no memory") }

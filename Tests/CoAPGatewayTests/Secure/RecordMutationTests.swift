@@ -1,0 +1,93 @@
+import BrokerTestSupport
+import CGnuTLS
+import CoAPGateway
+import NIOCore
+import Testing
+
+/// Records that somebody has changed.
+@Suite struct RecordMutationTests {
+    private func mutated(_ bytes: [UInt8], _ generator: inout SplitMix64) -> [UInt8] {
+        var bytes = bytes
+        for _ in 0..<Int.random(in: 1...3, using: &generator) where !bytes.isEmpty {
+            let place = Int.random(in: 0..<bytes.count, using: &generator)
+            switch Int.random(in: 0..<5, using: &generator) {
+            case 0: bytes[place] = .random(in: 0...255, using: &generator)
+            case 1: bytes.removeLast(Int.random(in: 0..<bytes.count, using: &generator))
+            case 2: bytes.insert(.random(in: 0...255, using: &generator), at: place)
+            case 3: bytes += bytes
+            default: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
+            }
+        }
+        return bytes
+    }
+
+    @Test("changed, foreign and repeated datagrams end no session and silence none, and each message is read once")
+    func established() throws {
+        var generator = SplitMix64(seed: 7)
+        let client = try SecureClient(.datagrams, .key("lamp", "sesame"))
+        let server = try SecureServer(SecureSessionTests.security(), .datagrams)
+        var handshake: [[UInt8]] = []
+        try carry(client, server) { fromClient, bytes in
+            if fromClient { handshake.append(bytes) }
+            return [bytes]
+        }
+        for number in 0..<4_000 {
+            client.send([1, 2, UInt8(truncatingIfNeeded: number)])
+            let record = try #require(client.takeLast())
+            let count = server.received.count
+            // What was put behind the record or is not protected, as the version, changes nothing.
+            try server.take(mutated(record, &generator))
+            try server.take(handshake[number % handshake.count])
+            try server.take(mutated(handshake[number % handshake.count], &generator))
+            try server.take(record)
+            try server.take(record)
+            try #require(server.received.count == count + 1 && !server.isOver, "\(number)")
+            #expect(server.received.last == [1, 2, UInt8(truncatingIfNeeded: number)])
+        }
+    }
+
+    @Test(
+        "changed records of a handshake get nobody in who has not the key",
+        arguments: [SecureTransport.datagrams, .connections]
+    )
+    func handshakes(transport: SecureTransport) throws {
+        var generator = SplitMix64(seed: 11)
+        let security = SecureSessionTests.security(TestCertificates().listener())
+        for round in 0..<1_500 {
+            let isKeyWrong = round.isMultiple(of: 2)
+            let client = try SecureClient(
+                transport,
+                .key("lamp", isKeyWrong ? "wrong" : "sesame"),
+                retransmission: 60_000
+            )
+            let server = try SecureServer(security, transport)
+            let victim = Int.random(in: 0..<12, using: &generator)
+            var number = 0
+            // The client's end reads what is not changed: it is GnuTLS's alone.
+            try carry(client, server) { fromClient, bytes in
+                number += 1
+                guard fromClient, number == victim else { return [bytes] }
+                return [mutated(bytes, &generator)]
+            }
+            if isKeyWrong { #expect(server.established == nil) }
+            if let established = server.established { #expect(established?.name == "lamp") }
+            #expect(server.received.isEmpty)
+        }
+    }
+
+    @Test("bytes that are no TLS end the session with words")
+    func noise() throws {
+        let get: [UInt8] = Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8)
+        let server = try SecureServer(SecureSessionTests.security(), .connections)
+        try server.take(get)
+        #expect(server.isOver)
+        #expect(server.refusals.count == 1)
+        var generator = SplitMix64(seed: 3)
+        for _ in 0..<3_000 {
+            let server = try SecureServer(SecureSessionTests.security(), .connections)
+            let count = Int.random(in: 0..<200, using: &generator)
+            try server.take((0..<count).map { _ in .random(in: 0...255, using: &generator) })
+            #expect(server.established == nil)
+        }
+    }
+}
