@@ -93,7 +93,7 @@ final class CertificateCredentials {
         asksPeers = text.clientAuthority != nil
         var made: gnutls_certificate_credentials_t?
         guard gnutls_certificate_allocate_credentials(&made) == GNUTLS_E_SUCCESS, let made else {
-            throw CertificateRefused(path: text.files.chain, words: "there is no memory for it")
+            throw CertificateRefused(text.files, .chain, "there is no memory for it")
         }
         credentials = made
         let result = Self.withDatum(text.chain) { chain in
@@ -102,10 +102,10 @@ final class CertificateCredentials {
             }
         }
         guard result >= 0 else { throw Self.refusal(of: text, result) }
-        guard let authority = text.clientAuthority, let path = text.files.clientAuthority else { return }
+        guard let authority = text.clientAuthority else { return }
         let count = Self.withDatum(authority) { gnutls_certificate_set_x509_trust_mem(made, &$0, GNUTLS_X509_FMT_PEM) }
         guard count > 0 else {
-            throw CertificateRefused(path: path, words: "has no certificate in PEM")
+            throw CertificateRefused(text.files, .clientAuthority, "has no certificate in PEM")
         }
     }
 
@@ -114,22 +114,20 @@ final class CertificateCredentials {
     /// Says which of the two files is to blame: the certificate is tried alone.
     private static func refusal(of text: CertificateText, _ result: Int32) -> CertificateRefused {
         if result == GNUTLS_E_CERTIFICATE_KEY_MISMATCH {
-            return CertificateRefused(
-                path: text.files.privateKey,
-                words: "is not the key of the certificate \(text.files.chain)"
-            )
+            return CertificateRefused(text.files, .privateKey, "is not the key of the certificate \(text.files.chain)")
         }
         var count: UInt32 = 0
         var certificates: UnsafeMutablePointer<gnutls_x509_crt_t?>?
         let read = withDatum(text.chain) {
             gnutls_x509_crt_list_import2(&certificates, &count, &$0, GNUTLS_X509_FMT_PEM, 0)
         }
-        guard read >= 0 else { return CertificateRefused(path: text.files.chain, words: "is no certificate in PEM") }
+        guard read >= 0 else { return CertificateRefused(text.files, .chain, "is no certificate in PEM") }
         for place in 0..<Int(count) { gnutls_x509_crt_deinit(certificates?[place]) }
         free(certificates)
         return CertificateRefused(
-            path: text.files.privateKey,
-            words: "is no private key that can be used: \(String(cString: gnutls_strerror(result)))"
+            text.files,
+            .privateKey,
+            "is no private key that can be used: \(String(cString: gnutls_strerror(result)))"
         )
     }
 

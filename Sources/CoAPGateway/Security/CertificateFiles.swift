@@ -2,6 +2,13 @@ import Glibc
 
 /// The files that a listener's certificate is in, all in PEM.
 package struct CertificateFiles: Equatable, Sendable {
+    /// Which of them.
+    package enum File: Sendable {
+        case chain
+        case privateKey
+        case clientAuthority
+    }
+
     /// The path of the certificate, followed by those that lead to the authority.
     package var chain: String
     /// The path of its key.
@@ -21,24 +28,32 @@ package struct CertificateFiles: Equatable, Sendable {
     package func read() throws(CertificateRefused) -> CertificateText {
         let text = CertificateText(
             files: self,
-            chain: try read(chain),
-            privateKey: try read(privateKey),
-            clientAuthority: try clientAuthority.map { path throws(CertificateRefused) in try read(path) }
+            chain: try read(.chain),
+            privateKey: try read(.privateKey),
+            clientAuthority: clientAuthority == nil ? nil : try read(.clientAuthority)
         )
         _ = try CertificateCredentials(text)
         return text
     }
 
-    private func read(_ path: String) throws(CertificateRefused) -> [UInt8] {
-        guard let file = fopen(path, "rb") else { throw CertificateRefused(path: path, words: "cannot be read") }
-        defer { fclose(file) }
+    func path(of file: File) -> String {
+        switch file {
+        case .chain: chain
+        case .privateKey: privateKey
+        case .clientAuthority: clientAuthority ?? ""
+        }
+    }
+
+    private func read(_ file: File) throws(CertificateRefused) -> [UInt8] {
+        guard let stream = fopen(path(of: file), "rb") else { throw CertificateRefused(self, file, "cannot be read") }
+        defer { fclose(stream) }
         var bytes: [UInt8] = []
         var part = [UInt8](repeating: 0, count: 16_384)
-        while case let count = fread(&part, 1, part.count, file), count > 0 {
+        while case let count = fread(&part, 1, part.count, stream), count > 0 {
             bytes += part.prefix(count)
-            guard bytes.count <= Self.longest else { throw CertificateRefused(path: path, words: "is too large") }
+            guard bytes.count <= Self.longest else { throw CertificateRefused(self, file, "is too large") }
         }
-        guard ferror(file) == 0 else { throw CertificateRefused(path: path, words: "cannot be read") }
+        guard ferror(stream) == 0 else { throw CertificateRefused(self, file, "cannot be read") }
         return bytes
     }
 
@@ -63,6 +78,13 @@ package struct CertificateText: Equatable, Sendable {
 
 /// A file that no session can be made with.
 package struct CertificateRefused: Error, Equatable, Sendable {
+    package let file: CertificateFiles.File
     package let path: String
     package let words: String
+
+    init(_ files: CertificateFiles, _ file: CertificateFiles.File, _ words: String) {
+        self.file = file
+        path = files.path(of: file)
+        self.words = words
+    }
 }

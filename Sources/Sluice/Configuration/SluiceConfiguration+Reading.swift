@@ -215,7 +215,11 @@ extension SecurityConfiguration {
             _ = try certificateFiles?.read()
         } catch {
             let key =
-                error.path == clientAuthority ? "client_ca" : error.path == privateKey ? "private_key" : "certificate"
+                switch error.file {
+                case .chain: "certificate"
+                case .privateKey: "private_key"
+                case .clientAuthority: "client_ca"
+                }
             reader.report("\(error.path) \(error.words)", key)
         }
     }
