@@ -3,14 +3,6 @@
 // remembered: a keyed hash of the address and the time.
 #include "CCoAPShim.h"
 
-/// Whether a datagram was sent to one of our addresses, and not to a group or to everybody; `message` has the address in
-/// its control messages, else it counts as ours.
-bool coap_shim_is_for_us(const struct msghdr *message);
-
-/// What `guard` makes of a datagram; `message` has the sender and what came with it.
-bool coap_shim_guard_admits(
-    const coap_shim_guard_t *guard, int descriptor, const struct msghdr *message, const uint8_t *bytes, size_t length);
-
 enum { cookie_length = 16 };
 
 /// Chooses the key; false when the system has no random bytes.

@@ -1,19 +1,11 @@
-// Waiting for sockets, and bringing what they have to libcoap one by one; `batches.c` does so in batches.
+// Waiting for sockets, and bringing what they have to libcoap one by one.
 #include "CCoAPShim.h"
 #include "guard.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-int coap_shim_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
-
-void coap_shim_wake(int wake_descriptor) {
-    uint64_t one = 1;
-    if (write(wake_descriptor, &one, sizeof one) < 0) return;  // EAGAIN: it is awake already
-}
 
 int coap_shim_epoll(const int *descriptors, int count, int wake_descriptor) {
     int made = epoll_create1(EPOLL_CLOEXEC);
@@ -49,27 +41,6 @@ void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *sock
     for (int index = 0; index < depth; index++)
         events[index] = (struct epoll_event){.events = EPOLLIN, .data.ptr = socket->event_pointer};
     coap_io_do_epoll(idle_context, events, (size_t)depth);
-}
-
-int coap_shim_pump_guarded(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, const coap_shim_guard_t *guard) {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = socket->event_pointer};
-    for (int count = 0; count < depth; count++) {
-        uint8_t bytes[1500], control[128];
-        struct sockaddr_storage from;
-        struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
-        struct msghdr message = {
-            .msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &vector, .msg_iovlen = 1,
-            .msg_control = control, .msg_controllen = sizeof control};
-        ssize_t length = recvmsg(socket->descriptor, &message, MSG_PEEK | MSG_DONTWAIT);
-        if (length < 0) return errno == EAGAIN ? count : count + 1;
-        if (coap_shim_is_for_us(&message) &&
-            coap_shim_guard_admits(guard, socket->descriptor, &message, bytes, (size_t)length))
-            coap_io_do_epoll(idle_context, &event, 1);
-        else if (recv(socket->descriptor, bytes, 1, MSG_DONTWAIT) < 0)
-            return count;
-    }
-    return depth;
 }
 
 void coap_shim_pump_connections(coap_context_t *idle_context, coap_context_t *context) {

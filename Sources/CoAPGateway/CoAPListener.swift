@@ -23,10 +23,6 @@ package struct CoAPListener: Service {
         package var transport = Transport.udp
         /// Encrypts; nil listens in the clear.
         package var security: CoAPSecurity?
-        /// Sockets the peers are spread over, 1 to 63; on `udp`.
-        package var shards = 16
-        /// Whether datagrams cross into the system in batches, where that works; tests switch it off to see the other way.
-        package var batchesDatagrams = true
         /// Serves `coap://host/{topic}` besides `/ps/{topic}` and `/r/{topic}`.
         package var bareTopics = false
         /// Milliseconds the core has to answer before the request is acknowledged and its response sent separately
@@ -34,7 +30,7 @@ package struct CoAPListener: Service {
         package var separateResponseAfter = 500
         /// Milliseconds before an unacknowledged confirmable message is sent again, ACK_TIMEOUT (RFC 7252 §4.8).
         ///
-        /// libcoap takes no less than 1,000.
+        /// With DTLS, libcoap takes no less than 1,000.
         package var acknowledgeTimeout = 2_000
         /// How often it is sent again, MAX_RETRANSMIT (RFC 7252 §4.8); at least once.
         package var maximumRetransmissions = 4
@@ -47,11 +43,10 @@ package struct CoAPListener: Service {
         package var idleTimeout = 300
         /// Endpoints without observations remembered at a time; the one idle longest gives way.
         ///
-        /// On `tcp`: connections, and
-        /// the newest gives way.
+        /// On `udp` in the clear at most half of them are endpoints that were heard once.
+        ///
+        /// On `tcp`: connections, and the newest gives way.
         package var idleEndpoints = 50_000
-        /// How much may be done for peers that are not known yet; on `udp` in the clear.
-        package var strangers = Crowd.Bounds()
         /// Handshakes of DTLS under way.
         package var handshakes = 4_096
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
@@ -59,10 +54,9 @@ package struct CoAPListener: Service {
         /// Virtual connections of all endpoints that wait for requests to come; the one that waits longest gives way.
         package var idleClients = 10_000
         /// Whether a request from an address that has not proven to be the sender's gets 4.01 with an Echo option, and
-        /// nothing is remembered of it (RFC 9175 §2.3, §2.4).
+        /// nothing is remembered of it (RFC 9175 §2.3); on `udp` in the clear.
         ///
-        /// Where the system has no random bytes for that, it is so
-        /// in place of an observation, and of a response over three times as long as its request.
+        /// Where it is not, such an address gets at most three times the bytes that have come from it (RFC 9175 §2.4).
         package var asksForEcho = false
         /// Sessions of `/mqtt/connection`.
         package var sessions = 100_000
@@ -144,6 +138,9 @@ package struct CoAPListener: Service {
     ///
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
+        if configuration.transport == .udp, configuration.security == nil {
+            return try await run(DatagramLayer(configuration))
+        }
         if configuration.transport == .tcp, configuration.security == nil {
             let shared = ConnectionLayer.Shared(places: places, bytes: bytes, refusals: refusals)
             return try await run(ConnectionLayer(configuration, limits: limits, shared: shared))
@@ -151,9 +148,6 @@ package struct CoAPListener: Service {
         let context = try CoAPContext(configuration)
         if !context.tellsAcknowledgements {
             limited("libcoap's acknowledgements can't be seen: observers get QoS 0", .warning)
-        }
-        if !CoAPContext.batchesWork {
-            limited("libcoap's system calls can't be batched: CoAP is slower than it could be", .notice)
         }
         try await run(context)
     }

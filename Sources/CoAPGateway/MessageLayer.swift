@@ -9,15 +9,21 @@ package protocol MessageLayer: AnyObject {
     /// arrival the peer is asked to confirm in some other way (RFC 8323).
     var isReliable: Bool { get }
 
-    /// Whether nobody is heard of whose address was not proven to be its own.
-    var provesAddresses: Bool { get }
-
     /// The peer as text, for example `192.0.2.7:50123`.
     func remoteAddress(of endpoint: EndpointID) -> String
     /// Who the transport says the peer is; nil when it says nothing.
     func identity(of endpoint: EndpointID) -> String?
     /// Bytes the largest message to the peer may have.
     func largestMessage(to endpoint: EndpointID) -> Int
+    /// Bytes that may be sent to the peer now, for its address may be another's: three times those that came from it, less
+    /// those that were sent (RFC 7252 §11.3, RFC 9175 §2.4); nil once it is proven.
+    func allowance(to endpoint: EndpointID) -> Int?
+    /// What proves the peer's address when a request of its shows it (RFC 9175 §2.2).
+    func echo(for endpoint: EndpointID) -> [UInt8]
+    /// Asks the peer for a sign of life (RFC 7252 §4.3), which proves its address.
+    ///
+    /// - Returns: what is acknowledged when it comes.
+    func ping(_ endpoint: EndpointID) throws(SendFailure) -> ConfirmableID
     /// Sends an acknowledgement, with the response in it unless that is nil.
     func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID)
     /// Sends a response without asking for an acknowledgement.
@@ -55,6 +61,8 @@ package enum DeliveryFailure: Sendable {
 package enum SendFailure: Error {
     /// The network takes no more for the moment.
     case busy
+    /// The endpoint's address may be another's, which has got as much as it may.
+    case unproven
     /// There is no way to the endpoint.
     case unreachable
     /// No message can be made of it.

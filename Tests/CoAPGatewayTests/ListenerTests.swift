@@ -76,13 +76,9 @@ import Testing
         }
     }
 
-    @Test("what is sent to everybody is carried out by nobody, though each of the listener's sockets gets it")
-    func broadcast() async throws {
-        let configuration = CoAPListener.Configuration.local {
-            $0.host = "0.0.0.0"
-            $0.shards = 4
-        }
-        try await withGateway(configuration: configuration) { gateway in
+    @Test("what is sent to everybody is carried out by nobody", arguments: ["0.0.0.0", "::"])
+    func broadcast(host: String) async throws {
+        try await withGateway(configuration: .local { $0.host = host }) { gateway in
             let everybody = try RawClient(port: gateway.port, address: 0x7fff_ffff)
             everybody.send(everybody.nonConfirmable(Method.post, "/ps/a", payload: "x"))
             let another = try RawClient(port: gateway.port, address: 0x7f00_0005)
@@ -95,7 +91,7 @@ import Testing
     func shutdown() async throws {
         var client: RawClient?
         try await withGateway { gateway in
-            let observer = try gateway.client()
+            let observer = try gateway.client().proven()
             #expect(try observer.ask(observer.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
             client = observer
         }
@@ -143,11 +139,7 @@ import Testing
         // The observer, one more endpoint, and who publishes in the end.
         limits.connections = 3
         limits.connectionShares = Shares(perAddress: 3)
-        let configuration = CoAPListener.Configuration.local {
-            $0.idleEndpoints = 1
-            $0.shards = 1
-        }
-        try await withGateway(limits: limits, configuration: configuration) { gateway in
+        try await withGateway(limits: limits, configuration: .local { $0.idleEndpoints = 1 }) { gateway in
             let observer = try gateway.client()
             #expect(try observer.ask(observer.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
             for _ in 0..<3 {

@@ -103,15 +103,26 @@ import Testing
         }
     }
 
-    @Test("a datagram too long to be read whole is not published cut short", arguments: [1_401, 1_472, 1_500, 9_000])
+    @Test(
+        "RFC 7252 §4.6: a request too large for a datagram gets 4.13 and is not published cut short",
+        arguments: [1_473, 1_500, 9_000]
+    )
     func longDatagrams(length: Int) async throws {
         try await withGateway { gateway in
             let client = try gateway.client()
             var request = client.nonConfirmable(Method.post, "/ps/a")
             request.payload = Array(repeating: 0x78, count: length - request.bytes.count - 1)
             #expect(request.bytes.count == length)
-            #expect(try client.ask(request).kind == .reset)
+            for kind in [RawMessage.Kind.nonConfirmable, .confirmable] {
+                request.kind = kind
+                let answer = try client.ask(request)
+                #expect(answer.codeText == "4.13" && answer.token == request.token)
+                #expect(answer.integer(27) == 6)
+                #expect((answer.messageID == request.messageID) == (kind == .confirmable))
+            }
             #expect(await gateway.received() == 0)
+            request.payload.removeLast(length - 1_472)
+            #expect(try client.ask(request).codeText == "2.04")
         }
     }
 

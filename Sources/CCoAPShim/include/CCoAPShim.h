@@ -1,6 +1,6 @@
 #pragma once
 // What the CoAP gateway needs of C beyond libcoap's own functions, a file for each subject: `hooks.c` sees what libcoap
-// keeps to itself, `batches.c` lets many datagrams cross in one system call, `echo.c` guards UDP and `hello.c` DTLS, with
+// keeps to itself, `hello.c` guards DTLS, with
 // the cookies of `cookies.c`, `connections.c` keeps messages whole on connections, `certificate.c` looks at certificates,
 // `pump.c` waits for sockets, `shim.c` opens them and moves bytes in and out of PDUs.
 #include <coap3/coap.h>
@@ -35,25 +35,6 @@ typedef struct {
     uint64_t high, low, port;
 } coap_shim_peer_t;
 
-/// Whether a peer has a session.
-typedef bool (*coap_shim_known_fn)(void *app, coap_shim_peer_t peer);
-
-typedef struct {
-    uint64_t secret[2];
-} coap_shim_echo_t;
-
-/// Who stands before a socket: what becomes of datagrams from peers that are not `known`.
-typedef struct {
-    void *app;
-    coap_shim_known_fn known;
-    bool drops_strangers;   // none is admitted
-    bool has_echo;          // those that show an Echo of ours are, others are asked for it
-    coap_shim_echo_t echo;
-} coap_shim_guard_t;
-
-/// Chooses the secret; false when the system has no random bytes.
-bool coap_shim_echo_init(coap_shim_echo_t *echo);
-
 typedef struct {
     int descriptor;        // the socket, owned by libcoap's endpoint
     void *event_pointer;   // what libcoap expects as `data.ptr` of the socket's epoll events
@@ -78,8 +59,6 @@ void coap_shim_name_thread(pthread_t thread, const char *name);
 
 /// An epoll instance that waits for sockets and for wake-ups; the descriptor, or -1 and errno.
 int coap_shim_epoll(const int *descriptors, int count, int wake_descriptor);
-int coap_shim_eventfd(void);
-void coap_shim_wake(int wake_descriptor);
 
 /// Waits until a socket is readable, somebody wakes us, or the time is over; milliseconds, -1 for ever. At most 63
 /// sockets. Takes back wake-ups. Returns the number of readable sockets; their places among the `count` are in `ready`.
@@ -88,29 +67,6 @@ int coap_shim_wait(int epoll_descriptor, uint32_t *ready, int count, int wake_de
 /// Reads and dispatches up to `depth` datagrams. `idle_context` is an empty context: libcoap ends each call with a scan
 /// of all the sessions of the context it is given, but finds the one a datagram belongs to by its socket.
 void coap_shim_pump(coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth);
-
-/// Like `coap_shim_pump`, but looks at each datagram before libcoap does and drops what `guard` does not admit: two system
-/// calls for a datagram of a flood instead of a session, so that the socket is emptied before those who are known find no
-/// room in it. Returns the number of datagrams there were, at most `depth`.
-int coap_shim_pump_guarded(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, int depth, const coap_shim_guard_t *guard);
-
-// MARK: Batches
-
-/// Whether libcoap's system calls can be answered from batches, found out by an exchange over the loopback interface.
-/// Blocks up to half a second; not for a thread that has begun batches.
-bool coap_shim_batches_work(void);
-/// From now on what libcoap sends on the calling thread through one of these sockets, which must share their address and
-/// port, gathers until `coap_shim_flush`. At most 64 sockets; false when there is no memory, or they are being served.
-bool coap_shim_batches_begin(const int *sockets, int count);
-/// Sends what has gathered, and ends that.
-void coap_shim_batches_end(void);
-/// Reads what is there, up to 64 datagrams, in one system call, and has libcoap dispatch what `guard` admits; NULL admits
-/// all. Returns the number of datagrams there were.
-int coap_shim_pump_batch(
-    coap_context_t *idle_context, const coap_shim_socket_t *socket, const coap_shim_guard_t *guard);
-/// Sends what has gathered. False when the system does not take it all now: it waits for the next flush.
-bool coap_shim_flush(void);
 
 // MARK: Connections
 

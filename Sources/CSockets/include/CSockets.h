@@ -1,6 +1,7 @@
 #pragma once
 // Sockets as far as Swift has no names for what they need: `datagrams.c` sends and receives many datagrams at a time,
 // `streams.c` does for connections, `sockets.c` has what both need.
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +19,50 @@ void sockets_close(int descriptor);
 void sockets_name_thread(pthread_t thread, const char *name);
 /// What an errno means, or else a negative `EAI_` code, in words.
 const char *sockets_error_text(int result);
+
+// MARK: Datagrams
+
+/// Datagrams in a batch, and bytes of the longest one that is taken in whole or sent: what an Ethernet frame carries.
+enum { datagrams_batch = 64, datagrams_longest = 1472 };
+
+/// Where a datagram came from, and which of our addresses it came to; its answer goes back the same way.
+typedef struct {
+    struct sockaddr_in6 peer;   // a sockaddr_in if its family says so
+    struct in6_addr local;      // an in_addr then
+    uint32_t interface;         // of a link-local address; else 0
+} datagram_path_t;
+
+typedef struct {
+    const uint8_t *bytes;
+    size_t length;
+    const datagram_path_t *path;
+    bool is_for_us;   // not sent to a group or to everybody
+    bool is_whole;    // not longer than `datagrams_longest`
+} datagram_t;
+
+typedef struct datagrams datagrams_t;
+
+/// Opens a socket at `host` (an address or a name); 0, or what `sockets_error_text` puts into words.
+int datagrams_open(const char *host, uint16_t port, int buffer_bytes, datagrams_t **opened);
+void datagrams_close(datagrams_t *datagrams);
+/// The port that is bound, host byte order.
+uint16_t datagrams_port(const datagrams_t *datagrams);
+
+/// Waits until the socket is readable, somebody wakes us, or the time is over; milliseconds, -1 for ever.
+bool datagrams_wait(const datagrams_t *datagrams, int wake_descriptor, int timeout);
+/// Reads as many datagrams as there are and fit; they are good until the next time.
+int datagrams_read(datagrams_t *datagrams);
+datagram_t datagrams_at(datagrams_t *datagrams, int place);
+
+/// Room for the next datagram to be sent, of `datagrams_longest` bytes; NULL when the network takes no more.
+uint8_t *datagrams_room(datagrams_t *datagrams);
+/// What was written there is `length` bytes for the other end of `path`.
+void datagrams_add(datagrams_t *datagrams, size_t length, const datagram_path_t *path);
+/// Sends what has gathered; false when the network does not take it all now.
+bool datagrams_flush(datagrams_t *datagrams);
+
+/// The peer as text, `192.0.2.7:50123` or `[2001:db8::1]:50123`; returns its length.
+int datagrams_text(const datagram_path_t *path, char *text, size_t capacity);
 
 // MARK: Connections
 

@@ -4,7 +4,11 @@ extension ConnectionLayer: ServedLayer {
     var tellsAcknowledgements: Bool { true }
     var isReliable: Bool { true }
     /// The system has exchanged a handshake with it.
-    var provesAddresses: Bool { true }
+    func allowance(to endpoint: EndpointID) -> Int? { nil }
+
+    func echo(for endpoint: EndpointID) -> [UInt8] { [] }
+
+    func ping(_ endpoint: EndpointID) throws(SendFailure) -> ConfirmableID { throw .impossible }
 
     func remoteAddress(of endpoint: EndpointID) -> String { links[endpoint]?.address.description ?? "" }
 

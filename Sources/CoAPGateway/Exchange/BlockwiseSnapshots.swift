@@ -7,7 +7,7 @@ package import NIOCore
 package struct BlockwiseSnapshots: Sendable {
     private struct Snapshot {
         let message: Message
-        let eTag: UInt64
+        let eTag: UInt64?
         let contentFormat: UInt16?
         var expiresAt: NIODeadline
     }
@@ -39,7 +39,7 @@ package struct BlockwiseSnapshots: Sendable {
     /// Keeps a body whose first block is being sent.
     package mutating func keep(
         _ message: Message,
-        eTag: UInt64,
+        eTag: UInt64?,
         contentFormat: UInt16?,
         for resource: ResourceKey,
         until expiresAt: NIODeadline
@@ -56,13 +56,12 @@ package struct BlockwiseSnapshots: Sendable {
 
     /// The response to a request for a later block.
     ///
-    /// - Parameter roomy: bytes of the largest message, where that is not a datagram's matter.
     /// - Returns: nil when no body is kept for it.
     /// - Throws: 4.00 for a block beyond its end.
     package mutating func response(
         to request: CoAPRequest,
         block: Block,
-        roomy: Int? = nil,
+        room: MessageRoom = .datagram,
         now: NIODeadline,
         until expiresAt: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse? {
@@ -70,7 +69,7 @@ package struct BlockwiseSnapshots: Sendable {
         guard let snapshot = snapshots[resource], snapshot.expiresAt > now else { return nil }
         snapshots[resource]?.expiresAt = expiresAt
         var response = CoAPResponse(.content)
-        response.roomy = roomy
+        response.room = room
         response.eTag = snapshot.eTag
         response.contentFormat = snapshot.contentFormat
         try response.cut(snapshot.message, wanted: block)

@@ -52,11 +52,9 @@ extension CoAPContext {
             sessions += 1
             if isReliable { connected(endpoint) }
             door?.entered(session)
-            crowd?.entered(PeerAddress(session))
         case COAP_EVENT_SERVER_SESSION_DEL:
             sessions -= 1
             door?.left(session)
-            crowd?.left(PeerAddress(session))
             if isReliable { forgetConnection(endpoint) }
             if openHandshakes[endpoint] != nil { handshakeFailed(endpoint, otherwise: "") }
             events.append(.gone(endpoint))

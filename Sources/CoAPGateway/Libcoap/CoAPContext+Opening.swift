@@ -15,8 +15,8 @@ extension CoAPContext {
         let reason: String
     }
 
-    /// Sockets that one thread waits for, at most.
-    private static let mostShards = 63
+    /// Sockets the peers of a DTLS listener are spread over.
+    private static let shardCount = 16
 
     static func open(_ configuration: CoAPListener.Configuration) -> Result<Opened, OpenFailed> {
         _ = hooksWork
@@ -41,15 +41,14 @@ extension CoAPContext {
             // Sockets that share a port would also share it with another process, which must be told instead.
             var port: UInt16 = 0
             try check(coap_shim_free_port(configuration.host, asked, &port))
-            let count = min(max(configuration.shards, 1), mostShards)
-            for _ in 0..<count {
+            for _ in 0..<shardCount {
                 let shard = try openShard(configuration, &contexts) { context, socket in
                     coap_shim_open_datagrams(
                         context,
                         configuration.security != nil,
                         configuration.host,
                         port,
-                        count > 1,
+                        true,
                         socketBuffer,
                         &socket
                     )

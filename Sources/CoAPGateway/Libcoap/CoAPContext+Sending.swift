@@ -2,7 +2,11 @@ import CCoAPShim
 import CLibcoap
 
 extension CoAPContext {
-    var provesAddresses: Bool { guardian.has_echo }
+    func allowance(to endpoint: EndpointID) -> Int? { nil }
+
+    func echo(for endpoint: EndpointID) -> [UInt8] { [] }
+
+    func ping(_ endpoint: EndpointID) throws(SendFailure) -> ConfirmableID { throw .impossible }
 
     func remoteAddress(of endpoint: EndpointID) -> String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { text in

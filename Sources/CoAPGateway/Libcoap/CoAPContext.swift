@@ -23,8 +23,6 @@ final class CoAPContext: ServedLayer {
         coap_shim_silence()
         return coap_shim_hooks_work()
     }()
-    /// Found out once in a process, after the hooks.
-    static let batchesWork: Bool = hooksWork && coap_shim_batches_work()
 
     /// One libcoap context with a socket of its own.
     ///
@@ -47,8 +45,6 @@ final class CoAPContext: ServedLayer {
     let nstart: UInt16
 
     let tellsAcknowledgements: Bool
-    /// Whether datagrams are read and sent in batches; see `batches.c`.
-    private(set) var batchesDatagrams: Bool
     var events: [Event] = []
     /// Sessions of libcoap's.
     var sessions = 0
@@ -76,11 +72,6 @@ final class CoAPContext: ServedLayer {
     /// Nil where there is no DTLS, or no hook for it.
     var door: Door?
 
-    /// Nil where a door or connections keep strangers out.
-    private(set) var crowd: Crowd?
-    /// Looks at datagrams before libcoap does, where `crowd` is there.
-    var guardian = coap_shim_guard_t()
-
     let preSharedKeys: PreSharedKeys?
     let identityName: CoAPSecurity.CertificateIdentity
     /// Who has begun a handshake, by session, as of the events that have been dealt with.
@@ -103,9 +94,6 @@ final class CoAPContext: ServedLayer {
         }
         let parts = try opened.get()
         tellsAcknowledgements = Self.hooksWork
-        batchesDatagrams =
-            configuration.batchesDatagrams && configuration.transport == .udp && configuration.security == nil
-            && Self.lifecycle.withLock { Self.batchesWork }
         shards = parts.shards
         idleContext = parts.idleContext
         wakeUp = parts.wakeUp
@@ -132,11 +120,6 @@ final class CoAPContext: ServedLayer {
         }
         if configuration.security != nil, !isReliable, coap_shim_hello_hook_works() { door = Door() }
         door?.guarding(self)
-        if configuration.security == nil, !isReliable {
-            let crowd = Crowd(contexts: shards.count, bounds: configuration.strangers)
-            self.crowd = crowd
-            guardian = Self.guardian(crowd, asksForEcho: configuration.asksForEcho)
-        }
     }
 
     /// The port that is listened on.
@@ -146,9 +129,6 @@ final class CoAPContext: ServedLayer {
 
     /// Makes libcoap's hooks call this context; on the thread that serves it.
     func enter() {
-        if batchesDatagrams {
-            batchesDatagrams = coap_shim_batches_begin(shards.map(\.socket.descriptor), Int32(shards.count))
-        }
         if isReliable, coap_shim_connections_hooks_work() { coap_shim_connections_begin(isSecure) }
         guard tellsAcknowledgements else { return }
         coap_shim_set_encrypted_hook { app, session in CoAPContext.from(app)?.encryptedCame(session) }
@@ -159,12 +139,10 @@ final class CoAPContext: ServedLayer {
         )
     }
 
-    /// Sends what has gathered, waits for datagrams or a wake-up, and takes in what has come.
+    /// Waits for datagrams or a wake-up, and takes in what has come.
     ///
     /// - Parameter timeout: milliseconds; nil waits for ever.
     func turn(timeout: Int?) -> [Event] {
-        // What the system can't take now it takes soon, and does not say when.
-        let timeout = coap_shim_flush() ? timeout : 1
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: shards.count) { ready in
             let count = coap_shim_wait(
                 epoll,
@@ -173,7 +151,6 @@ final class CoAPContext: ServedLayer {
                 wakeUp.descriptor,
                 timeout.map { Int32(clamping: $0) } ?? -1
             )
-            if count > 0 { crowd?.look(now: .now()) }
             for place in ready.prefix(Int(count)) { pump(Int(place)) }
         }
         closeUnwanted()
@@ -234,7 +211,6 @@ final class CoAPContext: ServedLayer {
     func close() {
         coap_shim_set_hooks(nil, nil, nil)
         coap_shim_set_encrypted_hook(nil)
-        coap_shim_batches_end()
         Self.lifecycle.withLock {
             for shard in shards {
                 coap_set_app_data(shard.context, nil)

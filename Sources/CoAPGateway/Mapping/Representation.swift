@@ -47,18 +47,17 @@ package struct Representation: Sendable {
 
     /// The response to GET.
     ///
-    /// - Parameter roomy: bytes of the largest message on a connection; nil for datagrams.
     /// - Throws: 4.06 when it is nothing the client accepts, 4.00 for a block beyond its end.
     package func response(
         to request: CoAPRequest,
-        roomy: Int? = nil,
+        room: MessageRoom = .datagram,
         now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse {
         guard isAcceptable(request.accept) else {
             throw CoAPFailure(.notAcceptable, "the retained message has another content type")
         }
         var response = CoAPResponse(.content)
-        response.roomy = roomy
+        response.room = room
         response.eTag = eTag
         response.maxAge = message.remainingExpiryInterval(at: now) ?? Self.defaultMaxAge
         if matches(request.eTags), request.block2?.number ?? 0 == 0 {
@@ -74,8 +73,10 @@ package struct Representation: Sendable {
 extension CoAPResponse {
     /// Puts a message's payload in, or one block of it where it is large or the client asked for a block (RFC 7959 §2.4).
     ///
-    /// - Throws: 4.00 for a block beyond its end; `noRoom` where the options are too long.
+    /// - Throws: 4.00 for a block beyond its end; `noRoom` where the options are too long; `unproven` where the address may not
+    ///   get even a little of it.
     package mutating func cut(_ message: Message, wanted: Block?) throws(CoAPFailure) {
+        if case .unproven(let bytes) = room { return try cut(message, wanted: wanted, into: bytes) }
         let length = message.payloadLength
         let room = min(roomForPayload, largestPayload)
         if wanted == nil, length <= room {
@@ -85,21 +86,48 @@ extension CoAPResponse {
         guard let fitting = Block.exponent(fitting: room) else {
             throw .noRoom
         }
+        let start = try beginning(of: wanted, length)
+        if wanted?.isBERT ?? false, fitting == Block.largestExponent {
+            let size = Block(number: 0, more: false, sizeExponent: fitting).size
+            cutBlock(of: message, from: start, Block.bertExponent, size: room / size * size)
+        } else {
+            cutBlock(of: message, from: start, min(wanted?.sizeExponent ?? fitting, fitting))
+        }
+        if start == 0 { size2 = length }
+    }
+
+    private func beginning(of wanted: Block?, _ length: Int) throws(CoAPFailure) -> Int {
         let start = wanted?.offset ?? 0
         guard start == 0 || start < length else {
             throw CoAPFailure(.malformedPacket, "a block beyond the end of the body")
         }
-        var block = Block(number: 0, more: false, sizeExponent: min(wanted?.sizeExponent ?? fitting, fitting))
-        var size = block.size
-        if wanted?.isBERT ?? false, fitting == Block.largestExponent {
-            block.sizeExponent = Block.bertExponent
-            size = room / block.size * block.size
-        }
+        return start
+    }
+
+    private mutating func cutBlock(of message: Message, from start: Int, _ exponent: UInt8, size: Int? = nil) {
+        var block = Block(number: 0, more: false, sizeExponent: exponent)
         block.number = UInt32(start / block.size)
-        let end = min(start + size, length)
-        block.more = end < length
+        let end = min(start + (size ?? block.size), message.payloadLength)
+        block.more = end < message.payloadLength
         block2 = block
-        if start == 0 { size2 = length }
         payload = .part(message, start..<end)
+    }
+
+    /// Puts in as much as may go to an address that is not proven: what helps, but need not be there, gives way first.
+    private mutating func cut(_ message: Message, wanted: Block?, into bytes: Int) throws(CoAPFailure) {
+        let start = try beginning(of: wanted, message.payloadLength)
+        for isSparing in [false, true] {
+            if isSparing { (eTag, maxAge) = (nil, nil) }
+            if wanted == nil {
+                (block2, payload) = (nil, .part(message, 0..<message.payloadLength))
+                if encodedLength <= bytes { return }
+            }
+            let largest = min(wanted?.sizeExponent ?? Block.largestExponent, Block.largestExponent)
+            for exponent in (0...largest).reversed() {
+                cutBlock(of: message, from: start, exponent)
+                if encodedLength <= bytes { return }
+            }
+        }
+        throw .unproven
     }
 }

@@ -11,10 +11,17 @@ package struct CoAPCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     /// Whether it is a 4.xx or 5.xx.
     package var isError: Bool { responseClass >= 4 }
 
+    /// Whether it is a method, known or not.
+    package var isRequest: Bool { responseClass == 0 && rawValue != 0 }
+    package var isResponse: Bool { [2, 4, 5].contains(responseClass) }
+
     package var description: String {
         let detail = rawValue & 0x1f
         return "\(responseClass)." + (detail < 10 ? "0" : "") + "\(detail)"
     }
+
+    /// Of a message without a request or response (RFC 7252 §4.1).
+    package static let empty = CoAPCode(0, 0)
 
     // Methods (RFC 7252 §12.1.1, RFC 8132).
     package static let get = CoAPCode(0, 1)

@@ -32,6 +32,9 @@ package struct CoAPFailure: Error, Sendable, Equatable {
     /// A message whose topic, in Location-Path options, fills the datagram.
     static let noRoom = CoAPFailure(.internalServerError, "the topic leaves no room for a payload")
 
+    /// The response is more than an address may get that is not proven (RFC 9175 §2.4): its client is asked for an Echo.
+    static let unproven = CoAPFailure(.unauthorized, "")
+
     /// Seconds a client is asked to wait before it tries again.
     static let retryAfter: UInt32 = 5
 

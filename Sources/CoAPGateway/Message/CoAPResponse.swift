@@ -25,8 +25,8 @@ package struct CoAPResponse: Sendable {
     /// What the client is to send back (RFC 9175 §2.2).
     package var echo: [UInt8]?
     package var payload = Payload.none
-    /// Bytes of the largest message, where that is not a datagram's matter (RFC 8323 §5.3.1).
-    var roomy: Int?
+    /// What it has to fit into.
+    var room = MessageRoom.datagram
 
     package init(_ code: CoAPCode) { self.code = code }
 
@@ -93,15 +93,36 @@ package struct CoAPResponse: Sendable {
         return 5 + options.bytes.count + options.entries.count * 2 + payloadLength
     }
 
+    /// Bytes of the message as it is sent, without its token.
+    package var encodedLength: Int {
+        guard !isBare else { return 4 }
+        var options = OptionWriter()
+        write(to: &options)
+        return 4 + options.exactLength + (payloadLength > 0 ? 1 + payloadLength : 0)
+    }
+
+    /// Whether its peer may get so little that what need not be there is left out.
+    var isTight: Bool { if case .unproven = room { true } else { false } }
+
     /// Bytes the peer takes.
-    var largestMessage: Int { roomy ?? Self.largestMessage }
+    var largestMessage: Int { if case .connection(let bytes) = room { bytes } else { Self.largestMessage } }
     /// Bytes of payload that are sent without a Block2 option unless the client asks for one.
-    var largestPayload: Int { roomy ?? Self.largestPayload }
+    var largestPayload: Int { if case .connection(let bytes) = room { bytes } else { Self.largestPayload } }
 
     /// Bytes; the IPv6 minimum MTU less its headers, as RFC 7252 §4.6 has it.
     package static let largestMessage = 1_152
     /// Bytes of payload that fit into a datagram in any network.
     static let largestPayload = 1_024
+}
+
+/// What a message has to fit into.
+package enum MessageRoom: Sendable, Equatable {
+    /// A datagram that passes every network.
+    case datagram
+    /// A message on a connection, bytes (RFC 8323 §5.3.1).
+    case connection(Int)
+    /// What may be sent to an address that may be another's: bytes without the token.
+    case unproven(Int)
 }
 
 /// Gathers options: their values in one buffer, a place each.
@@ -138,6 +159,17 @@ package struct OptionWriter {
             bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(shift)))
         }
         entries.append(Entry(number: number, range: start..<bytes.count))
+    }
+
+    /// Bytes the options take on the wire (RFC 7252 §3.1).
+    var exactLength: Int {
+        func extended(_ value: Int) -> Int { value < 13 ? 0 : value < 269 ? 1 : 2 }
+        var last = 0
+        return entries.reduce(0) { length, entry in
+            let delta = Int(entry.number) - last
+            last = Int(entry.number)
+            return length + 1 + extended(delta) + extended(entry.range.count) + entry.range.count
+        }
     }
 
     /// Bytes the options take at most on the wire.

@@ -40,11 +40,6 @@ final class Endpoint {
     /// Requests that wait for a message.
     var waitingRequests = 0
 
-    /// Whether its address was proven to be its own, or need not be.
-    var isVerified: Bool
-    /// What proves it.
-    lazy var echo = withUnsafeBytes(of: UInt64.random(in: .min ... .max)) { [UInt8]($0) }
-
     /// What is to be sent, in order.
     var outgoing: Deque<Outgoing> = []
     /// Confirmable messages that wait for their acknowledgement, in the order they were sent; NSTART of them at most
@@ -83,12 +78,11 @@ final class Endpoint {
         let sentAt: NIODeadline
     }
 
-    init(id: EndpointID, remoteAddress: String, identity: String?, isVerified: Bool, rememberedMessages: Int) {
+    init(id: EndpointID, remoteAddress: String, identity: String?, rememberedMessages: Int) {
         self.id = id
         self.remoteAddress = remoteAddress
         self.identity = identity
         holder = Holder(network: ClientNetwork(remoteAddress), userName: identity)
-        self.isVerified = isVerified
         duplicates = DuplicateFilter(capacity: rememberedMessages)
     }
 

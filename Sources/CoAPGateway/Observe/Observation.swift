@@ -68,19 +68,19 @@ final class Observation {
     /// The next notification: that message.
     ///
     /// - Throws: when it can't be expressed as the client wants it.
-    func notification(of message: Message, roomy: Int?, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
+    func notification(of message: Message, room: MessageRoom, now: NIODeadline) throws(CoAPFailure) -> CoAPResponse {
         let representation = Representation(message)
         guard representation.isAcceptable(accept) else {
             throw CoAPFailure(.notAcceptable, "a message has another content type than the registration accepts")
         }
         var response = CoAPResponse(.content)
-        response.roomy = roomy
+        response.room = room
         response.observe = sequence.next()
         response.contentFormat = accept
         response.maxAge = message.remainingExpiryInterval(at: now)
         if isWildcard { response.locationPath = message.topic.locationPath(under: root) }
         try response.cut(message, wanted: block2.map { Block(number: 0, more: false, sizeExponent: $0.sizeExponent) })
-        if response.block2 != nil { response.eTag = representation.eTag }
+        if response.block2 != nil, !response.isTight { response.eTag = representation.eTag }
         return response
     }
 }

@@ -119,7 +119,7 @@ extension CoAPServer {
     ) throws(CoAPFailure) -> CoAPResponse {
         let response = try Representation(message).response(
             to: exchange.request,
-            roomy: roomy(exchange.endpoint),
+            room: room(for: exchange.request, exchange.endpoint),
             now: now
         )
         if response.block2?.more == true {
@@ -146,19 +146,28 @@ extension CoAPServer {
             publisher: .none
         )
         var response = CoAPResponse(.content)
-        response.roomy = roomy(exchange.endpoint)
+        response.room = room(for: exchange.request, exchange.endpoint)
         response.contentFormat = 40
         try response.cut(body, wanted: exchange.request.block2)
         if response.block2?.more == true {
-            response.eTag = Representation(body).eTag
+            if !response.isTight { response.eTag = Representation(body).eTag }
             keep(body, response, ResourceKey(exchange.request), exchange.endpoint, now)
         }
         return response
     }
 
-    /// Bytes of the largest message to a peer with a connection.
-    func roomy(_ endpoint: Endpoint) -> Int? {
-        layer.isReliable ? layer.largestMessage(to: endpoint.id) : nil
+    /// What the response to a request has to fit into: an address that is not proven gets no more than three times the
+    /// bytes of the request, whatever came before (RFC 9175 §2.4).
+    func room(for request: CoAPRequest, _ endpoint: Endpoint) -> MessageRoom {
+        guard !layer.isReliable else { return .connection(layer.largestMessage(to: endpoint.id)) }
+        guard let allowance = layer.allowance(to: endpoint.id) else { return .datagram }
+        return .unproven(min(allowance, Peer.amplification * request.size) - Int(request.token.length))
+    }
+
+    /// What a notification has to fit into.
+    func room(for token: Token, _ endpoint: Endpoint) -> MessageRoom {
+        guard !layer.isReliable else { return .connection(layer.largestMessage(to: endpoint.id)) }
+        return layer.allowance(to: endpoint.id).map { .unproven($0 - Int(token.length)) } ?? .datagram
     }
 
     func keep(
@@ -182,7 +191,7 @@ extension CoAPServer {
         guard !shares.isRefused(refusal, endpoint) else { return }
         endpoint.snapshots.keep(
             message,
-            eTag: response.eTag ?? 0,
+            eTag: response.eTag,
             contentFormat: response.contentFormat,
             for: resource,
             until: now + blockwiseTimeout
@@ -253,20 +262,37 @@ extension CoAPServer {
         }
     }
 
-    /// No more than three times the bytes received go to an address that has not proven to be the sender's (RFC 9175 §2.4).
+    /// The answer as an address may get it that may be another's: a part of it stands there by now, or an error loses its
+    /// words; a client that is asked for an Echo gets all of it when it sends that back (RFC 9175 §2.4).
     private func bounded(_ answer: CoAPResponse, _ request: CoAPRequest, _ endpoint: Endpoint) -> CoAPResponse {
-        guard !endpoint.isVerified, answer.size + Int(request.token.length) > 3 * request.size else { return answer }
-        guard answer.code.isError else { return challenge(endpoint) }
-        var brief = answer
-        brief.payload = .none
-        return brief
+        guard !answer.isBare, case .unproven(let bytes) = room(for: request, endpoint) else { return answer }
+        let bounded = answer.encodedLength <= bytes ? answer : brief(answer, bytes)
+        guard bounded.block2?.more == true || (bounded.code == .unauthorized && bounded.payloadLength == 0) else {
+            return bounded
+        }
+        var asking = bounded
+        asking.echo = layer.echo(for: endpoint.id)
+        return asking.encodedLength <= bytes ? asking : bounded
     }
 
-    /// 4.01 with what the client is to send back.
-    func challenge(_ endpoint: Endpoint) -> CoAPResponse {
-        var response = CoAPResponse(.unauthorized)
-        response.echo = endpoint.echo
-        return response
+    /// The last words on an observation, as few of them as have to be.
+    func farewell(_ words: CoAPResponse, _ token: Token, _ endpoint: Endpoint) -> CoAPResponse {
+        guard case .unproven(let bytes) = room(for: token, endpoint), words.encodedLength > bytes else { return words }
+        return brief(words, bytes)
+    }
+
+    /// An error in as many bytes; in place of another response, 4.01.
+    private func brief(_ answer: CoAPResponse, _ bytes: Int) -> CoAPResponse {
+        guard answer.code.isError else { return CoAPResponse(.unauthorized) }
+        var brief = answer
+        brief.payload = .none
+        guard brief.encodedLength <= bytes else { return CoAPResponse(answer.code) }
+        if case .text(let words) = answer.payload {
+            var words = words[...]
+            while !words.isEmpty, brief.encodedLength + 1 + words.utf8.count > bytes { words.removeLast() }
+            if !words.isEmpty { brief.payload = .text(String(words)) }
+        }
+        return brief
     }
 
     /// Keeps an answer for duplicates, but not the body a GET would fetch again just as well.

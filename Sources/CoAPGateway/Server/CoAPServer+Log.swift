@@ -6,6 +6,7 @@ extension CoAPServer {
     /// Who is not let in is told to everybody who reads the log; what is wrong with a request is told to its client, and in
     /// the log to those who debug.
     func noteRefused(_ failure: CoAPFailure, _ request: CoAPRequest, _ endpoint: Endpoint) {
+        guard failure != .unproven else { return }
         let isRefusedClient = failure.code == .unauthorized || failure.code == .forbidden
         events.note(
             isRefusedClient ? .clientRefused : .requestRefused,

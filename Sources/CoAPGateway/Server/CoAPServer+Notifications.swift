@@ -68,7 +68,7 @@ extension CoAPServer {
     /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement,
     /// unless the configuration allows several at a time.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
-        while endpoint.outstanding.count < configuration.nstart, endpoint.restsUntil == nil,
+        while endpoint.outstanding.count < mostOutstanding(endpoint), endpoint.restsUntil == nil,
             let next = endpoint.outgoing.first, layer.hasRoom(for: endpoint.id)
         {
             guard endpoint.pace.freeAt <= now else { return rest(endpoint, until: endpoint.pace.freeAt) }
@@ -78,8 +78,9 @@ extension CoAPServer {
             endpoint.outgoing.removeFirst()
             switch next {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
-            case .farewell(let token, let response), .response(let token, let response):
-                sendConfirmable(response, token, next, endpoint, now)
+            case .farewell(let token, let response):
+                sendConfirmable(farewell(response, token, endpoint), token, next, endpoint, now)
+            case .response(let token, let response): sendConfirmable(response, token, next, endpoint, now)
             case .abandoned: break
             }
         }
@@ -88,6 +89,11 @@ extension CoAPServer {
     /// The endpoint takes what waits for it again.
     package func hasRoom(_ id: EndpointID) {
         if let endpoint = endpoints[id] { markDirty(endpoint) }
+    }
+
+    /// Whose address is not proven gets one at a time: its acknowledgement is the proof (RFC 7641 §4.5.1).
+    private func mostOutstanding(_ endpoint: Endpoint) -> Int {
+        configuration.nstart > 1 && layer.allowance(to: endpoint.id) != nil ? 1 : configuration.nstart
     }
 
     private func notify(
@@ -101,8 +107,13 @@ extension CoAPServer {
         guard !observation.isEnded else { return passOver(ticket) }
         let response: CoAPResponse
         do throws(CoAPFailure) {
-            response = try observation.notification(of: ticket.message, roomy: roomy(endpoint), now: now)
+            response = try observation.notification(
+                of: ticket.message,
+                room: room(for: observation.token, endpoint),
+                now: now
+            )
         } catch {
+            guard error != .unproven else { return awaitSign(item, endpoint, now) }
             // A topic that leaves no room for a payload is no reason to end what the client wants to go on with: as with
             // MQTT's Maximum Packet Size, the message is dropped for it alone [MQTT-3.1.2-25].
             guard error != .noRoom else { return settle(ticket) }
@@ -121,6 +132,7 @@ extension CoAPServer {
             ticket.qos != .atMostOnce
             || (endpoint.unconfirmedRetained >= Self.retainedAtATime && !layer.isReliable)
             || observation.confirmedAt + .seconds(Int64(configuration.confirmationInterval)) <= now
+            || response.isTight
         if isConfirmable, layer.tellsAcknowledgements {
             return sendConfirmable(response, observation.token, item, endpoint, now)
         }
@@ -153,9 +165,27 @@ extension CoAPServer {
             case .busy:
                 endpoint.outgoing.prepend(item)
                 rest(endpoint, until: now + Self.networkPatience)
+            case .unproven: awaitSign(item, endpoint, now)
             case .unreachable: unreachable(endpoint, item, at: endpoint.outstanding.count)
             case .impossible: finish(item, of: endpoint)
             }
+        }
+    }
+
+    /// Sends what does not fit into what an unproven address may get once it has given a sign of life.
+    private func awaitSign(_ item: Endpoint.Outgoing, _ endpoint: Endpoint, _ now: NIODeadline) {
+        do throws(SendFailure) {
+            let id = try layer.ping(endpoint.id)
+            endpoint.outgoing.prepend(item)
+            endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: .abandoned, sentAt: now))
+            confirmables[id] = endpoint
+        } catch {
+            guard error != .busy else {
+                endpoint.outgoing.prepend(item)
+                return rest(endpoint, until: now + Self.networkPatience)
+            }
+            // It was asked for one as often as it may be.
+            unreachable(endpoint, item, at: endpoint.outstanding.count)
         }
     }
 
@@ -190,7 +220,6 @@ extension CoAPServer {
     /// A confirmable message was acknowledged, which for a notification is PUBACK.
     package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
         guard let (endpoint, _, message) = endOutstanding(id) else { return }
-        endpoint.isVerified = true
         endpoint.unconfirmedRetained = 0
         endpoint.heardAt = now
         if case .notification(let observation, let ticket) = message.item {

@@ -10,7 +10,6 @@ extension CoAPServer {
         if !layer.isReliable, let answer = endpoint.duplicates.receive(request, now: now) {
             return answerDuplicate(request, answer, endpoint)
         }
-        if !endpoint.isVerified, request.echo == endpoint.echo { endpoint.isVerified = true }
         let exchange = Exchange(
             endpoint: endpoint,
             request: request.head,
@@ -81,7 +80,7 @@ extension CoAPServer {
         let response = try endpoint.snapshots.response(
             to: request,
             block: block,
-            roomy: roomy(endpoint),
+            room: room(for: request, endpoint),
             now: now,
             until: now + blockwiseTimeout
         )
@@ -210,7 +209,6 @@ extension CoAPServer {
         _ exchange: Exchange
     ) throws(CoAPFailure) {
         let endpoint = exchange.endpoint
-        guard endpoint.isVerified else { return respond(to: exchange, with: challenge(endpoint)) }
         let token = exchange.request.token
         if endpoint.observations[token] == nil {
             guard endpoint.observations.count + endpoint.registrations.count < configuration.observationsPerEndpoint

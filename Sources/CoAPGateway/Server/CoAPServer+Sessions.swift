@@ -266,7 +266,7 @@ extension CoAPServer {
         var response = CoAPResponse(.changed)
         guard let ticket else { return respond(to: exchange, with: response) }
         let message = ticket.message
-        response.roomy = roomy(exchange.endpoint)
+        response.room = room(for: exchange.request, exchange.endpoint)
         response.contentFormat = Representation(message).contentFormat
         response.locationPath = message.topic.locationPath(under: "ps")
         do throws(CoAPFailure) {
@@ -276,7 +276,7 @@ extension CoAPServer {
             response = CoAPResponse(.changed)
         }
         if response.block2?.more == true {
-            response.eTag = Representation(message).eTag
+            if !response.isTight { response.eTag = Representation(message).eTag }
             keep(message, response, ResourceKey(exchange.request), exchange.endpoint, .now())
         }
         respond(to: exchange, with: response)

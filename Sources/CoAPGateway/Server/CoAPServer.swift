@@ -96,8 +96,6 @@ package final class CoAPServer<Layer: MessageLayer> {
             id: id,
             remoteAddress: layer.remoteAddress(of: id),
             identity: layer.identity(of: id),
-            isVerified: !configuration.asksForEcho || configuration.security != nil || layer.isReliable
-                || layer.provesAddresses,
             rememberedMessages: configuration.rememberedMessages
         )
         endpoints[id] = endpoint
@@ -260,14 +258,15 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// Takes leave of every observer and disconnects every client; nothing is received after it.
     package func shutDown() {
         isShuttingDown = true
-        let farewell = CoAPFailure(.serverShuttingDown).response
+        let words = CoAPFailure(.serverShuttingDown).response
         for endpoint in endpoints.values {
             for observation in endpoint.observations.values {
-                _ = layer.sendNonConfirmable(farewell, token: observation.token, to: endpoint.id)
+                let token = observation.token
+                _ = layer.sendNonConfirmable(farewell(words, token, endpoint), token: token, to: endpoint.id)
             }
             // Those that the core has ended already, and whose turn has not come.
             for case .farewell(let token, let response) in endpoint.outgoing {
-                _ = layer.sendNonConfirmable(response, token: token, to: endpoint.id)
+                _ = layer.sendNonConfirmable(farewell(response, token, endpoint), token: token, to: endpoint.id)
             }
             if endpoint.isHeld { layer.release(endpoint.id) }
             endpointGone(endpoint.id)

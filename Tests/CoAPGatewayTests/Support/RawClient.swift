@@ -69,7 +69,30 @@ final class RawClient {
         return zip(clients, waiting).filter { $0.1.revents != 0 }.map(\.0)
     }
 
-    func expect() throws -> RawMessage { try #require(receive()) }
+    /// The next message; a ping is answered before that.
+    func expect() throws -> RawMessage {
+        while true {
+            let message = try #require(receive())
+            guard message.kind == .confirmable, message.code == 0 else { return message }
+            reset(message)
+        }
+    }
+
+    /// Shows that the client is where its datagrams come from, as an observer does with its first acknowledgement.
+    ///
+    /// - Returns: this client.
+    func proven() throws -> RawClient {
+        let token: [UInt8] = [0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe]
+        _ = try ask(confirmable(Method.get, "/ps/proof", token: token).with(6, []))
+        let publish = confirmable(Method.post, "/ps/proof", token: [0xfd], payload: "x")
+        send(publish)
+        for _ in 0..<2 {
+            let message = try expect()
+            if message.kind == .confirmable { acknowledge(message) }
+        }
+        _ = try ask(confirmable(Method.get, "/ps/proof", token: token).with(6, integer: 1))
+        return self
+    }
 
     /// Sends a request and waits for the acknowledgement or response with its Message ID or token.
     func ask(_ message: RawMessage) throws -> RawMessage {

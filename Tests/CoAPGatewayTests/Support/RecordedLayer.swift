@@ -15,7 +15,10 @@ final class RecordedLayer: MessageLayer {
 
     var tellsAcknowledgements = true
     var isReliable = false
-    var provesAddresses = false
+    /// Bytes that may be sent to endpoints whose address is not proven.
+    var allowances: [EndpointID: Int] = [:]
+    /// Endpoints that were asked for a sign of life.
+    var pinged: [(ConfirmableID, EndpointID)] = []
     var largest = 1_152
     /// What comes of confirmable messages, if they can't be sent.
     var sendFailure: SendFailure?
@@ -35,6 +38,18 @@ final class RecordedLayer: MessageLayer {
     func identity(of endpoint: EndpointID) -> String? { identities[endpoint] }
 
     func largestMessage(to endpoint: EndpointID) -> Int { largest }
+
+    func allowance(to endpoint: EndpointID) -> Int? { allowances[endpoint] }
+
+    func echo(for endpoint: EndpointID) -> [UInt8] { [UInt8](repeating: UInt8(endpoint.rawValue & 0xff), count: 8) }
+
+    func ping(_ endpoint: EndpointID) throws(SendFailure) -> ConfirmableID {
+        if let sendFailure { throw sendFailure }
+        lastConfirmable += 1
+        let id = ConfirmableID(rawValue: lastConfirmable)
+        pinged.append((id, endpoint))
+        return id
+    }
 
     func disconnect(_ endpoint: EndpointID) { disconnected.append(endpoint) }
 

@@ -1,0 +1,267 @@
+import BrokerCore
+import CSockets
+import NIOCore
+
+/// CoAP's message layer over datagrams (RFC 7252 §4): one socket, any number of peers.
+///
+/// Confined to the thread that serves it, once that has begun.
+final class DatagramLayer: ServedLayer {
+    /// Bytes of the socket's buffers: a burst of some thousand datagrams.
+    private static let socketBuffer: Int32 = 4_194_304
+    /// Datagrams taken in in one turn: what waits in the socket, more or less, so that nobody is kept waiting there.
+    private static let mostInTurn = 4_096
+    /// Messages of one second that are rejected with Reset, or 4.13, without being from a known peer.
+    private static let mostRejections = 1_000
+    /// What an idle endpoint costs that was heard once, bytes: its session with the broker most of all.
+    private static let bytesOfStranger = 6_144
+    /// Bytes of all peers heard once, for each kind of them.
+    private static let strangerBytes = 67_108_864
+
+    let datagrams: OpaquePointer
+    let wakeUp: WakeUp
+    let preSharedKeys: PreSharedKeys? = nil
+    var table: PeerTable
+    var transmissions: Transmissions
+    let echo = EchoGuard()
+    var now = NIODeadline.now()
+    var writer = OptionWriter()
+    private let asksForEcho: Bool
+    private let idleTimeout: TimeAmount
+    private var pace = StrangerPace()
+    private var rejections = (count: 0, until: NIODeadline.distantPast)
+    private var events: [LayerEvent] = []
+    private var idleDueAt = NIODeadline.distantPast
+
+    /// Binds.
+    ///
+    /// - Throws: `CoAPListener.ListenFailed` when the address can't be had.
+    init(_ configuration: CoAPListener.Configuration) throws(CoAPListener.ListenFailed) {
+        let failure = { (reason: String) in
+            CoAPListener.ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: reason)
+        }
+        guard let port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
+        guard let wakeUp = WakeUp() else { throw failure("too many open files") }
+        var opened: OpaquePointer?
+        let result = datagrams_open(configuration.host, port, Self.socketBuffer, &opened)
+        guard result == 0, let opened else {
+            throw failure(result < 0 ? String(cString: sockets_error_text(result)) : bindingWords(errno: result))
+        }
+        datagrams = opened
+        self.wakeUp = wakeUp
+        let mostStrangers = Self.strangerBytes / Self.bytesOfStranger
+        table = PeerTable(
+            PeerTable.Bounds(
+                idle: max(configuration.idleEndpoints, 1),
+                strangers: max(min(configuration.idleEndpoints / 2, mostStrangers), 1),
+                heldStrangers: mostStrangers
+            )
+        )
+        transmissions = Transmissions(
+            Transmissions.Parameters(
+                acknowledgeTimeout: .milliseconds(Int64(max(configuration.acknowledgeTimeout, 1))),
+                maximumRetransmissions: max(configuration.maximumRetransmissions, 1)
+            )
+        )
+        asksForEcho = configuration.asksForEcho
+        idleTimeout = .seconds(Int64(configuration.idleTimeout))
+    }
+
+    var port: Int { Int(datagrams_port(datagrams)) }
+
+    // MARK: The thread's turn
+
+    func enter() { now = .now() }
+
+    func turn(timeout: Int?) -> [LayerEvent] {
+        // What the system can't take now it takes soon, and does not say when.
+        let timeout = datagrams_flush(datagrams) ? timeout.map { Int32(clamping: $0) } ?? -1 : 1
+        let isReadable = datagrams_wait(datagrams, wakeUp.descriptor, timeout)
+        now = .now()
+        if isReadable { receive() }
+        return takeEvents()
+    }
+
+    private func receive() {
+        var count = 0
+        while count < Self.mostInTurn {
+            let read = Int(datagrams_read(datagrams))
+            count += read
+            pace.saw(count, now: now)
+            for place in 0..<read { take(datagrams_at(datagrams, Int32(place))) }
+            guard read == Int(datagrams_batch) else { return }
+        }
+    }
+
+    var nextDeadline: NIODeadline? {
+        let idle: NIODeadline? = table.count > 0 ? idleDueAt : nil
+        return [idle, transmissions.nextDeadline].compactMap { $0 }.min()
+    }
+
+    func maintain(now: NIODeadline) -> [LayerEvent] {
+        self.now = now
+        while let due = transmissions.next(now: now) {
+            switch due {
+            case .again(let transmission): if let peer = table[transmission.peer] { sendAgain(transmission, to: peer) }
+            case .failed(let transmission): events.append(.failed(transmission.id, .unreachable))
+            }
+        }
+        if idleDueAt <= now {
+            idleDueAt = now + .seconds(1)
+            while let peer = table.popIdle(heardBefore: now - idleTimeout) { left(peer) }
+        }
+        return takeEvents()
+    }
+
+    private func sendAgain(_ transmission: Transmissions.Transmission, to peer: Peer) {
+        let isSent = transmission.bytes.withUnsafeBytes { send($0, to: peer) }
+        // What an address may not get twice before it is proven can wait for a sign of life.
+        if !isSent, !peer.isProven, !transmission.isPing { _ = try? ping(peer.id) }
+    }
+
+    func done(_ event: LayerEvent) { if case .received(_, let endpoint) = event { release(endpoint) } }
+
+    func endOutdatedSessions() -> [LayerEvent] { [] }
+
+    private func takeEvents() -> [LayerEvent] {
+        guard !events.isEmpty else { return [] }
+        let taken = events
+        events = []
+        // The next turn will be like this one.
+        events.reserveCapacity(min(taken.count, 256))
+        return taken
+    }
+
+    func close() {
+        datagrams_close(datagrams)
+        table.removeAll()
+    }
+
+    // MARK: Receiving
+
+    private func take(_ datagram: datagram_t) {
+        guard datagram.is_for_us, let path = datagram.path else { return }
+        let bytes = UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.length)
+        let address = PeerAddress(path.pointee)
+        guard let peer = table[address] else {
+            return takeFromStranger(IncomingDatagram(bytes, isWhole: datagram.is_whole), bytes.count, path, address)
+        }
+        peer.path = path.pointee
+        take(IncomingDatagram(bytes, isWhole: datagram.is_whole), bytes.count, from: peer)
+    }
+
+    /// A message has come from a peer that is remembered.
+    private func take(_ message: IncomingDatagram, _ length: Int, from peer: Peer) {
+        peer.received(length, now: now)
+        switch message {
+        case .request(let request):
+            if !peer.isProven, let value = request.echo, echo.proves(value, peer.address, now: now) {
+                table.prove(peer)
+            }
+            if !peer.isKnown { table.heard(peer) }
+            received(request, from: peer)
+        case .acknowledgement(let messageID):
+            guard let transmission = transmissions.end(messageID, of: peer.id) else { return }
+            table.prove(peer)
+            events.append(.finished(transmission.id))
+        case .reset(let messageID): reset(messageID, by: peer)
+        case .rejected(let messageID): _ = sendEmpty(.reset, messageID, to: peer)
+        case .tooLarge(let isConfirmable, let messageID, let token):
+            let kind: WireMessage.Kind = isConfirmable ? .acknowledgement : .nonConfirmable
+            _ = try? send(
+                kind,
+                .tooLarge,
+                token,
+                messageID: isConfirmable ? messageID : peer.newMessageID(),
+                to: peer
+            )
+        case .ignored: break
+        }
+    }
+
+    private func received(_ request: CoAPRequest, from peer: Peer) {
+        // Until `done`: the peer is not to go before that.
+        table.hold(peer)
+        events.append(.received(request, peer.id))
+    }
+
+    private func reset(_ messageID: UInt16, by peer: Peer) {
+        guard let transmission = transmissions.end(messageID, of: peer.id) else {
+            return events.append(.reset(messageID, peer.id))
+        }
+        table.prove(peer)
+        guard !transmission.isPing else { return events.append(.finished(transmission.id)) }
+        events.append(.failed(transmission.id, .reset))
+        // The observation is over (RFC 7641 §3.6): nothing of it is sent again.
+        for other in transmissions.end(transmission.token, of: peer.id) {
+            events.append(.failed(other.id, .forgotten))
+        }
+    }
+
+    /// A message has come from somebody who is not remembered: only a request changes that.
+    private func takeFromStranger(
+        _ message: IncomingDatagram,
+        _ length: Int,
+        _ path: UnsafePointer<datagram_path_t>,
+        _ address: PeerAddress
+    ) {
+        switch message {
+        case .request(let request):
+            var isProven = false
+            if let value = request.echo { isProven = echo.proves(value, address, now: now) }
+            if asksForEcho, !isProven { return challenge(request, length, path, address) }
+            guard isProven || pace.admits() else { return }
+            let (peer, forgotten) = table.enter(address, path.pointee, isProven: isProven, now: now)
+            for other in forgotten { left(other) }
+            peer.received(length, now: now)
+            received(request, from: peer)
+        case .rejected(let messageID):
+            guard mayReject() else { return }
+            reply(.reset, CoAPResponse(.empty), Token([]), messageID, path)
+        case .tooLarge(let isConfirmable, let messageID, let token):
+            guard mayReject() else { return }
+            reply(isConfirmable ? .acknowledgement : .nonConfirmable, .tooLarge, token, messageID, path)
+        case .acknowledgement, .reset, .ignored: break
+        }
+    }
+
+    /// Asks a stranger for an Echo; nothing is remembered of it (RFC 9175 §2.3).
+    private func challenge(
+        _ request: CoAPRequest,
+        _ length: Int,
+        _ path: UnsafePointer<datagram_path_t>,
+        _ address: PeerAddress
+    ) {
+        var response = CoAPResponse(.unauthorized)
+        response.echo = echo.value(for: address, now: now)
+        guard response.encodedLength + Int(request.token.length) <= Peer.amplification * length else { return }
+        reply(
+            request.isConfirmable ? .acknowledgement : .nonConfirmable,
+            response,
+            request.token,
+            request.messageID,
+            path
+        )
+    }
+
+    /// Whether another message of a stranger may be rejected now.
+    private func mayReject() -> Bool {
+        if rejections.until <= now { rejections = (0, now + .seconds(1)) }
+        rejections.count += 1
+        return rejections.count <= Self.mostRejections
+    }
+
+    /// A peer is remembered no more.
+    private func left(_ peer: Peer) {
+        transmissions.endAll(of: peer.id)
+        events.append(.gone(peer.id))
+    }
+}
+
+extension CoAPResponse {
+    /// What does not fit a datagram goes in blocks (RFC 7959 §2.9.3).
+    fileprivate static var tooLarge: CoAPResponse {
+        var response = CoAPResponse(.requestEntityTooLarge)
+        response.block1 = Block(number: 0, more: false, sizeExponent: Block.largestExponent)
+        return response
+    }
+}

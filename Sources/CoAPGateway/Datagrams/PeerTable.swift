@@ -1,0 +1,232 @@
+package import CSockets
+package import NIOCore
+
+/// The peers of a socket; sans I/O.
+///
+/// All of them by address and by name, and those that may be forgotten in the order they were heard. Peers that were heard
+/// once are kept apart: however many come, those that are known stay. Everything takes the same time for any number of
+/// peers.
+package struct PeerTable {
+    /// How many peers may be remembered without a reason.
+    package struct Bounds: Sendable {
+        /// Peers that nobody holds; the one heard longest ago gives way.
+        package var idle: Int
+        /// Of them, peers that were heard once.
+        package var strangers: Int
+        /// Peers heard once that somebody holds, an observation for example.
+        package var heldStrangers: Int
+
+        package init(idle: Int, strangers: Int, heldStrangers: Int) {
+            self.idle = idle
+            self.strangers = strangers
+            self.heldStrangers = heldStrangers
+        }
+    }
+
+    private enum List: Int {
+        case strangers, heldStrangers, known
+    }
+
+    private struct Slot {
+        var peer: Peer?
+        /// How often the slot was given to another peer: the name of the last one is not the name of the next.
+        var generation: UInt32 = 0
+        var list: List?
+        /// Neighbours in the list.
+        var earlier: UInt32 = none
+        var later: UInt32 = none
+    }
+
+    private struct Ends {
+        var first: UInt32 = none
+        var last: UInt32 = none
+        var count = 0
+    }
+
+    private static let none = UInt32.max
+
+    private let bounds: Bounds
+    private var slots: ContiguousArray<Slot> = []
+    private var free: [UInt32] = []
+    private var places: [PeerAddress: UInt32] = [:]
+    private var lists = (Ends(), Ends(), Ends())
+    private var acquaintances = Acquaintances()
+
+    package init(_ bounds: Bounds) { self.bounds = bounds }
+
+    /// Peers remembered.
+    package var count: Int { places.count }
+    /// Peers that were heard once.
+    package var strangers: Int { lists.0.count + lists.1.count }
+
+    package subscript(address: PeerAddress) -> Peer? { places[address].flatMap { slots[Int($0)].peer } }
+
+    package subscript(id: EndpointID) -> Peer? {
+        let place = Int(id.rawValue & 0xffff_ffff)
+        guard place < slots.count, slots[place].generation == UInt32(truncatingIfNeeded: id.rawValue >> 32) else {
+            return nil
+        }
+        return slots[place].peer
+    }
+
+    // MARK: Coming and going
+
+    /// Remembers a peer.
+    ///
+    /// - Returns: the peer, and those who have to give way to it: they are forgotten.
+    package mutating func enter(
+        _ address: PeerAddress,
+        _ path: datagram_path_t,
+        isProven: Bool = false,
+        now: NIODeadline
+    ) -> (peer: Peer, forgotten: [Peer]) {
+        let isKnown = isProven || acquaintances.meet(address)
+        var forgotten: [Peer] = []
+        if isKnown {
+            makeRoom(&forgotten, lists.0.count + lists.2.count >= bounds.idle, [.known, .strangers])
+        } else {
+            makeRoom(&forgotten, lists.0.count >= bounds.strangers, [.strangers])
+            makeRoom(&forgotten, lists.1.count >= bounds.heldStrangers, [.heldStrangers])
+            makeRoom(&forgotten, lists.0.count + lists.2.count >= bounds.idle, [.strangers, .known])
+        }
+        let place = free.popLast() ?? UInt32(slots.count)
+        if place == slots.count { slots.append(Slot()) }
+        let id = EndpointID(rawValue: UInt(slots[Int(place)].generation) << 32 | UInt(place))
+        let peer = Peer(address, path, id: id, isKnown: isKnown, isProven: isProven, now: now)
+        slots[Int(place)].peer = peer
+        places[address] = place
+        list(place)
+        return (peer, forgotten)
+    }
+
+    private mutating func makeRoom(_ forgotten: inout [Peer], _ isFull: Bool, _ lists: [List]) {
+        guard isFull else { return }
+        for list in lists {
+            guard self[list].first != Self.none, let peer = slots[Int(self[list].first)].peer else { continue }
+            remove(peer)
+            return forgotten.append(peer)
+        }
+    }
+
+    /// Forgets a peer; its name means nobody from now on.
+    package mutating func remove(_ peer: Peer) {
+        guard let place = place(of: peer) else { return }
+        unlist(place)
+        places[peer.address] = nil
+        slots[Int(place)].peer = nil
+        slots[Int(place)].generation &+= 1
+        free.append(place)
+    }
+
+    /// Forgets the peer that was heard longest ago, if nobody holds it and that was before then.
+    package mutating func popIdle(heardBefore limit: NIODeadline) -> Peer? {
+        for list in [List.strangers, .known] {
+            let place = self[list].first
+            guard place != Self.none, let peer = slots[Int(place)].peer, peer.heardAt < limit else { continue }
+            remove(peer)
+            return peer
+        }
+        return nil
+    }
+
+    /// Forgets everybody.
+    package mutating func removeAll() { self = PeerTable(bounds) }
+
+    // MARK: What is heard of them
+
+    /// The peer was heard again.
+    package mutating func heard(_ peer: Peer) {
+        guard let place = place(of: peer) else { return }
+        peer.isKnown = true
+        guard slots[Int(place)].list != nil else { return }
+        unlist(place)
+        list(place)
+    }
+
+    /// The peer's address is its own.
+    package mutating func prove(_ peer: Peer) {
+        peer.isProven = true
+        heard(peer)
+    }
+
+    package mutating func hold(_ peer: Peer) {
+        peer.holds += 1
+        if peer.holds == 1 { relist(peer) }
+    }
+
+    package mutating func release(_ peer: Peer) {
+        guard peer.holds > 0 else { return }
+        peer.holds -= 1
+        if peer.holds == 0 { relist(peer) }
+    }
+
+    // MARK: Lists
+
+    private func place(of peer: Peer) -> UInt32? {
+        let place = UInt32(truncatingIfNeeded: peer.id.rawValue)
+        return slots[Int(place)].peer === peer ? place : nil
+    }
+
+    private subscript(list: List) -> Ends {
+        get {
+            switch list {
+            case .strangers: lists.0
+            case .heldStrangers: lists.1
+            case .known: lists.2
+            }
+        }
+        set {
+            switch list {
+            case .strangers: lists.0 = newValue
+            case .heldStrangers: lists.1 = newValue
+            case .known: lists.2 = newValue
+            }
+        }
+    }
+
+    private mutating func relist(_ peer: Peer) {
+        guard let place = place(of: peer) else { return }
+        unlist(place)
+        list(place)
+    }
+
+    /// Puts a peer at the end of the list it belongs to; known ones that are held belong to none.
+    private mutating func list(_ place: UInt32) {
+        guard let peer = slots[Int(place)].peer, !(peer.isKnown && peer.holds > 0) else { return }
+        let list: List = peer.isKnown ? .known : peer.holds > 0 ? .heldStrangers : .strangers
+        let last = self[list].last
+        slots[Int(place)].list = list
+        slots[Int(place)].earlier = last
+        slots[Int(place)].later = Self.none
+        if last == Self.none { self[list].first = place } else { slots[Int(last)].later = place }
+        self[list].last = place
+        self[list].count += 1
+    }
+
+    private mutating func unlist(_ place: UInt32) {
+        guard let list = slots[Int(place)].list else { return }
+        let (earlier, later) = (slots[Int(place)].earlier, slots[Int(place)].later)
+        if earlier == Self.none { self[list].first = later } else { slots[Int(earlier)].later = later }
+        if later == Self.none { self[list].last = earlier } else { slots[Int(later)].earlier = earlier }
+        self[list].count -= 1
+        slots[Int(place)].list = nil
+    }
+}
+
+/// Addresses that were heard before, roughly: a device that is heard of once in a while is no stranger though it was
+/// forgotten.
+///
+/// A table of fixed size in which a newer address takes an older one's place.
+private struct Acquaintances {
+    private static let size = 1 << 18
+    private var marks = [UInt32](repeating: 0, count: size)
+
+    /// Whether the address was heard of before; from now on it was.
+    mutating func meet(_ address: PeerAddress) -> Bool {
+        let hash = UInt(bitPattern: address.hashValue)
+        let place = Int(hash % UInt(Self.size))
+        let mark = UInt32(truncatingIfNeeded: hash >> 32) | 1
+        defer { marks[place] = mark }
+        return marks[place] == mark
+    }
+}
