@@ -5,12 +5,6 @@ import Testing
 
 /// What is under way is over when its peer says so, and not before.
 @Suite struct ForgottenMessagesTests {
-    /// Two messages under way, which come again soon.
-    private static let twoAtATime = CoAPListener.Configuration.local {
-        $0.nstart = 2
-        $0.acknowledgeTimeout = 1_000
-    }
-
     /// Begins a persistent session that observes `a`, and sends it messages until two are under way.
     ///
     /// - Returns: the session's query, and the notifications.
@@ -24,7 +18,7 @@ import Testing
 
     @Test("a Reset of one notification is no acknowledgement of the next one: a persistent session keeps both")
     func resetOfOneOfTwo() async throws {
-        try await withGateway(configuration: Self.twoAtATime) { gateway in
+        try await withGateway(configuration: .local { $0.nstart = 2 }) { gateway in
             let client = try gateway.client().proven()
             let (session, notifications) = try await observe(client, gateway)
             #expect(notifications.map(\.text) == ["1", "2"])
@@ -40,7 +34,11 @@ import Testing
         arguments: [RawMessage.Kind.confirmable, .nonConfirmable]
     )
     func responseOfSameToken(kind: RawMessage.Kind) async throws {
-        try await withGateway(configuration: Self.twoAtATime) { gateway in
+        let configuration = CoAPListener.Configuration.local {
+            $0.nstart = 2
+            $0.acknowledgeTimeout = 1_000
+        }
+        try await withGateway(configuration: configuration) { gateway in
             let client = try gateway.client().proven()
             let (_, notifications) = try await observe(client, gateway)
             client.send(RawMessage(kind, 0x45, client.nextMessageID(), token: [1], payload: "x"))
