@@ -21,7 +21,7 @@ help:
 	@echo "make test    run all tests, with real MQTT, CoAP, HTTP and WebSocket clients"
 	@echo "make build   build the release executable, .build/release/sluice"
 	@echo "make test-asan, make test-tsan   run the tests that start no other program under a sanitizer"
-	@echo "make fuzz SECONDS=60             fuzz the codec, the broker and the CoAP gateway for so long each"
+	@echo "make fuzz SECONDS=60             fuzz the codec, the broker, CoAP and its connections, so long each"
 	@echo "make fuzz-state SECONDS=60       valid operations of all protocols at random, over a broker that is killed (SEED=N)"
 	@echo "make bench-hostile               send the worst packets known, and see how long others wait"
 	@echo "make conformance                 write docs/CONFORMANCE.md anew from the tests"

@@ -12,7 +12,7 @@ import Testing
     }
 
     private func post(_ number: UInt8, payload: String) -> [UInt8] {
-        RawConnection.frame(RawMessage(.confirmable, Method.post, 0, token: [number], payload: payload).to("/ps/a/b"))
+        RawMessage(.confirmable, Method.post, 0, token: [number], payload: payload).to("/ps/a/b").frame
     }
 
     @Test("a message is read wherever it is cut", arguments: ["", "longer", String(repeating: "long", count: 100)])
@@ -59,7 +59,7 @@ import Testing
     func muchAtOnce() async throws {
         try await withConnection { connection, gateway in
             try await gateway.publish("a/b", [String(repeating: "x", count: 1_000_000)], retain: true)
-            let get = RawConnection.frame(RawMessage(.confirmable, Method.get, 0, token: [1]).to("/ps/a/b"))
+            let get = RawMessage(.confirmable, Method.get, 0, token: [1]).to("/ps/a/b").frame
             connection.send((0..<30).flatMap { _ in get })
             for _ in 0..<30 { #expect(try connection.expect().payload.count == 1_000_000) }
         }
@@ -72,7 +72,7 @@ import Testing
         try await withGateway(configuration: .local { $0.transport = .tcp }, places: places, bytes: bytes) { gateway in
             try await gateway.publish("a/b", [String(repeating: "x", count: 1_000_000)], retain: true)
             let connection = try RawConnection(port: gateway.port)
-            let get = RawConnection.frame(RawMessage(.confirmable, Method.get, 0, token: [1]).to("/ps/a/b"))
+            let get = RawMessage(.confirmable, Method.get, 0, token: [1]).to("/ps/a/b").frame
             connection.send((0..<60).flatMap { _ in get })
             #expect(await becomesTrue { places.count == 0 })
             #expect(bytes.used == 0)
@@ -147,7 +147,7 @@ import Testing
         let bytes = ConnectionBytes(Quota.Limit(total: 8_388_608))
         try await withGateway(configuration: .local { $0.transport = .tcp }, places: places, bytes: bytes) { gateway in
             let csm: [UInt8] = [0, 0xe1]
-            let get = RawConnection.frame(RawMessage(.confirmable, Method.get, 0, token: [1]).with(6, []).to("/ps/a/b"))
+            let get = RawMessage(.confirmable, Method.get, 0, token: [1]).with(6, []).to("/ps/a/b").frame
             let ends: [[UInt8]] = [
                 csm + [0, 0xe4], csm + [0, 0xe4, 0, 0xe2], csm + [0, 0xe5] + csm,
                 [0, 0xe4, 0x10, 0x10, 0x20, 0x10, 0x20, 0],

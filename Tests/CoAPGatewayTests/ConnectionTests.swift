@@ -1,3 +1,4 @@
+import BrokerTestSupport
 import CoAPGateway
 import NIOCore
 import Testing
@@ -164,8 +165,8 @@ import Testing
         let scene = ConnectionScene().greeted()
         scene.get(1)
         scene.take(
-            RawConnection.frame(RawMessage(.confirmable, SignalCode.release, 0))
-                + RawConnection.frame(RawMessage(.confirmable, SignalCode.ping, 0))
+            RawMessage(.confirmable, SignalCode.release, 0).frame
+                + RawMessage(.confirmable, SignalCode.ping, 0).frame
         )
         #expect(scene.connection.stage == .leaving && !scene.connection.isReading)
         scene.answer(1)
@@ -177,8 +178,8 @@ import Testing
         let scene = ConnectionScene().greeted()
         scene.get(1)
         scene.take(
-            RawConnection.frame(RawMessage(.confirmable, SignalCode.abort, 0))
-                + RawConnection.frame(RawMessage(.confirmable, Method.get, 0).to("/ps/a"))
+            RawMessage(.confirmable, SignalCode.abort, 0).frame
+                + RawMessage(.confirmable, Method.get, 0).to("/ps/a").frame
         )
         #expect(scene.connection.stage == .over && scene.requests.count == 1)
         scene.answer(1)
@@ -207,7 +208,7 @@ import Testing
     func tooLarge() {
         let scene = ConnectionScene().greeted()
         let large = RawMessage(.confirmable, Method.put, 0, token: [1], payload: String(repeating: "x", count: 64_000))
-        scene.take(Array(RawConnection.frame(large.to("/ps/a"))))
+        scene.take(Array(large.to("/ps/a").frame))
         #expect(scene.requests.count == 1)
         let length = UInt32(200_000)
         scene.take([0xf1] + withUnsafeBytes(of: length.bigEndian) { Array($0) } + [Method.put, 2])
@@ -229,9 +230,8 @@ import Testing
     @Test("a message that trickles in is waited for as long as it would take with patience, not for ever")
     func trickle() {
         let scene = ConnectionScene().greeted()
-        let message = RawConnection.frame(
-            RawMessage(.confirmable, Method.put, 0, token: [1], payload: String(repeating: "x", count: 500)).to("/ps/a")
-        )
+        let message = RawMessage(.confirmable, Method.put, 0, token: [1], payload: String(repeating: "x", count: 500))
+            .to("/ps/a").frame
         for byte in message.prefix(29) {
             scene.take([byte])
             scene.pass(.seconds(1))
@@ -294,5 +294,41 @@ import Testing
         observing.take(RawMessage(.confirmable, SignalCode.pong, 0))
         observing.pass(.seconds(200))
         #expect(observing.sent().isEmpty && observing.connection.stage == .open)
+    }
+
+    @Test(
+        "whatever a peer sends, it is bounded, answered once and left without a rest",
+        arguments: 0..<40 as Range<UInt64>
+    )
+    func anything(seed: UInt64) {
+        var generator = SplitMix64(seed: seed)
+        let messages: [[UInt8]] =
+            [
+                RawMessage(.confirmable, SignalCode.csm, 0).with(2, integer: 4_000),
+                RawMessage(.confirmable, SignalCode.ping, 0, token: [1]).with(2, []),
+                RawMessage(.confirmable, SignalCode.ping, 0), RawMessage(.confirmable, SignalCode.pong, 0),
+                RawMessage(.confirmable, SignalCode.release, 0), RawMessage(.confirmable, Method.get, 0).to("/ps/a"),
+                RawMessage(.confirmable, Method.put, 0, token: [2], payload: String(repeating: "y", count: 300)),
+                RawMessage(.confirmable, Method.put, 0, token: [3], payload: String(repeating: "z", count: 2_500)),
+            ].map(\.frame) + [[0, 0], [0x0d], [0xff]]
+        for _ in 0..<100 {
+            var script: [UInt8] = [UInt8.random(in: 0...3, using: &generator) == 0 ? 1 : 0]
+            for _ in 0..<Int.random(in: 1...40, using: &generator) {
+                var bytes = messages.randomElement(using: &generator) ?? []
+                if UInt8.random(in: 0...9, using: &generator) == 0 {
+                    bytes[Int.random(in: 0..<bytes.count, using: &generator)] = .random(in: 0...255, using: &generator)
+                }
+                while !bytes.isEmpty {
+                    let part = bytes.prefix(Int.random(in: 1...255, using: &generator))
+                    script += [UInt8.random(in: 0..<6, using: &generator), UInt8(part.count)] + part
+                    bytes.removeFirst(part.count)
+                    if Bool.random(using: &generator) {
+                        script += [.random(in: 7...15, using: &generator), .random(in: 0...255, using: &generator)]
+                    }
+                }
+            }
+            var run = ConnectionScript(script)
+            run.run()
+        }
     }
 }

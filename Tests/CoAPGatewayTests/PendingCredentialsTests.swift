@@ -53,7 +53,7 @@ struct PendingCredentialsTests {
             let post = RawMessage(.confirmable, Method.post, 0, token: [1], payload: "x").to("/ps/a?u=alice&p=rabbit")
             do {
                 let first = try RawConnection(port: gateway.port)
-                first.send(RawConnection.frame(post))
+                first.send(post.frame)
                 await guardian.asked()
             }
             let second = try RawConnection(port: gateway.port)
@@ -62,7 +62,7 @@ struct PendingCredentialsTests {
             let deadline = NIODeadline.now() + .seconds(20)
             var code = "5.03"
             while code == "5.03", NIODeadline.now() < deadline {
-                second.send(RawConnection.frame(post))
+                second.send(post.frame)
                 code = try second.expect().codeText
             }
             #expect(code == "2.04")

@@ -20,15 +20,13 @@ import Testing
     }
 
     private static func message(_ payload: Int, token: [UInt8] = []) -> [UInt8] {
-        RawConnection.frame(
-            RawMessage(
-                .confirmable,
-                Method.post,
-                0,
-                token: token,
-                payload: String(repeating: "x", count: payload)
-            )
-        )
+        RawMessage(
+            .confirmable,
+            Method.post,
+            0,
+            token: token,
+            payload: String(repeating: "x", count: payload)
+        ).frame
     }
 
     @Test("messages of any length are found wherever the stream is cut")

@@ -51,7 +51,7 @@ import Testing
             let message = Self.randomMessage(&generator)
             let read = try #require(Self.read(message.bytes), "\(message)")
             #expect(read.bytes == message.bytes)
-            let framed = try #require(Self.read(RawConnection.frame(message), asFrame: true), "\(message)")
+            let framed = try #require(Self.read(message.frame, asFrame: true), "\(message)")
             #expect(framed.code == message.code && framed.token == message.token && framed.payload == message.payload)
             #expect(framed.options.map(\.number) == message.options.map(\.number))
             #expect(framed.options.map(\.value) == message.options.map(\.value))
@@ -70,7 +70,7 @@ import Testing
             #expect(datagram == message.bytes)
             let frame = try #require(Self.writeFrame(message, room: 80_000))
             #expect(Self.read(frame, asFrame: true)?.payload == message.payload)
-            if message.payload.count < 60_000 { #expect(frame == RawConnection.frame(message)) }
+            if message.payload.count < 60_000 { #expect(frame == message.frame) }
             // One byte too little is too little.
             #expect(Self.write(message, room: datagram.count - 1) == nil)
         }

@@ -23,6 +23,7 @@ let package = Package(
         .library(name: "FuzzCodec", type: .static, targets: ["FuzzCodec"]),
         .library(name: "FuzzBroker", type: .static, targets: ["FuzzBroker"]),
         .library(name: "FuzzCoAP", type: .static, targets: ["FuzzCoAP"]),
+        .library(name: "FuzzStreams", type: .static, targets: ["FuzzStreams"]),
         .executable(name: "fuzz-seeds", targets: ["FuzzSeeds"]),
     ],
     dependencies: [
@@ -96,6 +97,7 @@ let package = Package(
             dependencies: ["MQTTCodec", "BrokerCore", "CoAPGateway", "BrokerTestSupport", nioCore],
             swiftSettings: settings
         ),
+        .target(name: "FuzzStreams", dependencies: ["CoAPGateway", nioCore], swiftSettings: settings),
         .executableTarget(
             name: "FuzzSeeds",
             dependencies: ["MQTTCodec", "BrokerTestSupport", nioCore],

@@ -224,6 +224,7 @@ package final class Connection {
 
     /// Asks for a Pong.
     package func ping(_ id: ConfirmableID?, now: NIODeadline) {
+        guard stage == .open || stage == .leaving else { return }
         output.append(Signal.ping)
         flow.sentPing(id, now: now)
     }

@@ -1,15 +1,5 @@
 import CoAPGateway
 import NIOCore
-import Testing
-
-/// The codes of messages about a connection (RFC 8323 §5.1).
-enum SignalCode {
-    static let csm: UInt8 = 0xe1
-    static let ping: UInt8 = 0xe2
-    static let pong: UInt8 = 0xe3
-    static let release: UInt8 = 0xe4
-    static let abort: UInt8 = 0xe5
-}
 
 /// A connection without a socket, and what comes of what is said to it.
 final class ConnectionScene {
@@ -17,12 +7,10 @@ final class ConnectionScene {
     private(set) var now = NIODeadline.uptimeNanoseconds(1_000_000_000)
     private(set) var requests: [CoAPRequest] = []
     private(set) var confirmed: [ConfirmableID] = []
-    private let window: Int
 
     init(_ change: (inout Connection.Bounds) -> Void = { _ in }) {
         var bounds = Connection.Bounds(largestMessage: 100_000)
         change(&bounds)
-        window = bounds.output
         connection = Connection(id: EndpointID(rawValue: 2), bounds: bounds, now: now)
     }
 
@@ -37,7 +25,7 @@ final class ConnectionScene {
         return self
     }
 
-    func take(_ message: RawMessage) { take(RawConnection.frame(message)) }
+    func take(_ message: RawMessage) { take(message.frame) }
 
     func take(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { connection.append($0) }
@@ -52,6 +40,12 @@ final class ConnectionScene {
         } confirmed: {
             confirmed.append($0)
         }
+    }
+
+    /// Requests that have come since the last time.
+    func takeRequests() -> [CoAPRequest] {
+        defer { requests = [] }
+        return requests
     }
 
     func get(_ token: UInt8) { take(RawMessage(.confirmable, Method.get, 0, token: [token]).to("/ps/a")) }
@@ -75,11 +69,11 @@ final class ConnectionScene {
             var buffer = ByteBuffer()
             connection.fill(&buffer)
             var bytes = Array(buffer.readableBytesView)
-            while let (message, length) = RawConnection.message(at: bytes) {
+            while let (message, length) = RawMessage.first(in: bytes) {
                 messages.append(message)
                 bytes.removeFirst(length)
             }
-            #expect(bytes.isEmpty)
+            precondition(bytes.isEmpty, "not a message: \(bytes)")
         }
         return messages
     }

@@ -24,23 +24,11 @@ final class RawConnection {
         var isOn: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
         guard greets else { return }
-        send(Self.frame(RawMessage(.confirmable, SignalCode.csm, 0).with(2, integer: 8_388_608).with(4, [])))
+        send(RawMessage(.confirmable, SignalCode.csm, 0).with(2, integer: 8_388_608).with(4, []).frame)
         try #require(try expect().code == SignalCode.csm)
     }
 
     deinit { close(descriptor) }
-
-    /// A message's bytes on a connection.
-    static func frame(_ message: RawMessage) -> [UInt8] {
-        let body = message.bytes.dropFirst(4 + message.token.count)
-        let length: (UInt8, [UInt8]) =
-            switch body.count {
-            case 0..<13: (UInt8(body.count), [])
-            case 13..<269: (13, [UInt8(body.count - 13)])
-            default: (14, [UInt8((body.count - 269) >> 8), UInt8((body.count - 269) & 0xff)])
-            }
-        return [length.0 << 4 | UInt8(message.token.count)] + length.1 + [message.code] + message.token + body
-    }
 
     func send(_ bytes: some Sequence<UInt8>) {
         var left = Array(bytes)[...]
@@ -53,7 +41,7 @@ final class RawConnection {
         }
     }
 
-    func send(_ message: RawMessage) { send(Self.frame(message)) }
+    func send(_ message: RawMessage) { send(message.frame) }
 
     /// Sends nothing more.
     func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
@@ -63,7 +51,7 @@ final class RawConnection {
         while true {
             let message = try next()
             guard message.code == SignalCode.ping else { return message }
-            send(Self.frame(RawMessage(.confirmable, SignalCode.pong, 0, token: message.token)))
+            send(RawMessage(.confirmable, SignalCode.pong, 0, token: message.token).frame)
         }
     }
 
@@ -84,27 +72,12 @@ final class RawConnection {
 
     private func next() throws -> RawMessage {
         while true {
-            if let (message, length) = Self.message(at: buffer) {
+            if let (message, length) = RawMessage.first(in: buffer) {
                 buffer.removeFirst(length)
                 return message
             }
             try need(buffer.count + 1)
         }
-    }
-
-    /// The message at the beginning of what has come, and its length; nil while it is not whole.
-    static func message(at buffer: [UInt8]) -> (RawMessage, length: Int)? {
-        guard let first = buffer.first else { return nil }
-        let extended = [13: 1, 14: 2, 15: 4][Int(first >> 4)] ?? 0
-        guard buffer.count >= 2 + extended else { return nil }
-        let base = [13: 13, 14: 269, 15: 65_805][Int(first >> 4)] ?? Int(first >> 4)
-        let length = buffer[1..<1 + extended].reduce(0) { $0 << 8 | Int($1) } + base
-        let tokenLength = first & 15
-        let whole = 2 + extended + Int(tokenLength) + length
-        guard buffer.count >= whole else { return nil }
-        // As a datagram would have it.
-        return RawMessage([0x40 | tokenLength, buffer[1 + extended], 0, 0] + buffer[(2 + extended)..<whole])
-            .map { ($0, whole) }
     }
 
     private func need(_ count: Int) throws {

@@ -136,3 +136,23 @@ let schedules: [String: [UInt8]] = [
 for (name, schedule) in schedules {
     for flags: UInt8 in [0x00, 0x02, 0x05, 0x08, 0x10] { try write([flags] + schedule, "coap", "\(name)-\(flags)") }
 }
+
+/// Bytes on a connection, handed in at once.
+func fed(_ messages: RawMessage...) -> [UInt8] {
+    let bytes = messages.flatMap(\.frame)
+    return [0, UInt8(bytes.count)] + bytes
+}
+
+let settings = RawMessage(.confirmable, SignalCode.csm, 0).with(2, integer: 4_000).with(4, [])
+let custody = RawMessage(.confirmable, SignalCode.ping, 0, token: [1]).with(2, [])
+let get = RawMessage(.confirmable, Method.get, 0, token: [2]).to("/ps/a")
+let streams: [String: [UInt8]] = [
+    "greeting": [1] + fed(settings) + [12],
+    "requests": [0] + fed(get, get, custody, get) + [7, 9, 8, 200, 12, 7, 1],
+    "signals": [0] + fed(settings, custody, RawMessage(.confirmable, SignalCode.pong, 0)) + [10, 12],
+    "release": [0] + fed(get, RawMessage(.confirmable, SignalCode.release, 0), get) + [7, 9, 12],
+    "abort": [0] + fed(get, RawMessage(.confirmable, SignalCode.abort, 0)),
+    "large": [0, 0, 7, 0xf0, 0, 0, 0, 9, 2, 0x30, 11, 200],
+    "notifications": [0, 9, 255, 9, 255, 9, 255, 12, 11, 255] + fed(get),
+]
+for (name, schedule) in streams { try write(schedule, "streams", name) }
