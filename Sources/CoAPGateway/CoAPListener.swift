@@ -141,7 +141,7 @@ package struct CoAPListener: Service {
         if configuration.transport == .udp, configuration.security == nil {
             return try await run(DatagramLayer(configuration))
         }
-        if configuration.transport == .tcp, configuration.security == nil {
+        if configuration.transport == .tcp {
             let shared = ConnectionLayer.Shared(places: places, bytes: bytes, refusals: refusals)
             return try await run(ConnectionLayer(configuration, limits: limits, shared: shared))
         }

@@ -61,9 +61,11 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
 
     private func serve() {
         layer.enter()
-        let observer = layer.preSharedKeys?.observe { [inbox] in inbox.append(.keysReplaced) }
+        let keys = layer.preSharedKeys?.observe { [inbox] in inbox.append(.keysReplaced) }
+        let certificate = layer.certificate?.observe { [inbox] in inbox.append(.keysReplaced) }
         while !isDone { turn() }
-        if let observer { layer.preSharedKeys?.endObserving(observer) }
+        if let keys { layer.preSharedKeys?.endObserving(keys) }
+        if let certificate { layer.certificate?.endObserving(certificate) }
         server.shutDown()
         submit()
         layer.close()

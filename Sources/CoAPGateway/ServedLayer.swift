@@ -10,6 +10,8 @@ protocol ServedLayer: MessageLayer, SendableMetatype {
     var wakeUp: WakeUp { get }
     /// The keys its sessions are made with, which may be replaced meanwhile.
     var preSharedKeys: PreSharedKeys? { get }
+    /// The certificate it shows, which may be, too.
+    var certificate: Replaceable<CertificateText>? { get }
 
     /// Begins, on the thread that serves it.
     func enter()
@@ -23,12 +25,16 @@ protocol ServedLayer: MessageLayer, SendableMetatype {
     func maintain(now: NIODeadline) -> [LayerEvent]
     /// An event has been dealt with; what it names may go.
     func done(_ event: LayerEvent)
-    /// Ends the sessions of those whose key is another one now, or gone.
+    /// Ends the sessions of those whose key is another one now, or gone; shows the certificate that is in force from now on.
     ///
     /// - Returns: what comes of it, to be dealt with before anything is sent.
     func endOutdatedSessions() -> [LayerEvent]
     /// Sends what has gathered and closes the sockets; nothing may be held any more.
     func close()
+}
+
+extension ServedLayer {
+    var certificate: Replaceable<CertificateText>? { nil }
 }
 
 /// What the network has brought about, in order.

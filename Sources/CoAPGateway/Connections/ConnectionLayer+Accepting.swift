@@ -41,6 +41,10 @@ extension ConnectionLayer {
             place: place,
             account: shared.bytes.account(of: address)
         )
+        if let secure, !encrypt(link, secure) {
+            room.giveBack(for: holder)
+            return false
+        }
         links[id] = link
         attend(link)
         return true

@@ -12,7 +12,7 @@ extension ConnectionLayer: ServedLayer {
 
     func remoteAddress(of endpoint: EndpointID) -> String { links[endpoint]?.address.description ?? "" }
 
-    func identity(of endpoint: EndpointID) -> String? { nil }
+    func identity(of endpoint: EndpointID) -> String? { links[endpoint]?.identity?.name }
 
     func largestMessage(to endpoint: EndpointID) -> Int {
         links[endpoint]?.connection.largestMessage ?? SignallingMessage.baseSize

@@ -21,6 +21,8 @@ final class ConnectionLayer {
     static let acceptedAtATime = 64
     /// Bytes read from one connection in one turn.
     private static let readAtATime = 65_536
+    /// While a handshake is under way, which is to have less.
+    private static let readOfHandshake = 16_384
     /// How long nobody is accepted once there is no room, if none is made before.
     static let pause = TimeAmount.milliseconds(500)
     /// How often time limits are looked at.
@@ -29,7 +31,12 @@ final class ConnectionLayer {
     private static let farewell = TimeAmount.seconds(2)
 
     let wakeUp: WakeUp
+    /// Nil where nothing is encrypted.
+    let secure: SecureContext?
     let preSharedKeys: PreSharedKeys?
+    let certificate: Replaceable<CertificateText>?
+    /// Those of TLS under way.
+    var handshakes: Handshakes
     var streams: streams_t
     let bounds: Connection.Bounds
     let shared: Shared
@@ -62,6 +69,7 @@ final class ConnectionLayer {
         }
         guard let port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
         guard let wakeUp = WakeUp() else { throw failure("too many open files") }
+        secure = try Self.secure(configuration, limits).mapError { failure($0.reason) }.get()
         var streams = streams_t()
         let result = streams_open(configuration.host, port, wakeUp.descriptor, &streams)
         guard result == 0 else { throw failure(String(cString: sockets_error_text(result))) }
@@ -69,6 +77,8 @@ final class ConnectionLayer {
         self.wakeUp = wakeUp
         self.shared = shared
         preSharedKeys = configuration.security?.preSharedKeys
+        certificate = configuration.security?.certificate
+        handshakes = Handshakes(most: configuration.handshakes)
         room = Quota(Quota.Limit(total: configuration.idleEndpoints))
         // What needs more comes in blocks: so much is nobody's before it is known whose.
         var bounds = Connection.Bounds(
@@ -122,7 +132,7 @@ final class ConnectionLayer {
         for link in attended { attend(link) }
     }
 
-    private func takeEvents() -> [LayerEvent] {
+    func takeEvents() -> [LayerEvent] {
         guard !events.isEmpty else { return [] }
         defer {
             events = []
@@ -132,14 +142,16 @@ final class ConnectionLayer {
     }
 
     var nextDeadline: NIODeadline? {
-        let look = links.isEmpty ? nil : looksAt
-        let listens = isListening ? nil : listensAt
-        return [look, listens].compactMap { $0 }.min()
+        let look = links.isEmpty ? NIODeadline.distantFuture : looksAt
+        let listens = isListening ? NIODeadline.distantFuture : listensAt
+        let next = min(look, listens, handshakes.dueAt)
+        return next == .distantFuture ? nil : next
     }
 
     func maintain(now: NIODeadline) -> [LayerEvent] {
         self.now = now
-        guard looksAt <= now else { return [] }
+        goOnWithHandshakes()
+        guard looksAt <= now else { return takeEvents() }
         looksAt = now + Self.look
         for link in links.values where !link.isClosed {
             link.connection.expire(now: now)
@@ -158,8 +170,6 @@ final class ConnectionLayer {
         }
     }
 
-    func endOutdatedSessions() -> [LayerEvent] { [] }
-
     func close() {
         for link in links.values where !link.isClosed {
             link.connection.release("the broker stops", now: now)
@@ -173,10 +183,10 @@ final class ConnectionLayer {
     // MARK: One connection
 
     private func read(_ link: Link) {
-        switch link.read(into: input) {
+        let room = link.isEstablished ? input[...] : input.prefix(Self.readOfHandshake)
+        switch link.read(into: UnsafeMutableRawBufferPointer(rebasing: room)) {
         case 0: link.hasEnded = true
-        case let count where count > 0:
-            link.connection.append(UnsafeRawBufferPointer(rebasing: input[..<count]))
+        case let count where count > 0: took(UnsafeRawBufferPointer(rebasing: input[..<count]), of: link)
         case Int(stream_failed): link.connection.broke(now: now)
         default: break
         }
@@ -193,7 +203,7 @@ final class ConnectionLayer {
             events.append(.finished($0))
         }
         // What came before the end is read before it.
-        if link.hasEnded, connection.isReading, !connection.canGoOn { connection.leave(now: now) }
+        if link.hasEnded || link.isMute, connection.isReading, !connection.canGoOn { connection.leave(now: now) }
         write(link)
         account(for: link)
         if connection.stage == .over { end(link) }
@@ -206,7 +216,10 @@ final class ConnectionLayer {
     private func write(_ link: Link) {
         while !link.connection.isBroken {
             output.clear()
-            if link.unwritten.readableBytes == 0 { link.connection.fill(&output) }
+            if link.unwritten.readableBytes == 0, link.canSpeak {
+                link.connection.fill(&output)
+                link.encrypt(&output)
+            }
             guard link.unwritten.readableBytes + output.readableBytes > 0 else { return }
             switch link.write(&output, now: now) {
             case .all: continue
@@ -233,12 +246,17 @@ final class ConnectionLayer {
         }
         guard !link.connection.isBroken else { return close(link) }
         guard link.connection.hasSaidAll, link.unwritten.readableBytes == 0 else { return }
+        if link.saysGoodbye() {
+            write(link)
+            guard link.unwritten.readableBytes == 0 else { return }
+        }
         if link.hasEnded { close(link) } else { link.finish() }
     }
 
     private func close(_ link: Link) {
         link.close()
         room.giveBack(for: link.holder)
+        handshakes.end(link.connection.id)
         // There is room for another one.
         listensAt = now
         if link.connection.holds == 0 { links[link.connection.id] = nil }

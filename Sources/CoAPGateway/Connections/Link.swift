@@ -18,6 +18,16 @@ final class Link {
     let account: ConnectionBytes.Account
     private var place: SocketPlaces.Place?
 
+    /// Its TLS; nil in the clear.
+    var session: SecureSession?
+    /// Who the other side has proven to be.
+    var identity: TransportIdentity?
+    /// What is said is heard: nothing is encrypted, or the handshake is over.
+    var isEstablished = true
+    /// TLS has ended: what is said is not heard any more.
+    var isMute = false
+    private var hasSaidGoodbye = false
+
     /// What the network has not taken yet.
     var unwritten = ByteBuffer()
     /// When the network has taken something last.
@@ -77,6 +87,33 @@ final class Link {
         }
         return .all
     }
+
+    // MARK: TLS
+
+    /// Whether what is to be said is to be taken from the connection.
+    var canSpeak: Bool { isEstablished || isMute || connection.stage == .over }
+
+    /// Keeps what TLS has to be sent.
+    func keep(_ bytes: UnsafeRawBufferPointer) { unwritten.writeBytes(bytes) }
+
+    /// Puts what is to be said into records, which are to be written; where nobody hears it, it is lost.
+    func encrypt(_ bytes: inout ByteBuffer) {
+        guard let session else { return }
+        if isEstablished, !isMute, bytes.readableBytes > 0 { _ = bytes.withUnsafeReadableBytes { session.send($0) } }
+        bytes.clear()
+    }
+
+    /// Ends TLS, once.
+    ///
+    /// - Returns: whether there is something to be written for that.
+    func saysGoodbye() -> Bool {
+        guard let session, !hasSaidGoodbye else { return false }
+        hasSaidGoodbye = true
+        session.end()
+        return unwritten.readableBytes > 0
+    }
+
+    // MARK: The end
 
     /// Tells the other side that nothing more comes.
     func finish() {

@@ -59,15 +59,9 @@ final class RawConnection {
     ///
     /// - Returns: the number of bytes that have come.
     func bytesToEnd() throws -> Int {
-        var bytes = [UInt8](repeating: 0, count: 65_536)
         var total = 0
-        while true {
-            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            try #require(poll(&waiting, 1, 5_000) == 1)
-            let received = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-            guard received > 0 else { return total }
-            total += received
-        }
+        while let bytes = try receive() { total += bytes.count }
+        return total
     }
 
     private func next() throws -> RawMessage {
@@ -80,14 +74,16 @@ final class RawConnection {
         }
     }
 
+    /// What has come next; nil at the end.
+    func receive() throws -> [UInt8]? {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        try #require(poll(&waiting, 1, 5_000) == 1)
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        let received = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+        return received > 0 ? Array(bytes.prefix(received)) : nil
+    }
+
     private func need(_ count: Int) throws {
-        while buffer.count < count {
-            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            try #require(poll(&waiting, 1, 5_000) == 1)
-            var bytes = [UInt8](repeating: 0, count: 65_536)
-            let received = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-            try #require(received > 0)
-            buffer += bytes.prefix(received)
-        }
+        while buffer.count < count { buffer += try #require(try receive()) }
     }
 }
