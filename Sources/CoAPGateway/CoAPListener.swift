@@ -138,7 +138,7 @@ package struct CoAPListener: Service {
     ///
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
-        if configuration.transport == .udp, configuration.security == nil {
+        if configuration.transport == .udp {
             return try await run(DatagramLayer(configuration))
         }
         if configuration.transport == .tcp {

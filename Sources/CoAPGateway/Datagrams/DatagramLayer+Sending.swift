@@ -6,13 +6,17 @@ extension DatagramLayer {
 
     func remoteAddress(of endpoint: EndpointID) -> String {
         guard let peer = table[endpoint] else { return "" }
-        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { text in
-            let length = datagrams_text(&peer.path, text.baseAddress, text.count)
+        return withUnsafePointer(to: peer.path) { text(of: $0) }
+    }
+
+    func text(of path: UnsafePointer<datagram_path_t>) -> String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { text in
+            let length = datagrams_text(path, text.baseAddress, text.count)
             return String(decoding: UnsafeRawBufferPointer(text).prefix(Int(max(length, 0))), as: UTF8.self)
         }
     }
 
-    func identity(of endpoint: EndpointID) -> String? { nil }
+    func identity(of endpoint: EndpointID) -> String? { table[endpoint]?.secure?.identity?.name }
 
     func largestMessage(to endpoint: EndpointID) -> Int { CoAPResponse.largestMessage }
 
@@ -62,7 +66,9 @@ extension DatagramLayer {
 
     func release(_ endpoint: EndpointID) { if let peer = table[endpoint] { table.release(peer) } }
 
-    func disconnect(_ endpoint: EndpointID) {}
+    func disconnect(_ endpoint: EndpointID) {
+        if let peer = table[endpoint], peer.secure != nil { end(peer) }
+    }
 
     // MARK: Bytes
 
@@ -82,6 +88,7 @@ extension DatagramLayer {
 
     /// Sends what is a message already.
     func send(_ bytes: UnsafeRawBufferPointer, to peer: Peer) -> Bool {
+        if let secure = peer.secure { return secure.session.send(bytes) }
         guard let room = datagrams_room(datagrams), peer.spend(bytes.count) else { return false }
         UnsafeMutableRawBufferPointer(start: room, count: bytes.count).copyMemory(from: bytes)
         datagrams_add(datagrams, bytes.count, &peer.path)
@@ -98,6 +105,12 @@ extension DatagramLayer {
         messageID: UInt16,
         to peer: Peer
     ) throws(SendFailure) -> UnsafeRawBufferPointer {
+        if let secure = peer.secure, let room = dtls?.plaintext {
+            guard let length = write(kind, response, token, messageID, into: room) else { throw .impossible }
+            let message = UnsafeRawBufferPointer(rebasing: room[..<length])
+            guard secure.session.send(message) else { throw .busy }
+            return message
+        }
         guard let start = datagrams_room(datagrams) else { throw .busy }
         let room = UnsafeMutableRawBufferPointer(start: start, count: CoAPResponse.largestMessage)
         guard let length = write(kind, response, token, messageID, into: room) else { throw .impossible }

@@ -19,7 +19,10 @@ final class DatagramLayer: ServedLayer {
 
     let datagrams: OpaquePointer
     let wakeUp: WakeUp
-    let preSharedKeys: PreSharedKeys? = nil
+    let preSharedKeys: PreSharedKeys?
+    let certificate: Replaceable<CertificateText>?
+    /// Nil where nothing is encrypted.
+    var dtls: DatagramSecurity?
     var table: PeerTable
     var transmissions: Transmissions
     let echo = EchoGuard()
@@ -29,7 +32,7 @@ final class DatagramLayer: ServedLayer {
     private let idleTimeout: TimeAmount
     private var pace = StrangerPace()
     private var rejections = (count: 0, until: NIODeadline.distantPast)
-    private var events: [LayerEvent] = []
+    var events: [LayerEvent] = []
     private var idleDueAt = NIODeadline.distantPast
 
     /// Binds.
@@ -62,7 +65,18 @@ final class DatagramLayer: ServedLayer {
                 maximumRetransmissions: max(configuration.maximumRetransmissions, 1)
             )
         )
-        asksForEcho = configuration.asksForEcho
+        preSharedKeys = configuration.security?.preSharedKeys
+        certificate = configuration.security?.certificate
+        if let security = configuration.security {
+            do throws(SecureContext.Failed) {
+                dtls = try DatagramSecurity(security, handshakes: configuration.handshakes, now: now)
+            } catch {
+                datagrams_close(opened)
+                throw failure(error.reason)
+            }
+        }
+        // A handshake proves it.
+        asksForEcho = configuration.asksForEcho && configuration.security == nil
         idleTimeout = .seconds(Int64(configuration.idleTimeout))
     }
 
@@ -77,6 +91,7 @@ final class DatagramLayer: ServedLayer {
         let timeout = datagrams_flush(datagrams) ? timeout.map { Int32(clamping: $0) } ?? -1 : 1
         let isReadable = datagrams_wait(datagrams, wakeUp.descriptor, timeout)
         now = .now()
+        dtls?.beginnings = 0
         if isReadable { receive() }
         return takeEvents()
     }
@@ -94,7 +109,7 @@ final class DatagramLayer: ServedLayer {
 
     var nextDeadline: NIODeadline? {
         let idle: NIODeadline? = table.count > 0 ? idleDueAt : nil
-        return [idle, transmissions.nextDeadline].compactMap { $0 }.min()
+        return [idle, transmissions.nextDeadline, dtls?.handshakes.dueAt].compactMap { $0 }.min()
     }
 
     func maintain(now: NIODeadline) -> [LayerEvent] {
@@ -105,6 +120,7 @@ final class DatagramLayer: ServedLayer {
             case .failed(let transmission): events.append(.failed(transmission.id, .unreachable))
             }
         }
+        goOnWithHandshakes()
         if idleDueAt <= now {
             idleDueAt = now + .seconds(1)
             while let peer = table.popIdle(heardBefore: now - idleTimeout) { left(peer) }
@@ -118,11 +134,15 @@ final class DatagramLayer: ServedLayer {
         if !isSent, !peer.isProven, !transmission.isPing { _ = try? ping(peer.id) }
     }
 
-    func done(_ event: LayerEvent) { if case .received(_, let endpoint) = event { release(endpoint) } }
+    func done(_ event: LayerEvent) {
+        switch event {
+        case .received(_, let endpoint): release(endpoint)
+        case .lost(let endpoint): if let peer = table[endpoint] { table.remove(peer) }
+        default: break
+        }
+    }
 
-    func endOutdatedSessions() -> [LayerEvent] { [] }
-
-    private func takeEvents() -> [LayerEvent] {
+    func takeEvents() -> [LayerEvent] {
         guard !events.isEmpty else { return [] }
         let taken = events
         events = []
@@ -132,6 +152,8 @@ final class DatagramLayer: ServedLayer {
     }
 
     func close() {
+        for peer in table.peers { peer.secure?.session.end() }
+        _ = datagrams_flush(datagrams)
         datagrams_close(datagrams)
         table.removeAll()
     }
@@ -142,7 +164,12 @@ final class DatagramLayer: ServedLayer {
         guard datagram.is_for_us, let path = datagram.path else { return }
         let bytes = UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.length)
         let address = PeerAddress(path.pointee)
+        guard dtls == nil else {
+            if datagram.is_whole { takeSecure(bytes, path, address) }
+            return
+        }
         guard let peer = table[address] else {
+            if bytes.count > 1, bytes[0] == 22, bytes[1] == 0xfe { return tookSecure(path) }
             return takeFromStranger(IncomingDatagram(bytes, isWhole: datagram.is_whole), bytes.count, path, address)
         }
         peer.path = path.pointee
@@ -150,7 +177,7 @@ final class DatagramLayer: ServedLayer {
     }
 
     /// A message has come from a peer that is remembered.
-    private func take(_ message: IncomingDatagram, _ length: Int, from peer: Peer) {
+    func take(_ message: IncomingDatagram, _ length: Int, from peer: Peer) {
         peer.received(length, now: now)
         switch message {
         case .request(let request):
@@ -244,14 +271,16 @@ final class DatagramLayer: ServedLayer {
     }
 
     /// Whether another message of a stranger may be rejected now.
-    private func mayReject() -> Bool {
+    func mayReject() -> Bool {
         if rejections.until <= now { rejections = (0, now + .seconds(1)) }
         rejections.count += 1
         return rejections.count <= Self.mostRejections
     }
 
     /// A peer is remembered no more.
-    private func left(_ peer: Peer) {
+    func left(_ peer: Peer) {
+        peer.secure?.session.end()
+        dtls?.handshakes.end(peer.id)
         transmissions.endAll(of: peer.id)
         events.append(.gone(peer.id))
     }

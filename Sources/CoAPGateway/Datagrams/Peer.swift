@@ -11,6 +11,10 @@ package final class Peer {
     /// How the last datagram came, and answers go.
     var path: datagram_path_t
     var heardAt: NIODeadline
+    /// Its DTLS, where there is some.
+    var secure: SecurePeer?
+    /// Its session is over.
+    var hasLeft = false
     /// Reasons not to forget it.
     package internal(set) var holds = 0
     /// Whether it was heard of more than once, or its address is proven to be its own.

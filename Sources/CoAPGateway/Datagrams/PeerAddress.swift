@@ -1,3 +1,4 @@
+import BrokerCore
 import CCoAPShim
 package import CSockets
 
@@ -40,6 +41,14 @@ package struct PeerAddress: Hashable, Sendable {
 
     /// The peer of a session of libcoap's.
     init(_ session: OpaquePointer) { self.init(coap_shim_peer_of_session(session)) }
+
+    /// Whose shares it uses.
+    var network: ClientNetwork? {
+        guard high != 0 || low > UInt64(UInt32.max) else {
+            return withUnsafeBytes(of: UInt32(truncatingIfNeeded: low)) { ClientNetwork(bytes: [UInt8]($0)) }
+        }
+        return withUnsafeBytes(of: (high, low)) { ClientNetwork(bytes: [UInt8]($0)) }
+    }
 
     /// Lends its bytes.
     func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {

@@ -73,14 +73,18 @@ package struct PeerTable {
 
     /// Remembers a peer.
     ///
+    /// - Parameters:
+    ///   - isProven: whether its address is its own.
+    ///   - isStranger: whether it is one although its address was heard before: its session will tell who it is.
     /// - Returns: the peer, and those who have to give way to it: they are forgotten.
     package mutating func enter(
         _ address: PeerAddress,
         _ path: datagram_path_t,
         isProven: Bool = false,
+        isStranger: Bool = false,
         now: NIODeadline
     ) -> (peer: Peer, forgotten: [Peer]) {
-        let isKnown = isProven || acquaintances.meet(address)
+        let isKnown = !isStranger && (isProven || acquaintances.meet(address))
         var forgotten: [Peer] = []
         if isKnown {
             makeRoom(&forgotten, lists.0.count + lists.2.count >= bounds.idle, [.known, .strangers])
@@ -108,11 +112,25 @@ package struct PeerTable {
         }
     }
 
+    /// Everybody who is remembered.
+    var peers: [Peer] { slots.compactMap(\.peer) }
+
+    /// The peer's session is over: its address is free for another one, and its name is good until it is removed.
+    ///
+    /// - Returns: whether it was not over before.
+    mutating func leave(_ peer: Peer) -> Bool {
+        guard !peer.hasLeft, let place = place(of: peer) else { return false }
+        unlist(place)
+        places[peer.address] = nil
+        peer.hasLeft = true
+        return true
+    }
+
     /// Forgets a peer; its name means nobody from now on.
     package mutating func remove(_ peer: Peer) {
         guard let place = place(of: peer) else { return }
         unlist(place)
-        places[peer.address] = nil
+        if !peer.hasLeft { places[peer.address] = nil }
         slots[Int(place)].peer = nil
         slots[Int(place)].generation &+= 1
         free.append(place)
@@ -192,7 +210,7 @@ package struct PeerTable {
 
     /// Puts a peer at the end of the list it belongs to; known ones that are held belong to none.
     private mutating func list(_ place: UInt32) {
-        guard let peer = slots[Int(place)].peer, !(peer.isKnown && peer.holds > 0) else { return }
+        guard let peer = slots[Int(place)].peer, !peer.hasLeft, !(peer.isKnown && peer.holds > 0) else { return }
         let list: List = peer.isKnown ? .known : peer.holds > 0 ? .heldStrangers : .strangers
         let last = self[list].last
         slots[Int(place)].list = list

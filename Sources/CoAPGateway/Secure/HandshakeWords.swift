@@ -4,6 +4,7 @@ import CGnuTLS
 package enum HandshakeWords {
     package static let notProven =
         "the client has not proven that it has our key of that identity: its key is another one, or the network slow"
+    package static let notSpoken = "the client speaks DTLS, which this listener does not"
     package static let tooSlow = "the client did not go on with its handshake"
     package static let tooMany = "too many handshakes are under way"
     package static let nobody = "the client has not said who it is"

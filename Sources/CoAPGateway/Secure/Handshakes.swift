@@ -56,9 +56,11 @@ package struct Handshakes {
     package mutating func touch(_ session: SecureSession) { dueAt = min(dueAt, session.dueAt) }
 
     /// Those that have something to do now: `goOn` is theirs to be called, and after all of them `lookAgain`.
-    package func due(_ now: NIODeadline) -> [(endpoint: EndpointID, session: SecureSession)] {
+    package mutating func due(_ now: NIODeadline) -> [(endpoint: EndpointID, session: SecureSession)] {
         guard dueAt <= now else { return [] }
-        return open.filter { $0.value.session.dueAt <= now }.map { ($0.key, $0.value.session) }
+        let due = open.filter { $0.value.session.dueAt <= now }.map { ($0.key, $0.value.session) }
+        if due.isEmpty { lookAgain() }
+        return due
     }
 
     /// Finds out when there is something to do next.

@@ -45,6 +45,9 @@ package final class SecureSession {
     /// When `goOn` has something to do; never, once the handshake is over.
     package private(set) var dueAt: NIODeadline
 
+    /// Whether the handshake is not over.
+    package var isShakingHands: Bool { state == .handshaking }
+
     /// Looks at a handshake's retransmissions are so far apart at least.
     private static let shortestLook = TimeAmount.milliseconds(50)
     /// Results in a row that are not the end of anything: more than a peer that means well makes of one flight.
@@ -100,12 +103,12 @@ package final class SecureSession {
     /// `body` may send, and may end the session.
     package func take(_ bytes: UnsafeRawBufferPointer, now: NIODeadline, _ body: (Happening) -> Void) {
         guard context.transport == .datagrams else {
-            if state == .handshaking {
-                // GnuTLS keeps a message until it is whole, whatever it says of its length.
-                handshakeBytes -= bytes.count
-                guard handshakeBytes >= 0 else { return fail(GNUTLS_E_HANDSHAKE_TOO_LARGE, body) }
-            }
-            return read(bytes, now, body)
+            read(bytes, now, body)
+            guard state == .handshaking else { return }
+            // GnuTLS keeps a message until it is whole, whatever it says of its length.
+            handshakeBytes -= bytes.count
+            if handshakeBytes < 0 { fail(GNUTLS_E_HANDSHAKE_TOO_LARGE, body) }
+            return
         }
         var rest = bytes
         while let length = DatagramRecord.length(rest) {

@@ -90,4 +90,28 @@ import Testing
             #expect(server.established == nil)
         }
     }
+
+    @Test("a handshake over a connection takes so many bytes and no more, and what comes after it does not count")
+    func largeHandshake() throws {
+        // The beginning of a ClientHello that says it has 16 MiB.
+        var record: [UInt8] = [22, 3, 1, 0x40, 0] + [UInt8](repeating: 0, count: 16_384)
+        record.replaceSubrange(5..<9, with: [1, 0xff, 0xff, 0xff])
+        let server = try SecureServer(SecureSessionTests.security(), .connections)
+        var count = 0
+        while !server.isOver, count < 1_048_576 {
+            try server.take(record)
+            count += record.count
+        }
+        #expect(count <= 90_000)
+        let client = try SecureClient(.connections, .key("lamp", "sesame"))
+        let other = try SecureServer(SecureSessionTests.security(), .connections)
+        client.shakeHands()
+        for bytes in client.outgoing { try other.take(bytes) }
+        client.outgoing = []
+        client.incoming += other.outgoing
+        client.shakeHands()
+        for _ in 0..<8 { client.send([UInt8](repeating: 7, count: 16_000)) }
+        try other.take(client.outgoing.flatMap { $0 })
+        #expect(other.received.reduce(0) { $0 + $1.count } == 128_000)
+    }
 }

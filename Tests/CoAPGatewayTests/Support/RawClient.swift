@@ -53,11 +53,16 @@ final class RawClient {
 
     /// The next datagram, or nil when none has come in time; milliseconds.
     func receive(within milliseconds: Int32 = 5_000) -> RawMessage? {
+        receiveBytes(within: milliseconds).flatMap { RawMessage($0) }
+    }
+
+    /// The bytes of the next datagram, likewise.
+    func receiveBytes(within milliseconds: Int32 = 5_000) -> [UInt8]? {
         var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&waiting, 1, milliseconds) == 1 else { return nil }
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
-        return count < 0 ? nil : RawMessage(Array(buffer.prefix(count)))
+        return count < 0 ? nil : Array(buffer.prefix(count))
     }
 
     /// Waits until a datagram has come to one of them, or the time is over; milliseconds.

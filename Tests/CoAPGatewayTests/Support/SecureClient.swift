@@ -155,6 +155,14 @@ final class SecureClient {
     var alert: gnutls_alert_description_t { gnutls_alert_get(session) }
     var cipherSuite: String { gnutls_ciphersuite_get(session).map { String(cString: $0) } ?? "" }
 
+    /// What the server has shown, in DER.
+    var peerCertificate: [UInt8]? {
+        var count: UInt32 = 0
+        return gnutls_certificate_get_peers(session, &count).map {
+            [UInt8](UnsafeBufferPointer(start: $0.pointee.data, count: Int($0.pointee.size)))
+        }
+    }
+
     func goodbye() { gnutls_bye(session, GNUTLS_SHUT_WR) }
     func renegotiate() { _ = gnutls_handshake(session) }
 
