@@ -63,7 +63,9 @@ extension MemoryBound {
             case .http:
                 let http = HTTPListener.Configuration(host: listener.bind.host, port: listener.bind.port)
                 add("HTTP on \(listener.bind)", http.maximumIdempotencyBytes + http.maximumTokenBytes)
-            case .coap: add("CoAP on \(listener.bind)", configuration.coap.memory)
+            case .coap:
+                add("CoAP on \(listener.bind)", configuration.coap.memory)
+                if listener.security != nil { add("DTLS or TLS on it", configuration.coap.secureMemory) }
             }
         }
         add(
@@ -81,6 +83,9 @@ extension MemoryBound {
 }
 
 extension CoAPLimits {
+    /// Bytes of a listener's sessions, and of its handshakes under way with what has come of their messages.
+    fileprivate var secureMemory: Int { endpoints * 12_288 + handshakes * 24_576 }
+
     /// Bytes of all that a listener keeps: an endpoint has an address, options and what was answered last.
     fileprivate var memory: Int {
         // The last term is answers that are kept for repeats.
