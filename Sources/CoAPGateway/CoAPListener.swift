@@ -4,7 +4,7 @@ import ServiceLifecycle
 /// Listens for CoAP over UDP, DTLS, TCP or TLS and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959,
 /// RFC 8323).
 ///
-/// libcoap runs on a thread of its own; what it receives becomes calls on the core, one batch each way.
+/// Served by a thread of its own; what it receives becomes calls on the core, one batch each way.
 package struct CoAPListener: Service {
     /// Where to listen, and the bounds of what one endpoint or all of them may hold.
     package struct Configuration: Sendable {
@@ -30,7 +30,6 @@ package struct CoAPListener: Service {
         package var separateResponseAfter = 500
         /// Milliseconds before an unacknowledged confirmable message is sent again, ACK_TIMEOUT (RFC 7252 §4.8).
         ///
-        /// With DTLS, libcoap takes no less than 1,000.
         package var acknowledgeTimeout = 2_000
         /// How often it is sent again, MAX_RETRANSMIT (RFC 7252 §4.8); at least once.
         package var maximumRetransmissions = 4
@@ -138,18 +137,12 @@ package struct CoAPListener: Service {
     ///
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
-        if configuration.transport == .udp {
-            return try await run(DatagramLayer(configuration))
-        }
-        if configuration.transport == .tcp {
+        switch configuration.transport {
+        case .udp: try await run(DatagramLayer(configuration))
+        case .tcp:
             let shared = ConnectionLayer.Shared(places: places, bytes: bytes, refusals: refusals)
-            return try await run(ConnectionLayer(configuration, limits: limits, shared: shared))
+            try await run(ConnectionLayer(configuration, limits: limits, shared: shared))
         }
-        let context = try CoAPContext(configuration)
-        if !context.tellsAcknowledgements {
-            limited("libcoap's acknowledgements can't be seen: observers get QoS 0", .warning)
-        }
-        try await run(context)
     }
 
     private func run(_ layer: some ServedLayer) async throws(ListenFailed) {
@@ -178,10 +171,6 @@ package struct CoAPListener: Service {
             layer.close()
             throw ListenFailed(address: configuration.host, reason: "no thread could be had")
         }
-    }
-
-    private func limited(_ detail: String, _ level: Event.Level) {
-        events.note(.listenerLimited, level: level, [.protocolName(configuration.scheme), .detail(detail)])
     }
 
     /// An address could not be listened on.

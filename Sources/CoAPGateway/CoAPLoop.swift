@@ -96,7 +96,6 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
             case .reset(let messageID, let endpoint): server.reset(messageID, from: endpoint)
             case .finished(let id): server.acknowledged(id, now: now)
             case .failed(let id, let failure): server.failed(id, failure)
-            case .identified: break
             case .refused(let refusal):
                 self.events.note(
                     .clientRefused,

@@ -2,9 +2,6 @@
 ///
 /// A `ServedLayer` does it with sockets; tests do it with an array.
 package protocol MessageLayer: AnyObject {
-    /// Whether it tells when a confirmable message was acknowledged. Where it does not, observers get QoS 0.
-    var tellsAcknowledgements: Bool { get }
-
     /// Whether connections carry the messages: no Message IDs, no duplicates, and a confirmable message is one whose
     /// arrival the peer is asked to confirm in some other way (RFC 8323).
     var isReliable: Bool { get }

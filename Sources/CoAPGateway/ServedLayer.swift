@@ -45,9 +45,6 @@ enum LayerEvent {
     /// A confirmable message is over; if it failed, `failed` came before.
     case finished(ConfirmableID)
     case failed(ConfirmableID, DeliveryFailure)
-    /// Whom a handshake is with; nil when that is not known any more. Between the others, as each names its endpoint by
-    /// what may be another one's name by the time it is dealt with.
-    case identified(EndpointID, TransportIdentity?)
     /// A handshake has come to nothing.
     case refused(HandshakeRefusal)
     /// The secure session or the connection is over; the endpoint itself goes when it is no longer held.

@@ -213,18 +213,6 @@ import Testing
         }
     }
 
-    @Test("where acknowledgements can't be seen, observers get QoS 0 and nothing waits for them")
-    func withoutHooks() throws {
-        let scene = ServerScene()
-        scene.layer.tellsAcknowledgements = false
-        observe(scene, "/ps/a")
-        for number in 0..<3 { _ = try scene.publish("a", "\(number)", qos: .exactlyOnce) }
-        scene.settle()
-        let sent = scene.layer.take()
-        #expect(sent.count == 3)
-        #expect(sent.allSatisfy { if case .nonConfirmable = $0 { true } else { false } })
-    }
-
     @Test("a message that expires while it waits is passed over")
     func expired() throws {
         let scene = ServerScene()

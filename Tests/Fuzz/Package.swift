@@ -70,13 +70,12 @@ let package = Package(
             swiftSettings: settings
         ),
         .systemLibrary(name: "CLibcoap", pkgConfig: "libcoap-3-gnutls"),
-        .target(name: "CCoAPShim", dependencies: ["CLibcoap"], cSettings: [.define("_GNU_SOURCE")]),
         .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls"),
         .target(name: "CSockets", cSettings: [.define("_GNU_SOURCE")]),
         .target(
             name: "CoAPGateway",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CLibcoap", "CGnuTLS", "CSockets", "CCoAPShim", nioCore,
+                "MQTTCodec", "BrokerCore", "CLibcoap", "CGnuTLS", "CSockets", nioCore,
                 nioConcurrencyHelpers,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),

@@ -21,7 +21,6 @@ OUR_OWN = {
     "BrokerCore/Broker.swift": "our own topics",
     "BrokerCore/Admission/ClientAddress.swift": "addresses as the system writes them",
     "BrokerCore/Admission/ClientNetwork.swift": "addresses as the system writes them",
-    "CoAPGateway/Libcoap/CoAPContext+Security.swift": "paths",
     "HTTPGateway/Requests/HostNames.swift": "host names, which are ASCII",
     "HTTPGateway/Requests/OriginPolicy.swift": "host names, which are ASCII",
     "HTTPGateway/Publish/EntityTag.swift": "tags of our own making, which are hexadecimal",

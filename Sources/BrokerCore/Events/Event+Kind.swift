@@ -12,7 +12,6 @@ extension Event {
         case brokerStarting = "broker.starting"
         case brokerStopped = "broker.stopped"
         case listenerBound = "listener.bound"
-        case listenerLimited = "listener.limited"
         case configWarning = "config.warning"
         case configReloaded = "config.reloaded"
         case configRefused = "config.refused"
@@ -96,7 +95,7 @@ extension Event.Kind {
             .storeRepaired:
             .info
         case .configReloaded, .storeRecovered, .webhookUp: .notice
-        case .limitReached, .queueOverflow, .listenerLimited, .configWarning, .configNeedsRestart, .webhookDown,
+        case .limitReached, .queueOverflow, .configWarning, .configNeedsRestart, .webhookDown,
             .webhookRefused,
             .linesLeftOut:
             .warning
@@ -128,7 +127,6 @@ extension Event.Kind {
         case .brokerStarting: "starting"
         case .brokerStopped: "stopped"
         case .listenerBound: "listening"
-        case .listenerLimited: "the listener can do less than it could"
         case .configWarning: "about the configuration"
         case .configReloaded: "access files read again"
         case .configRefused: "access files stay as they were"
@@ -165,7 +163,6 @@ extension Event.Kind {
         case .brokerStarting: "The broker starts; `detail` has its version and name."
         case .brokerStopped: "The broker has stopped, and let go of its store."
         case .listenerBound: "A listener takes connections."
-        case .listenerLimited: "A listener works, and not as well as it could."
         case .configWarning: "At the start, and at SIGHUP: something in the configuration is odd, and does no harm yet."
         case .configReloaded: "At SIGHUP the access files and certificates were read; `detail` has what they hold."
         case .configRefused: "At SIGHUP something was wrong with a file, and nothing has changed."

@@ -1,7 +1,6 @@
 import BrokerCore
 
 extension ConnectionLayer: ServedLayer {
-    var tellsAcknowledgements: Bool { true }
     var isReliable: Bool { true }
     /// The system has exchanged a handshake with it.
     func allowance(to endpoint: EndpointID) -> Int? { nil }

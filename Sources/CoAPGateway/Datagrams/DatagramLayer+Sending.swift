@@ -1,7 +1,6 @@
 import CSockets
 
 extension DatagramLayer {
-    var tellsAcknowledgements: Bool { true }
     var isReliable: Bool { false }
 
     func remoteAddress(of endpoint: EndpointID) -> String {

@@ -1,5 +1,4 @@
 import BrokerCore
-import CCoAPShim
 package import CSockets
 
 /// A peer's address and port, and the address of ours that it talks to: what RFC 7252 §1.2 calls two endpoints.
@@ -33,14 +32,6 @@ package struct PeerAddress: Hashable, Sendable {
         }
         (localHigh, localLow) = unsafeBitCast(path.local, to: (UInt64, UInt64).self)
     }
-
-    init(_ peer: coap_shim_peer_t) {
-        (high, low, port) = (peer.high, peer.low, peer.port)
-        (localHigh, localLow) = (0, 0)
-    }
-
-    /// The peer of a session of libcoap's.
-    init(_ session: OpaquePointer) { self.init(coap_shim_peer_of_session(session)) }
 
     /// Whose shares it uses.
     var network: ClientNetwork? {

@@ -133,9 +133,7 @@ extension CoAPServer {
             || (endpoint.unconfirmedRetained >= Self.retainedAtATime && !layer.isReliable)
             || observation.confirmedAt + .seconds(Int64(configuration.confirmationInterval)) <= now
             || response.isTight
-        if isConfirmable, layer.tellsAcknowledgements {
-            return sendConfirmable(response, observation.token, item, endpoint, now)
-        }
+        if isConfirmable { return sendConfirmable(response, observation.token, item, endpoint, now) }
         if !layer.isReliable { endpoint.pace.began(isConfirmable: false, now: now) }
         if let messageID = layer.sendNonConfirmable(response, token: observation.token, to: endpoint.id) {
             observation.remember(messageID)
@@ -151,11 +149,6 @@ extension CoAPServer {
         _ now: NIODeadline
     ) {
         if !layer.isReliable { endpoint.pace.began(isConfirmable: true, now: now) }
-        guard layer.tellsAcknowledgements else {
-            // Nobody would say when the next one may be sent: libcoap keeps to NSTART by itself then.
-            _ = try? layer.sendConfirmable(response, token: token, to: endpoint.id)
-            return
-        }
         do throws(SendFailure) {
             let id = try layer.sendConfirmable(response, token: token, to: endpoint.id)
             endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: item, sentAt: now))

@@ -217,8 +217,6 @@ extension CoAPServer {
                 throw shares.failure(refusal, endpoint, "observations")
             }
         }
-        var observe = observe
-        if !layer.tellsAcknowledgements { observe.options.qos = .atMostOnce }
         let client = try submit(exchange, query)
         let (identifier, isRefresh) = client.use(observe.filter.string)
         exchange.registration = Exchange.Registration(operation: observe, identifier: identifier)

@@ -1,4 +1,3 @@
-import CCoAPShim
 import CLibcoap
 
 // Messages are put together where they leave from: libcoap encodes the options in place, and what it writes only while it

@@ -1,4 +1,3 @@
-import CCoAPShim
 import CLibcoap
 
 /// A CoAP message that has come: a datagram (RFC 7252 §3), or a message on a connection (RFC 8323 §3.2); sans I/O.

@@ -13,7 +13,6 @@ final class RecordedLayer: MessageLayer {
         case confirmable(ConfirmableID, Token, CoAPResponse)
     }
 
-    var tellsAcknowledgements = true
     var isReliable = false
     /// Bytes that may be sent to endpoints whose address is not proven.
     var allowances: [EndpointID: Int] = [:]

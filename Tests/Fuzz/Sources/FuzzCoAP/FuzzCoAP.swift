@@ -57,7 +57,6 @@ private struct Script {
         }
         scene.layer.isReliable = flags & 8 != 0
         if flags & 2 != 0 { scene.layer.allowances = [Self.endpoints[0]: 100, Self.endpoints[1]: 20] }
-        scene.layer.tellsAcknowledgements = flags & 16 == 0
     }
 
     mutating func run() {
