@@ -111,6 +111,50 @@ import Testing
         #expect(texts == ["2", "3"])
     }
 
+    @Test(
+        "a registration stands though the retained message is too much for its answer, and that follows once the address is proven"
+    )
+    func registration() throws {
+        let scene = scene(payload: 1_000, allowance: 24)
+        let answer = try #require(scene.ask(.get, "/ps/a", observe: 0))
+        #expect(answer.code == .content && answer.observe != nil && answer.payloadLength == 0)
+        let (id, _) = try #require(scene.layer.pinged.first)
+        scene.layer.allowances = [:]
+        scene.server.acknowledged(id, now: scene.now)
+        scene.settle()
+        guard case .confirmable(_, _, let notification)? = scene.layer.take().first else {
+            return #expect(Bool(false), "nothing came")
+        }
+        #expect(notification.payloadLength == 1_000)
+        #expect(notification.observe ?? 0 > answer.observe ?? 0)
+    }
+
+    @Test("the first part of a retained message has room for the number of the observation")
+    func registrationInParts() throws {
+        for allowance in 30..<90 {
+            let scene = scene(payload: 1_000, allowance: allowance)
+            let answer = try #require(scene.ask(.get, Self.long, observe: 0))
+            #expect(answer.code == .content && answer.observe != nil)
+            #expect(answer.encodedLength + 1 <= allowance)
+        }
+    }
+
+    @Test("a message that is too much for the answer to a publish waits for the next one")
+    func downlink() throws {
+        let scene = ServerScene()
+        let session = try scene.beginSession()
+        scene.ask(.get, "/ps/d?\(session)", observe: 0)
+        scene.ask(.get, "/ps/d?\(session)", observe: 1)
+        _ = try scene.publish("d", String(repeating: "x", count: 100), qos: .atLeastOnce)
+        scene.settle()
+        scene.layer.allowances[elsewhere] = 20
+        let first = try #require(scene.ask(.post, "/ps/up?\(session)&dl=1", payload: "x", from: elsewhere))
+        #expect(first.code == .changed && first.payloadLength == 0)
+        scene.layer.allowances = [:]
+        let second = try #require(scene.ask(.post, "/ps/up?\(session)&dl=1", payload: "x", from: elsewhere))
+        #expect(second.payloadLength == 100)
+    }
+
     @Test("a notification that is too much waits for a sign of life, and so do those after it")
     func signOfLife() throws {
         let scene = scene(payload: 1)

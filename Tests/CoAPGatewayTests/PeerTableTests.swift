@@ -161,22 +161,28 @@ import Testing
     /// Of a thousand.
     private func admitted(_ pace: inout StrangerPace) -> Int {
         var count = 0
-        for _ in 0..<1_000 where pace.admits() { count += 1 }
+        for _ in 0..<1_000 where pace.hasRoom {
+            pace.enter()
+            count += 1
+        }
         return count
     }
 
-    @Test("everybody is let in until a crowd waits; then so many in a span of time, and no more")
+    @Test("everybody is let in until a crowd waits; then so many in a span of time, and no more, until it is gone")
     func crowd() {
         var pace = StrangerPace()
         var now = NIODeadline.uptimeNanoseconds(1_000_000_000)
-        pace.saw(64, now: now)
+        pace.saw(64, isAll: false, now: now)
         #expect(admitted(&pace) == 1_000)
         for _ in 0..<3 {
-            pace.saw(1_000, now: now)
+            pace.saw(1_000, isAll: true, now: now)
             #expect(admitted(&pace) == StrangerPace.mostInSpan)
+            pace.saw(10, isAll: false, now: now)
+            pace.saw(100, isAll: true, now: now)
+            #expect(admitted(&pace) == 0)
             now = now + StrangerPace.span
         }
-        pace.saw(10, now: now)
+        pace.saw(10, isAll: true, now: now)
         #expect(admitted(&pace) == 1_000)
     }
 }

@@ -12,10 +12,10 @@ final class DatagramLayer: ServedLayer {
     private static let mostInTurn = 4_096
     /// Messages of one second that are rejected with Reset, or 4.13, without being from a known peer.
     private static let mostRejections = 1_000
-    /// What an idle endpoint costs that was heard once, bytes: its session with the broker most of all.
-    private static let bytesOfStranger = 6_144
-    /// Bytes of all peers heard once, for each kind of them.
+    /// Bytes of all peers that were heard once, and bytes of each: of one that nobody holds, and of one that observes and has
+    /// a session with the broker for that.
     private static let strangerBytes = 67_108_864
+    private static let (bytesOfStranger, bytesOfHeldStranger) = (2_560, 6_144)
 
     let datagrams: OpaquePointer
     let wakeUp: WakeUp
@@ -51,12 +51,11 @@ final class DatagramLayer: ServedLayer {
         }
         datagrams = opened
         self.wakeUp = wakeUp
-        let mostStrangers = Self.strangerBytes / Self.bytesOfStranger
         table = PeerTable(
             PeerTable.Bounds(
                 idle: max(configuration.idleEndpoints, 1),
-                strangers: max(min(configuration.idleEndpoints / 2, mostStrangers), 1),
-                heldStrangers: mostStrangers
+                strangers: max(min(configuration.idleEndpoints / 2, Self.strangerBytes / Self.bytesOfStranger), 1),
+                heldStrangers: Self.strangerBytes / Self.bytesOfHeldStranger
             )
         )
         transmissions = Transmissions(
@@ -101,7 +100,7 @@ final class DatagramLayer: ServedLayer {
         while count < Self.mostInTurn {
             let read = Int(datagrams_read(datagrams))
             count += read
-            pace.saw(count, now: now)
+            pace.saw(count, isAll: read < Int(datagrams_batch), now: now)
             for place in 0..<read { take(datagrams_at(datagrams, Int32(place))) }
             guard read == Int(datagrams_batch) else { return }
         }
@@ -170,6 +169,8 @@ final class DatagramLayer: ServedLayer {
         }
         guard let peer = table[address] else {
             if bytes.count > 1, bytes[0] == 22, bytes[1] == 0xfe { return tookSecure(path) }
+            // With `coap.echo` it may show one, and then it is let in.
+            guard pace.hasRoom || asksForEcho else { return }
             return takeFromStranger(IncomingDatagram(bytes, isWhole: datagram.is_whole), bytes.count, path, address)
         }
         peer.path = path.pointee
@@ -235,12 +236,15 @@ final class DatagramLayer: ServedLayer {
         case .request(let request):
             var isProven = false
             if let value = request.echo { isProven = echo.proves(value, address, now: now) }
+            guard isProven || pace.hasRoom else { return }
+            pace.enter()
             if asksForEcho, !isProven { return challenge(request, length, path, address) }
-            guard isProven || pace.admits() else { return }
             let (peer, forgotten) = table.enter(address, path.pointee, isProven: isProven, now: now)
             for other in forgotten { left(other) }
             peer.received(length, now: now)
             received(request, from: peer)
+            // It is to stay: where there are many of whom nobody knows whether they are there, each one is asked.
+            if request.observe == 0, table.isFullOfStrangers, !isProven { _ = try? ping(peer.id) }
         case .rejected(let messageID):
             guard mayReject() else { return }
             reply(.reset, CoAPResponse(.empty), Token([]), messageID, path)

@@ -59,6 +59,9 @@ package struct PeerTable {
     /// Peers that were heard once.
     package var strangers: Int { lists.0.count + lists.1.count }
 
+    /// Whether there are half as many strangers somebody holds as there may be.
+    package var isFullOfStrangers: Bool { lists.1.count > bounds.heldStrangers / 2 }
+
     package subscript(address: PeerAddress) -> Peer? { places[address].flatMap { slots[Int($0)].peer } }
 
     package subscript(id: EndpointID) -> Peer? {

@@ -6,8 +6,8 @@ package import NIOCore
 /// much; then so many new ones are let in, and the others are dropped unread until it is less: a client that is real sends
 /// its request again.
 package struct StrangerPace: Sendable {
-    /// Datagrams that came at once beyond which it is too much.
-    static let crowd = 256
+    /// Datagrams that came at once beyond which it is too much, and those up to which it is so no more.
+    static let (crowd, calm) = (256, 64)
     /// New peers in a span of time then.
     package static let mostInSpan = 200
     package static let span = TimeAmount.milliseconds(100)
@@ -18,19 +18,18 @@ package struct StrangerPace: Sendable {
 
     package init() {}
 
-    /// So many datagrams have come at once so far.
-    package mutating func saw(_ count: Int, now: NIODeadline) {
-        isCrowded = count > Self.crowd
+    /// So many datagrams have come at once so far, and no more than those if `isAll`.
+    package mutating func saw(_ count: Int, isAll: Bool, now: NIODeadline) {
+        if count > Self.crowd { isCrowded = true }
+        if isAll, count <= Self.calm { isCrowded = false }
         guard spanEnd <= now else { return }
         spanEnd = now + Self.span
         left = Self.mostInSpan
     }
 
-    /// Whether one more is let in.
-    package mutating func admits() -> Bool {
-        guard isCrowded else { return true }
-        guard left > 0 else { return false }
-        left -= 1
-        return true
-    }
+    /// Whether there is room for one more.
+    package var hasRoom: Bool { !isCrowded || left > 0 }
+
+    /// One more is let in.
+    package mutating func enter() { if isCrowded { left -= 1 } }
 }

@@ -65,6 +65,9 @@ final class Observation {
     /// Whether one of the last notifications had that Message ID.
     func sent(_ messageID: UInt16) -> Bool { messageIDs.contains(messageID) }
 
+    /// The number of the next notification.
+    func nextNumber() -> UInt32 { sequence.next() }
+
     /// The next notification: that message.
     ///
     /// - Throws: when it can't be expressed as the client wants it.
@@ -75,7 +78,7 @@ final class Observation {
         }
         var response = CoAPResponse(.content)
         response.room = room
-        response.observe = sequence.next()
+        response.observe = nextNumber()
         response.contentFormat = accept
         response.maxAge = message.remainingExpiryInterval(at: now)
         if isWildcard { response.locationPath = message.topic.locationPath(under: root) }

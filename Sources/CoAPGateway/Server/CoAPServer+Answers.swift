@@ -115,11 +115,12 @@ extension CoAPServer {
     private func represent(
         _ message: Message,
         _ exchange: Exchange,
+        in room: MessageRoom? = nil,
         _ now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse {
         let response = try Representation(message).response(
             to: exchange.request,
-            room: room(for: exchange.request, exchange.endpoint),
+            room: room ?? self.room(for: exchange.request, exchange.endpoint),
             now: now
         )
         if response.block2?.more == true {
@@ -154,20 +155,6 @@ extension CoAPServer {
             keep(body, response, ResourceKey(exchange.request), exchange.endpoint, now)
         }
         return response
-    }
-
-    /// What the response to a request has to fit into: an address that is not proven gets no more than three times the
-    /// bytes of the request, whatever came before (RFC 9175 §2.4).
-    func room(for request: CoAPRequest, _ endpoint: Endpoint) -> MessageRoom {
-        guard !layer.isReliable else { return .connection(layer.largestMessage(to: endpoint.id)) }
-        guard let allowance = layer.allowance(to: endpoint.id) else { return .datagram }
-        return .unproven(min(allowance, Peer.amplification * request.size) - Int(request.token.length))
-    }
-
-    /// What a notification has to fit into.
-    func room(for token: Token, _ endpoint: Endpoint) -> MessageRoom {
-        guard !layer.isReliable else { return .connection(layer.largestMessage(to: endpoint.id)) }
-        return layer.allowance(to: endpoint.id).map { .unproven($0 - Int(token.length)) } ?? .datagram
     }
 
     func keep(
@@ -210,8 +197,9 @@ extension CoAPServer {
         }
         client.generation = generation
         var response = CoAPResponse(.content)
+        var later: CoAPResponse?
         do throws(CoAPFailure) {
-            if let retained { response = try represent(retained, exchange, now) }
+            if let retained { (response, later) = try representFirst(retained, exchange, now) }
         } catch {
             endUse(registration.identifier, of: client, generation)
             throw error
@@ -223,8 +211,34 @@ extension CoAPServer {
             return response
         }
         response.observe = observe(exchange, registration, client, generation, now)
+        if var later, let observation = exchange.endpoint.observations[exchange.request.token] {
+            later.contentFormat = exchange.request.accept
+            later.observe = observation.nextNumber()
+            exchange.endpoint.outgoing.append(.response(observation.token, later))
+            markDirty(exchange.endpoint)
+        }
         return response
     }
+
+    /// The retained message in the response to a registration; where an address may not get it before it is proven, it
+    /// follows as a notification.
+    private func representFirst(
+        _ retained: Message,
+        _ exchange: Exchange,
+        _ now: NIODeadline
+    ) throws(CoAPFailure) -> (CoAPResponse, later: CoAPResponse?) {
+        var room = room(for: exchange.request, exchange.endpoint)
+        if case .unproven(let bytes) = room { room = .unproven(bytes - Self.observeLength) }
+        do throws(CoAPFailure) {
+            return (try represent(retained, exchange, in: room, now), nil)
+        } catch {
+            guard error == .unproven else { throw error }
+            return (CoAPResponse(.content), try represent(retained, exchange, in: .datagram, now))
+        }
+    }
+
+    /// Bytes of the Observe option in a response.
+    private static var observeLength: Int { 4 }
 
     // MARK: Sending
 
@@ -260,39 +274,6 @@ extension CoAPServer {
                 to: endpoint.id
             )
         }
-    }
-
-    /// The answer as an address may get it that may be another's: a part of it stands there by now, or an error loses its
-    /// words; a client that is asked for an Echo gets all of it when it sends that back (RFC 9175 §2.4).
-    private func bounded(_ answer: CoAPResponse, _ request: CoAPRequest, _ endpoint: Endpoint) -> CoAPResponse {
-        guard !answer.isBare, case .unproven(let bytes) = room(for: request, endpoint) else { return answer }
-        let bounded = answer.encodedLength <= bytes ? answer : brief(answer, bytes)
-        guard bounded.block2?.more == true || (bounded.code == .unauthorized && bounded.payloadLength == 0) else {
-            return bounded
-        }
-        var asking = bounded
-        asking.echo = layer.echo(for: endpoint.id)
-        return asking.encodedLength <= bytes ? asking : bounded
-    }
-
-    /// The last words on an observation, as few of them as have to be.
-    func farewell(_ words: CoAPResponse, _ token: Token, _ endpoint: Endpoint) -> CoAPResponse {
-        guard case .unproven(let bytes) = room(for: token, endpoint), words.encodedLength > bytes else { return words }
-        return brief(words, bytes)
-    }
-
-    /// An error in as many bytes; in place of another response, 4.01.
-    private func brief(_ answer: CoAPResponse, _ bytes: Int) -> CoAPResponse {
-        guard answer.code.isError else { return CoAPResponse(.unauthorized) }
-        var brief = answer
-        brief.payload = .none
-        guard brief.encodedLength <= bytes else { return CoAPResponse(answer.code) }
-        if case .text(let words) = answer.payload {
-            var words = words[...]
-            while !words.isEmpty, brief.encodedLength + 1 + words.utf8.count > bytes { words.removeLast() }
-            if !words.isEmpty { brief.payload = .text(String(words)) }
-        }
-        return brief
     }
 
     /// Keeps an answer for duplicates, but not the body a GET would fetch again just as well.

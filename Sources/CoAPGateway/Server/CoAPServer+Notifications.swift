@@ -91,11 +91,6 @@ extension CoAPServer {
         if let endpoint = endpoints[id] { markDirty(endpoint) }
     }
 
-    /// Whose address is not proven gets one at a time: its acknowledgement is the proof (RFC 7641 §4.5.1).
-    private func mostOutstanding(_ endpoint: Endpoint) -> Int {
-        configuration.nstart > 1 && layer.allowance(to: endpoint.id) != nil ? 1 : configuration.nstart
-    }
-
     private func notify(
         _ observation: Observation,
         _ ticket: DeliveryTicket,
@@ -165,25 +160,8 @@ extension CoAPServer {
         }
     }
 
-    /// Sends what does not fit into what an unproven address may get once it has given a sign of life.
-    private func awaitSign(_ item: Endpoint.Outgoing, _ endpoint: Endpoint, _ now: NIODeadline) {
-        do throws(SendFailure) {
-            let id = try layer.ping(endpoint.id)
-            endpoint.outgoing.prepend(item)
-            endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: .abandoned, sentAt: now))
-            confirmables[id] = endpoint
-        } catch {
-            guard error != .busy else {
-                endpoint.outgoing.prepend(item)
-                return rest(endpoint, until: now + Self.networkPatience)
-            }
-            // It was asked for one as often as it may be.
-            unreachable(endpoint, item, at: endpoint.outstanding.count)
-        }
-    }
-
     /// Sends nothing to an endpoint before that time.
-    private func rest(_ endpoint: Endpoint, until end: NIODeadline) {
+    func rest(_ endpoint: Endpoint, until end: NIODeadline) {
         endpoint.restsUntil = end
         resting.append(endpoint)
         restsEndAt = min(restsEndAt, end)
@@ -249,7 +227,7 @@ extension CoAPServer {
     /// An endpoint does not answer: persistent sessions keep what is theirs, other observations are over.
     ///
     /// - Parameter place: of the one that has failed, among those that are outstanding.
-    private func unreachable(_ endpoint: Endpoint, _ failed: Endpoint.Outgoing, at place: Int) {
+    func unreachable(_ endpoint: Endpoint, _ failed: Endpoint.Outgoing, at place: Int) {
         var unheard: Deque<Endpoint.Outgoing> = []
         for place in endpoint.outstanding.indices {
             guard case .notification = endpoint.outstanding[place].item else { continue }

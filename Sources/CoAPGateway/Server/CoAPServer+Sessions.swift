@@ -274,6 +274,12 @@ extension CoAPServer {
         } catch {
             // It can't be told: the device gets the plain answer.
             response = CoAPResponse(.changed)
+            if error == .unproven, let session = ticket.client.session {
+                // Its next request may leave more room, or prove the address.
+                session.parked.prepend(ticket)
+                response.echo = layer.echo(for: exchange.endpoint.id)
+                return respond(to: exchange, with: response)
+            }
         }
         if response.block2?.more == true {
             if !response.isTight { response.eTag = Representation(message).eTag }

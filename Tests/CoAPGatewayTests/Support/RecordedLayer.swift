@@ -68,6 +68,7 @@ final class RecordedLayer: MessageLayer {
         to endpoint: EndpointID
     ) throws(SendFailure) -> ConfirmableID {
         if let sendFailure { throw sendFailure }
+        if let most = allowances[endpoint], response.encodedLength + Int(token.length) > most { throw .unproven }
         lastConfirmable += 1
         let id = ConfirmableID(rawValue: lastConfirmable)
         sent.append(.confirmable(id, token, response))
