@@ -98,7 +98,7 @@ extension Broker {
         fannedOut = 0
         // They stay on the list: the end of the tick has more to do for them.
         for connection in dirty {
-            statistics.bytesSent &+= UInt64(truncatingIfNeeded: connection.flush())
+            _ = connection.flush(counting: &statistics.bytesSent)
             countBuffers(of: connection)
         }
     }

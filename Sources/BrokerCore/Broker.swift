@@ -220,34 +220,30 @@ package final class Broker {
     ///
     /// - Returns: bytes that have left.
     private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) -> Int {
+        var left = limit
         var bytes = 0
-        // Those of one slice in the order in which they came: so they lie in memory.
-        var place = max(leaving.startIndex, leaving.endIndex - limit)
-        let first = place
-        while place < leaving.endIndex, bytes < Self.sliceBytes {
-            let connection = leaving[place]
-            place += 1
+        while left > 0, bytes < Self.sliceBytes, let connection = leaving.popLast() {
+            left -= 1
             connection.isDirty = false
-            let written = connection.flush()
-            bytes &+= written
-            statistics.bytesSent &+= UInt64(truncatingIfNeeded: written)
+            bytes &+= connection.flush(counting: &statistics.bytesSent)
             countBuffers(of: connection)
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
-        leaving.removeSubrange(first..<place)
         return bytes
     }
 }
 
 extension VirtualConnection {
-    /// - Returns: bytes that left; 0 for a message sink.
+    /// - Parameter sent: counts bytes of MQTT that left.
+    /// - Returns: bytes that left; of messages for an adapter what they take in memory.
     @inline(__always)
-    func flush() -> Int {
+    func flush(counting sent: inout UInt64) -> Int {
         switch outlet {
-        case .packets(let stream): return stream.flush()
-        case .messages(let sink):
-            sink.flush()
-            return 0
+        case .packets(let stream):
+            let written = stream.flush()
+            sent &+= UInt64(truncatingIfNeeded: written)
+            return written
+        case .messages(let sink): return sink.flush()
         }
     }
 

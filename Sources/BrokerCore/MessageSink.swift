@@ -168,11 +168,16 @@ package final class MessageSink {
         return isHandingOver
     }
 
-    func flush() {
-        guard !pending.isEmpty else { return }
+    /// Hands over what has gathered.
+    ///
+    /// - Returns: bytes it takes in memory.
+    @discardableResult
+    func flush() -> Int {
+        guard !pending.isEmpty else { return 0 }
         let batch = pending
         pending = []
         receive(batch)
+        return batch.reduce(0) { $0 + $1.cost }
     }
 
     func close(_ reason: ReasonCode) {

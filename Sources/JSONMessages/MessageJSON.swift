@@ -81,33 +81,26 @@ package enum MessageJSON {
         buffer.writeStaticString("}")
     }
 
-    /// An object, each name where it comes first; one that is given more than once has an array.
+    /// An object, in the order of the names; one that is given more than once has an array.
     private static func writeUsers(_ properties: UserProperties, to buffer: inout ByteBuffer) {
-        var places: [ExactText: Int] = [:]
-        var values: [(name: String, values: [String])] = []
-        for property in properties {
-            let place = places[ExactText(property.name), default: values.count]
-            if place < values.count {
-                values[place].values.append(property.value)
-            } else {
-                places[ExactText(property.name)] = place
-                values.append((property.name, [property.value]))
+        buffer.writeStaticString(",\"user_properties\":{")
+        let named = properties.map { (name: ExactText($0.name), value: $0.value) }
+        // Sorting is stable: values stay in the order in which they came.
+        let sorted = named.sorted { $0.name < $1.name }
+        var place = sorted.startIndex
+        while place < sorted.endIndex {
+            let name = sorted[place].name
+            var end = place + 1
+            while end < sorted.endIndex, sorted[end].name == name { end += 1 }
+            if place > sorted.startIndex { buffer.writeStaticString(",") }
+            buffer.writeJSON(name.string)
+            buffer.writeStaticString(end - place > 1 ? ":[" : ":")
+            for same in place..<end {
+                if same > place { buffer.writeStaticString(",") }
+                buffer.writeJSON(sorted[same].value)
             }
-        }
-        buffer.writeStaticString(",\"user_properties\":")
-        for (place, property) in values.enumerated() {
-            buffer.writeStaticString(place == 0 ? "{" : ",")
-            buffer.writeJSON(property.name)
-            buffer.writeStaticString(":")
-            guard property.values.count > 1 else {
-                buffer.writeJSON(property.values[0])
-                continue
-            }
-            for (number, value) in property.values.enumerated() {
-                buffer.writeStaticString(number == 0 ? "[" : ",")
-                buffer.writeJSON(value)
-            }
-            buffer.writeStaticString("]")
+            if end - place > 1 { buffer.writeStaticString("]") }
+            place = end
         }
         buffer.writeStaticString("}")
     }

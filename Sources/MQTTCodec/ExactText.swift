@@ -14,6 +14,12 @@ package struct ExactText: Hashable, Sendable {
     }
 }
 
+extension ExactText: Comparable {
+    package static func < (left: ExactText, right: ExactText) -> Bool {
+        left.string.utf8.lexicographicallyPrecedes(right.string.utf8)
+    }
+}
+
 extension StringProtocol {
     /// Whether it is the same byte for byte.
     package func isSame(as other: some StringProtocol) -> Bool { utf8.elementsEqual(other.utf8) }

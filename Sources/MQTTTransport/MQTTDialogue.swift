@@ -248,13 +248,13 @@ package final class MQTTDialogue: @unchecked Sendable {
             }
             guard header.packetLength <= buffer.readableBytes else { return }
             packets &+= 1
-            broker.count(effort: 2)
+            broker.count(effort: 4)
             if header.type == .publish, state == .connected {
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
                 buffer.moveReaderIndex(forwardBy: header.packetLength)
             } else {
                 // Properties, filters and the like are parsed one by one.
-                broker.count(effort: header.packetLength >> 1)
+                broker.count(effort: 2 + header.packetLength >> 1)
                 try packetReceived(try decoder.decode(header, from: &buffer), broker)
                 if header.type == .connect || pendingConnectBytes > 0 {
                     // The answer, or the exchange that it waits for, takes its time.
