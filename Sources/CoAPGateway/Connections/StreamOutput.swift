@@ -14,12 +14,14 @@ package struct StreamOutput {
         let token: Token
         let content: Content
 
-        /// Bytes it will have, or a few more or less.
-        var size: Int {
-            switch content {
-            case .response(let response): 64 + response.payloadLength
-            case .signal(let signal): 32 + signal.words.utf8.count
-            }
+        /// Bytes of memory, with as much room again as a line of them may have.
+        var cost: Int {
+            let payload =
+                switch content {
+                case .response(let response): response.payloadLength
+                case .signal(let signal): signal.words.utf8.count
+                }
+            return 2 * MemoryLayout<Item>.stride + payload
         }
     }
 
@@ -28,7 +30,7 @@ package struct StreamOutput {
 
     private var waiting: Deque<Item> = []
     private var options = OptionWriter()
-    /// Bytes of what waits, more or less.
+    /// Bytes of memory of what waits; the payloads are counted whole, though they are shared.
     package private(set) var bytes = 0
 
     package init() {}
@@ -45,7 +47,7 @@ package struct StreamOutput {
 
     private mutating func append(_ item: Item) {
         waiting.append(item)
-        bytes += item.size
+        bytes += item.cost
     }
 
     package mutating func removeAll() {
@@ -58,7 +60,7 @@ package struct StreamOutput {
     /// - Parameter largest: bytes of the largest message that the peer takes.
     package mutating func fill(_ buffer: inout ByteBuffer, upTo mark: Int, largest: Int) {
         while buffer.readableBytes < mark, let item = waiting.popFirst() {
-            bytes -= item.size
+            bytes -= item.cost
             write(item, &buffer, largest)
         }
         if waiting.isEmpty, bytes == 0 { waiting = [] }

@@ -88,7 +88,7 @@ struct ConnectionScript {
     private func checkBounds() {
         // A message and what came with it, in memory that grows to the next power of two; what may wait, and the answers to
         // what was asked before.
-        precondition(scene.connection.footprint <= 8_192 + Self.output + 2_100 + 8 * 1_100)
+        precondition(scene.connection.footprint <= 8_192 + Self.output + 9 * 3_200)
         precondition(open.count <= 8, "more is under way than may be")
     }
 
