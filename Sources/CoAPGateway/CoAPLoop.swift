@@ -101,7 +101,7 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
                     .clientRefused,
                     by: ClientAddress(refusal.remoteAddress),
                     [
-                        .userName(refusal.identity), .protocolName("coap"), .reason("no DTLS or TLS session"),
+                        .userName(refusal.identity), .protocolName("coap"), .reason("no session or connection"),
                         .detail(refusal.words),
                     ]
                 )

@@ -45,7 +45,7 @@ enum LayerEvent {
     /// A confirmable message is over; if it failed, `failed` came before.
     case finished(ConfirmableID)
     case failed(ConfirmableID, DeliveryFailure)
-    /// A handshake has come to nothing.
+    /// A handshake, or the beginning of a connection, has come to nothing.
     case refused(HandshakeRefusal)
     /// The secure session or the connection is over; the endpoint itself goes when it is no longer held.
     case lost(EndpointID)
@@ -54,7 +54,7 @@ enum LayerEvent {
     case gone(EndpointID)
 }
 
-/// A handshake of DTLS or TLS that came to nothing.
+/// A handshake of DTLS or TLS, or the beginning of a connection, that came to nothing.
 struct HandshakeRefusal {
     let remoteAddress: String
     /// The name of a pre-shared key; nil without one.

@@ -5,8 +5,8 @@ import Glibc
 enum FileDescriptorLimit {
     /// Descriptors for anything but clients: the store's files, event loops, listeners.
     private static let reserve = 64
-    /// Those of a CoAP listener: its sockets, and what waits for them.
-    private static let reservePerCoAPListener = 24
+    /// Those of a CoAP listener: its socket, what waits for it, and what wakes that up.
+    private static let reservePerCoAPListener = 3
 
     /// Raises the soft limit as far as the hard one lets it, and says when that is too little.
     ///

@@ -40,6 +40,8 @@ package final class Connection {
     package private(set) var stageSince: NIODeadline
     /// Bytes of the largest message the peer takes.
     package private(set) var largestMessage = SignallingMessage.baseSize
+    /// Why the peer is no CoAP endpoint, as far as can be seen; nil while it may be one.
+    package private(set) var flaw: String?
     /// Nobody hears what is said.
     package private(set) var isBroken = false
     /// How often it is held.
@@ -118,6 +120,10 @@ package final class Connection {
         _ requests: (CoAPRequest) -> Void,
         _ confirmed: (ConfirmableID) -> Void
     ) {
+        // A handshake record of TLS 1.0 and later (RFC 8446 §5.1).
+        if stage == .greeting, bytes.count > 1, bytes[0] == 22, bytes[1] == 3 {
+            return abort("the client speaks TLS, which this listener does not", now: now)
+        }
         guard let message = WireMessage(frame: bytes) else { return abort("a message that is none", now: now) }
         if message.code.rawValue == 0 {
             // Keeps the connection alive, and says nothing (RFC 8323 §3.4).
@@ -241,6 +247,7 @@ package final class Connection {
 
     private func abort(_ reason: SignallingMessage.Unacceptable, now: NIODeadline) {
         guard stage != .over else { return }
+        if stage == .greeting { flaw = reason.words }
         output.removeAll()
         output.append(Signal.abort(reason))
         enter(.over, now)

@@ -62,11 +62,15 @@ extension ConnectionLayer {
             link.isEstablished = true
             handshakes.end(link.connection.id)
         case .received(let plaintext): link.connection.append(plaintext)
-        case .refused(let identity, let words):
-            let address = link.address.description
-            events.append(.refused(HandshakeRefusal(remoteAddress: address, identity: identity, words: words)))
+        case .refused(let identity, let words): refuse(link, identity, words)
         case .ended: link.isMute = true
         }
+    }
+
+    /// Has it told that somebody did not get in.
+    func refuse(_ link: Link, _ identity: String?, _ words: String) {
+        let address = link.address.description
+        events.append(.refused(HandshakeRefusal(remoteAddress: address, identity: identity, words: words)))
     }
 
     func endOutdatedSessions() -> [LayerEvent] {

@@ -242,6 +242,8 @@ final class ConnectionLayer {
         if !link.isLost {
             link.isLost = true
             link.connection.holds += 1
+            // What is wrong with a handshake has been told.
+            if link.isEstablished, let flaw = link.connection.flaw { refuse(link, nil, flaw) }
             events.append(.lost(link.connection.id))
         }
         guard !link.connection.isBroken else { return close(link) }
