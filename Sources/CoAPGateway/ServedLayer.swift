@@ -33,10 +33,6 @@ protocol ServedLayer: MessageLayer, SendableMetatype {
     func close()
 }
 
-extension ServedLayer {
-    var certificate: Replaceable<CertificateText>? { nil }
-}
-
 /// What the network has brought about, in order.
 enum LayerEvent {
     case received(CoAPRequest, EndpointID)

@@ -61,7 +61,10 @@ import Testing
     @Test("a peer that speaks something else is told so, and why it got no connection can be told")
     func somethingElse() {
         for (bytes, words) in [
-            ([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3] as [UInt8], "the client speaks TLS, which this listener does not"),
+            (
+                [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3] as [UInt8],
+                "the client speaks TLS, which this listener does not"
+            ),
             (Array("GET / HTTP/1.1\r\n\r\n".utf8), "a message that is none"),
         ] {
             let scene = ConnectionScene()
