@@ -87,6 +87,43 @@ import Testing
         }
     }
 
+    @Test(
+        "answers and notifications come from the one of several addresses that was asked",
+        arguments: ["0.0.0.0", "::"]
+    )
+    func severalAddresses(host: String) async throws {
+        try await withGateway(configuration: .local { $0.host = host }) { gateway in
+            let (first, second) = (UInt32(0x7f00_0002), UInt32(0x7f00_0003))
+            let client = try RawClient(port: gateway.port, address: first)
+            #expect(try client.ask(client.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
+            try client.turn(to: second, port: gateway.port)
+            #expect(try client.ask(client.confirmable(Method.get, "/ps/b")).codeText == "4.04")
+            // What comes from elsewhere does not arrive.
+            try client.turn(to: first, port: gateway.port)
+            try await gateway.publish("a", ["x"])
+            #expect(try client.expect().text == "x")
+        }
+    }
+
+    @Test("who guesses Message IDs proves nothing")
+    func guesses() async throws {
+        try await withGateway { gateway in
+            let client = try gateway.client()
+            #expect(try client.ask(client.confirmable(Method.get, "/ps/a").with(6, [])).observe != nil)
+            try await gateway.publish("a", ["1", "2", "3"])
+            let first = try client.expect()
+            #expect(first.kind == .confirmable)
+            for offset in 1...20 {
+                client.send(RawMessage(.acknowledgement, 0, first.messageID &+ UInt16(offset) &+ 100))
+            }
+            client.acknowledge(first)
+            // Still one at a time.
+            let second = try client.expect()
+            #expect(second.kind == .confirmable && second.text == "2")
+            #expect(try client.drain().isEmpty)
+        }
+    }
+
     @Test("an observer is told when the listener ends")
     func shutdown() async throws {
         var client: RawClient?

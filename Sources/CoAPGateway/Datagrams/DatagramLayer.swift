@@ -188,8 +188,8 @@ final class DatagramLayer: ServedLayer {
             if !peer.isKnown { table.heard(peer) }
             received(request, from: peer)
         case .acknowledgement(let messageID):
-            guard let transmission = transmissions.end(messageID, of: peer.id) else { return }
-            table.prove(peer)
+            guard let transmission = transmissions.end(messageID, of: peer.id) else { return peer.guessed() }
+            if peer.isCredible { table.prove(peer) }
             events.append(.finished(transmission.id))
         case .reset(let messageID): reset(messageID, by: peer)
         case .rejected(let messageID): _ = sendEmpty(.reset, messageID, to: peer)
@@ -214,9 +214,10 @@ final class DatagramLayer: ServedLayer {
 
     private func reset(_ messageID: UInt16, by peer: Peer) {
         guard let transmission = transmissions.end(messageID, of: peer.id) else {
+            peer.guessed()
             return events.append(.reset(messageID, peer.id))
         }
-        table.prove(peer)
+        if peer.isCredible { table.prove(peer) }
         guard !transmission.isPing else { return events.append(.finished(transmission.id)) }
         events.append(.failed(transmission.id, .reset))
         // The observation is over (RFC 7641 §3.6): nothing of it is sent again.

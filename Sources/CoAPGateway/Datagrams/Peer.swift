@@ -21,6 +21,8 @@ package final class Peer {
     package internal(set) var isKnown: Bool
     /// Whether it has answered what only its address could have got.
     package internal(set) var isProven: Bool
+    /// Acknowledgements of nothing that came before that.
+    private var guesses = 0
     /// Bytes that may be sent before that.
     package private(set) var credit = 0
     private var lastMessageID = UInt16.random(in: .min ... .max)
@@ -56,6 +58,15 @@ package final class Peer {
         credit -= bytes
         return true
     }
+
+    /// Acknowledgements of nothing beyond which one that fits proves nothing: Message IDs can be guessed.
+    package static let mostGuesses = 8
+
+    /// Something was acknowledged that is not on its way.
+    package func guessed() { guesses += 1 }
+
+    /// Whether an acknowledgement that fits shows that the peer has got what is acknowledged.
+    package var isCredible: Bool { guesses <= Self.mostGuesses }
 
     /// The next Message ID of ours (RFC 7252 §4.4).
     package func newMessageID() -> UInt16 {

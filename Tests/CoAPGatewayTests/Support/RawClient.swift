@@ -38,6 +38,15 @@ final class RawClient {
         }
     }
 
+    /// Talks to another of the server's addresses from now on, from where it is.
+    func turn(to address: UInt32, port: Int) throws {
+        var server = sockaddr_in()
+        server.sin_family = sa_family_t(AF_INET)
+        server.sin_port = in_port_t(port).bigEndian
+        server.sin_addr.s_addr = in_addr_t(address).bigEndian
+        try #require(Self.connect(descriptor, to: &server) == 0)
+    }
+
     deinit { close(descriptor) }
 
     func nextMessageID() -> UInt16 {
