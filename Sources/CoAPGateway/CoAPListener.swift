@@ -138,7 +138,7 @@ package struct CoAPListener: Service {
     /// - Throws: `ListenFailed` when the address can't be had.
     package func run() async throws {
         switch configuration.transport {
-        case .udp: try await run(DatagramLayer(configuration))
+        case .udp: try await run(DatagramLayer(configuration, refusals))
         case .tcp:
             let shared = ConnectionLayer.Shared(places: places, bytes: bytes, refusals: refusals)
             try await run(ConnectionLayer(configuration, limits: limits, shared: shared))

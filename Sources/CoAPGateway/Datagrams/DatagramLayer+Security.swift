@@ -40,7 +40,7 @@ extension DatagramLayer {
         let proof = address.withBytes { client in
             cookies.check(bytes, from: client, now: now) { _ = sendRecord($0, by: path) }
         }
-        guard let proof, dtls?.begins() ?? false else { return }
+        guard let proof, dtls?.mayBegin(address) ?? false else { return }
         // The device has lost its state (RFC 6347 §4.2.8).
         if let former = table[address] { end(former) }
         let (peer, forgotten) = table.enter(address, path.pointee, isStranger: true, now: now)
@@ -51,7 +51,7 @@ extension DatagramLayer {
             }
             peer.secure = SecurePeer(session, hello, now: now)
             if let other = dtls?.handshakes.begin(peer.id, session, peer.address.network), let other = table[other] {
-                refused(other, nil, HandshakeWords.tooMany)
+                dtls?.refusals.note(.handshakes, remoteAddress(of: other.id), at: now)
                 end(other)
             }
             feed(bytes, path, to: peer)
@@ -123,13 +123,5 @@ extension DatagramLayer {
             if let identity = peer.secure?.identity, context.isOutdated(identity) { end(peer) }
         }
         return takeEvents()
-    }
-}
-
-extension DatagramSecurity {
-    /// Whether another session may begin in this turn.
-    mutating func begins() -> Bool {
-        beginnings += 1
-        return beginnings <= Self.mostBeginnings
     }
 }

@@ -38,7 +38,7 @@ final class DatagramLayer: ServedLayer {
     /// Binds.
     ///
     /// - Throws: `CoAPListener.ListenFailed` when the address can't be had.
-    init(_ configuration: CoAPListener.Configuration) throws(CoAPListener.ListenFailed) {
+    init(_ configuration: CoAPListener.Configuration, _ refusals: Refusals) throws(CoAPListener.ListenFailed) {
         let failure = { (reason: String) in
             CoAPListener.ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: reason)
         }
@@ -68,7 +68,12 @@ final class DatagramLayer: ServedLayer {
         certificate = configuration.security?.certificate
         if let security = configuration.security {
             do throws(SecureContext.Failed) {
-                dtls = try DatagramSecurity(security, handshakes: configuration.handshakes, now: now)
+                dtls = try DatagramSecurity(
+                    security,
+                    handshakes: configuration.handshakes,
+                    refusals: refusals,
+                    now: now
+                )
             } catch {
                 datagrams_close(opened)
                 throw failure(error.reason)
@@ -90,7 +95,7 @@ final class DatagramLayer: ServedLayer {
         let timeout = datagrams_flush(datagrams) ? timeout.map { Int32(clamping: $0) } ?? -1 : 1
         let isReadable = datagrams_wait(datagrams, wakeUp.descriptor, timeout)
         now = .now()
-        dtls?.beginnings = 0
+        dtls?.beganTurn()
         if isReadable { receive() }
         return takeEvents()
     }

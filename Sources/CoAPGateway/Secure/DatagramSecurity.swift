@@ -1,14 +1,17 @@
+import BrokerCore
 import NIOCore
 
 /// What a `DatagramLayer` with DTLS has besides (RFC 6347).
 struct DatagramSecurity {
-    /// Sessions that begin in one turn; those beyond come again. Each may cost a signature.
-    static let mostBeginnings = 64
+    /// Sessions that begin in one turn, half of them of one address; clients beyond come again. Each may cost a signature.
+    private static let mostBeginnings = Quota.Limit(total: 64)
 
     let context: SecureContext
     var handshakes: Handshakes
-    /// In this turn.
-    var beginnings = 0
+    /// Told of those that have to give way.
+    let refusals: Refusals
+    /// Of this turn.
+    private var beginnings = Quota(mostBeginnings)
     /// Where messages are written before they are encrypted.
     let plaintext = UnsafeMutableRawBufferPointer.allocate(byteCount: CoAPResponse.largestMessage, alignment: 16)
 
@@ -16,10 +19,19 @@ struct DatagramSecurity {
     init(
         _ security: CoAPSecurity,
         handshakes: Int,
+        refusals: Refusals,
         now: NIODeadline
     ) throws(SecureContext.Failed) {
+        self.refusals = refusals
         context = try SecureContext(security, .datagrams, now: now)
         self.handshakes = Handshakes(most: handshakes)
+    }
+
+    mutating func beganTurn() { if beginnings.used > 0 { beginnings = Quota(Self.mostBeginnings) } }
+
+    /// Whether another session may begin in this turn, and begins.
+    mutating func mayBegin(_ address: PeerAddress) -> Bool {
+        beginnings.take(for: Holder(network: address.network)) == nil
     }
 }
 

@@ -6,7 +6,6 @@ package enum HandshakeWords {
         "the client has not proven that it has our key of that identity: its key is another one, or the network slow"
     package static let notSpoken = "the client speaks DTLS, which this listener does not"
     package static let tooSlow = "the client did not go on with its handshake"
-    package static let tooMany = "too many handshakes are under way"
     package static let nobody = "the client has not said who it is"
     package static let outdated = "the key of that identity was changed in the meantime"
     package static let unknownKey = "no pre-shared key has that identity"

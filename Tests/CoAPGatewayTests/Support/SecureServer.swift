@@ -59,6 +59,8 @@ final class SecureServer {
     /// From the next ClientHello on there is another session.
     func forget() { session = nil }
 
+    func forgetReceived() { received = [] }
+
     private func happened(_ happening: SecureSession.Happening) {
         switch happening {
         case .established(let identity): established = .some(identity)
