@@ -22,7 +22,7 @@ final class DatagramLayer: ServedLayer {
     let preSharedKeys: PreSharedKeys?
     let certificate: Replaceable<CertificateText>?
     /// Nil where nothing is encrypted.
-    var dtls: DatagramSecurity?
+    private(set) var dtls: DatagramSecurity?
     var table: PeerTable
     var transmissions: Transmissions
     let echo = EchoGuard()

@@ -2,7 +2,7 @@ import BrokerCore
 import NIOCore
 
 /// What a `DatagramLayer` with DTLS has besides (RFC 6347).
-struct DatagramSecurity {
+final class DatagramSecurity {
     /// Sessions that begin in one turn, half of them of one address; clients beyond come again. Each may cost a signature.
     private static let mostBeginnings = Quota.Limit(total: 64)
 
@@ -27,10 +27,12 @@ struct DatagramSecurity {
         self.handshakes = Handshakes(most: handshakes)
     }
 
-    mutating func beganTurn() { if beginnings.used > 0 { beginnings = Quota(Self.mostBeginnings) } }
+    deinit { plaintext.deallocate() }
+
+    func beganTurn() { if beginnings.used > 0 { beginnings = Quota(Self.mostBeginnings) } }
 
     /// Whether another session may begin in this turn, and begins.
-    mutating func mayBegin(_ address: PeerAddress) -> Bool {
+    func mayBegin(_ address: PeerAddress) -> Bool {
         beginnings.take(for: Holder(network: address.network)) == nil
     }
 }
