@@ -4,8 +4,8 @@ enum DatagramRecord {
 
     /// Bytes of the first record; nil where there is none that is whole.
     ///
-    /// GnuTLS keeps the beginning of one that is not, and waits in vain for its end before it reads another: a single datagram
-    /// that somebody has made up would silence a session.
+    /// GnuTLS keeps the beginning of one that is not, and waits in vain for its end before it reads another: a single
+    /// datagram that somebody has made up would silence a session.
     @inline(__always)
     static func length(_ bytes: UnsafeRawBufferPointer) -> Int? {
         // change_cipher_spec, alert, handshake or application_data, of version 1.x.

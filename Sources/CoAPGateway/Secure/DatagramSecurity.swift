@@ -3,7 +3,7 @@ import NIOCore
 
 /// What a `DatagramLayer` with DTLS has besides (RFC 6347).
 final class DatagramSecurity {
-    /// Sessions that begin in one turn, half of them of one address; clients beyond come again. Each may cost a signature.
+    /// Sessions that begin in one turn, half of them of one address: each may cost a signature, and clients come again.
     private static let mostBeginnings = Quota.Limit(total: 64)
 
     let context: SecureContext
@@ -52,8 +52,10 @@ final class SecurePeer {
         beganAt = now
     }
 
-    /// Whether a ClientHello is the one that this session began with, once more. While the handshake is under way it is sent again
-    /// by a client that has heard nothing; later it has been on its way for long, or somebody has kept it.
+    /// Whether a ClientHello is the one that this session began with, once more.
+    ///
+    /// While the handshake is under way, a client that has heard nothing sends it again; later it has been on its way for
+    /// long, or somebody has kept it.
     func began(with other: ClientHello, now: NIODeadline) -> Bool {
         hello == other && (session.isShakingHands || now < beganAt + HelloCookies.lifetime + HelloCookies.lifetime)
     }

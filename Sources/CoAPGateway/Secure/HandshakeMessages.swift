@@ -1,8 +1,8 @@
 /// Puts a DTLS client's handshake messages together and in order before GnuTLS reads them (RFC 6347 §4.2.2, §4.2.3).
 ///
 /// Only those that are not encrypted, which anybody may have sent. GnuTLS 3.7 believes what each fragment says of its
-/// message's length, and of two messages of one type takes one for the rest of the other, so that it writes beyond its memory
-/// (`merge_handshake_packet`): here it gets whole messages only, the next one due first.
+/// message's length, and of two messages of one type takes one for the rest of the other, so that it writes beyond its
+/// memory (`merge_handshake_packet`): here it gets whole messages only, the next one due first.
 package struct HandshakeMessages {
     /// A message that is not whole, or not due.
     private struct Message {
