@@ -118,21 +118,7 @@ extension DatagramLayer {
         return UnsafeRawBufferPointer(rebasing: room[..<length])
     }
 
-    /// Answers who is not remembered.
-    func reply(
-        _ kind: WireMessage.Kind,
-        _ response: CoAPResponse,
-        _ token: Token,
-        _ messageID: UInt16,
-        _ path: UnsafePointer<datagram_path_t>
-    ) {
-        guard let start = datagrams_room(datagrams) else { return }
-        let room = UnsafeMutableRawBufferPointer(start: start, count: CoAPResponse.largestMessage)
-        let own = kind == .nonConfirmable ? UInt16.random(in: .min ... .max) : messageID
-        if let length = write(kind, response, token, own, into: room) { datagrams_add(datagrams, length, path) }
-    }
-
-    private func write(
+    func write(
         _ kind: WireMessage.Kind,
         _ response: CoAPResponse,
         _ token: Token,

@@ -10,8 +10,6 @@ final class DatagramLayer: ServedLayer {
     private static let socketBuffer: Int32 = 4_194_304
     /// Datagrams taken in in one turn: what waits in the socket, more or less, so that nobody is kept waiting there.
     private static let mostInTurn = 4_096
-    /// Messages of one second that are rejected with Reset, or 4.13, without being from a known peer.
-    private static let mostRejections = 1_000
     /// Bytes of all peers that were heard once, and bytes of each: of one that nobody holds, and of one that observes and has
     /// a session with the broker for that.
     private static let strangerBytes = 67_108_864
@@ -28,10 +26,10 @@ final class DatagramLayer: ServedLayer {
     let echo = EchoGuard()
     var now = NIODeadline.now()
     var writer = OptionWriter()
-    private let asksForEcho: Bool
+    let asksForEcho: Bool
     private let idleTimeout: TimeAmount
-    private var pace = StrangerPace()
-    private var rejections = (count: 0, until: NIODeadline.distantPast)
+    var pace = StrangerPace()
+    var rejections = (count: 0, until: NIODeadline.distantPast)
     var events: [LayerEvent] = []
     private var idleDueAt = NIODeadline.distantPast
 
@@ -211,7 +209,7 @@ final class DatagramLayer: ServedLayer {
         }
     }
 
-    private func received(_ request: CoAPRequest, from peer: Peer) {
+    func received(_ request: CoAPRequest, from peer: Peer) {
         // Until `done`: the peer is not to go before that.
         table.hold(peer)
         events.append(.received(request, peer.id))
@@ -231,76 +229,11 @@ final class DatagramLayer: ServedLayer {
         }
     }
 
-    /// A message has come from somebody who is not remembered: only a request changes that.
-    private func takeFromStranger(
-        _ message: IncomingDatagram,
-        _ length: Int,
-        _ path: UnsafePointer<datagram_path_t>,
-        _ address: PeerAddress
-    ) {
-        switch message {
-        case .request(let request):
-            var isProven = false
-            if let value = request.echo { isProven = echo.proves(value, address, now: now) }
-            guard isProven || pace.hasRoom else { return }
-            pace.enter()
-            if asksForEcho, !isProven { return challenge(request, length, path, address) }
-            let (peer, forgotten) = table.enter(address, path.pointee, isProven: isProven, now: now)
-            for other in forgotten { left(other) }
-            peer.received(length, now: now)
-            received(request, from: peer)
-            // It is to stay: where there are many of whom nobody knows whether they are there, each one is asked.
-            if request.observe == 0, table.isFullOfStrangers, !isProven { _ = try? ping(peer.id) }
-        case .rejected(let messageID):
-            guard mayReject() else { return }
-            reply(.reset, CoAPResponse(.empty), Token([]), messageID, path)
-        case .tooLarge(let isConfirmable, let messageID, let token):
-            guard mayReject() else { return }
-            reply(isConfirmable ? .acknowledgement : .nonConfirmable, .tooLarge, token, messageID, path)
-        case .acknowledgement, .reset, .ignored: break
-        }
-    }
-
-    /// Asks a stranger for an Echo; nothing is remembered of it (RFC 9175 §2.3).
-    private func challenge(
-        _ request: CoAPRequest,
-        _ length: Int,
-        _ path: UnsafePointer<datagram_path_t>,
-        _ address: PeerAddress
-    ) {
-        var response = CoAPResponse(.unauthorized)
-        response.echo = echo.value(for: address, now: now)
-        guard response.encodedLength + Int(request.token.length) <= Peer.amplification * length else { return }
-        reply(
-            request.isConfirmable ? .acknowledgement : .nonConfirmable,
-            response,
-            request.token,
-            request.messageID,
-            path
-        )
-    }
-
-    /// Whether another message of a stranger may be rejected now.
-    func mayReject() -> Bool {
-        if rejections.until <= now { rejections = (0, now + .seconds(1)) }
-        rejections.count += 1
-        return rejections.count <= Self.mostRejections
-    }
-
     /// A peer is remembered no more.
     func left(_ peer: Peer) {
         peer.secure?.session.end()
         dtls?.handshakes.end(peer.id)
         transmissions.endAll(of: peer.id)
         events.append(.gone(peer.id))
-    }
-}
-
-extension CoAPResponse {
-    /// What does not fit a datagram goes in blocks (RFC 7959 §2.9.3).
-    fileprivate static var tooLarge: CoAPResponse {
-        var response = CoAPResponse(.requestEntityTooLarge)
-        response.block1 = Block(number: 0, more: false, sizeExponent: Block.largestExponent)
-        return response
     }
 }
