@@ -85,7 +85,7 @@ import Testing
     @Test("a handshake that is not finished in time, or that is one too many, ends")
     func handshakes() async throws {
         var limits = Limits()
-        limits.connectTimeout = 1
+        limits.connectTimeout = 4
         let places = SocketPlaces(Quota.Limit(total: 100))
         try await withSecureGateway(limits: limits, places: places, handshakes: 4) { gateway, _ in
             let silent = try (0..<5).map { _ in
