@@ -11,12 +11,25 @@ import Testing
         after seconds: Int64 = 0,
         confirmable: Bool = true,
         token: [UInt8] = [7],
-        code: CoAPCode = .post
+        code: CoAPCode = .post,
+        uri: String = "/ps/a",
+        payload: String = ""
     ) -> DuplicateFilter.Answer? {
         filter.receive(
-            request(code, "/ps/a", confirmable: confirmable, messageID: messageID, token: token),
+            request(
+                code,
+                uri,
+                confirmable: confirmable,
+                messageID: messageID,
+                token: token,
+                payload: Array(payload.utf8)
+            ),
             now: start + .seconds(seconds)
         )
+    }
+
+    private func made(_ messageID: UInt16, _ code: CoAPCode = .post) -> CoAPRequest {
+        request(code, "/ps/a", messageID: messageID)
     }
 
     @Test("the second of one Message ID is a duplicate, with the first one's answer")
@@ -27,7 +40,7 @@ import Testing
             Issue.record("not pending")
             return
         }
-        filter.answer(1, token: Token([7]), with: .response(CoAPResponse(.changed)))
+        filter.answer(made(1), with: .response(CoAPResponse(.changed)))
         guard case .response(let response) = receive(&filter, 1) else {
             Issue.record("no response")
             return
@@ -70,13 +83,16 @@ import Testing
         #expect(receive(&filter, 1, after: 247) == nil)
     }
 
-    @Test("a known Message ID with another token or method is a new message")
+    @Test("a known Message ID with another token, method, path or payload is a new message")
     func restartedClients() {
         var filter = DuplicateFilter(capacity: 4)
         #expect(receive(&filter, 1, token: [1]) == nil)
         #expect(receive(&filter, 1, token: [2]) == nil)
         #expect(receive(&filter, 1, token: [2], code: .put) == nil)
         #expect(receive(&filter, 1, token: [2], code: .put) != nil)
+        #expect(receive(&filter, 1, token: [2], code: .put, uri: "/ps/b") == nil)
+        #expect(receive(&filter, 1, token: [2], code: .put, uri: "/ps/b", payload: "2") == nil)
+        #expect(receive(&filter, 1, token: [2], code: .put, uri: "/ps/b", payload: "2") != nil)
         #expect(filter.count == 1)
     }
 
@@ -90,11 +106,46 @@ import Testing
         #expect(receive(&filter, 1) == nil)
     }
 
+    @Test("a filter that has grown forgets nothing that may still come again, and gives its room back afterwards")
+    func growth() {
+        var filter = DuplicateFilter(capacity: 4)
+        for messageID: UInt16 in 0..<4_096 {
+            if filter.isFull(now: start) { filter.grow() }
+            #expect(receive(&filter, messageID) == nil)
+        }
+        #expect(filter.count == 4_096)
+        #expect(filter.extra == 4_092)
+        for messageID: UInt16 in 0..<4_096 { #expect(receive(&filter, messageID, after: 246) != nil) }
+        #expect(receive(&filter, 5_000, after: 247) == nil)
+        #expect(filter.count == 1)
+        #expect(filter.extra == 0)
+    }
+
+    @Test("a filter that is full and may not grow goes round")
+    func fullAfterGrowth() {
+        var filter = DuplicateFilter(capacity: 2)
+        for messageID: UInt16 in 0..<3 {
+            if filter.isFull(now: start) { filter.grow() }
+            _ = receive(&filter, messageID)
+        }
+        for messageID: UInt16 in 3..<9 { #expect(receive(&filter, messageID) == nil) }
+        #expect(filter.count == 4)
+        for messageID: UInt16 in 5..<9 { #expect(receive(&filter, messageID) != nil) }
+        #expect(receive(&filter, 1) == nil)
+    }
+
+    @Test("a filter grows until each Message ID has its place")
+    func largest() {
+        var filter = DuplicateFilter(capacity: 64)
+        while filter.growth > 0 { filter.grow() }
+        #expect(filter.extra == 65_536 - 64)
+    }
+
     @Test("a forgotten request may be carried out again")
     func forgotten() {
         var filter = DuplicateFilter(capacity: 3)
         #expect(receive(&filter, 1) == nil)
-        filter.forget(1, token: Token([7]))
+        filter.forget(made(1))
         #expect(receive(&filter, 1) == nil)
     }
 
@@ -107,7 +158,7 @@ import Testing
         large.payload = .text(String(repeating: "x", count: 1_000))
         for messageID: UInt16 in 1...20 {
             #expect(receive(&filter, messageID, code: messageID == 1 ? .get : .post) == nil)
-            filter.answer(messageID, token: Token([7]), with: DuplicateFilter.Answer(large))
+            filter.answer(made(messageID, messageID == 1 ? .get : .post), with: DuplicateFilter.Answer(large))
             #expect(filter.bytes <= 4_096)
         }
         guard case .response = receive(&filter, 20), case .code(.content) = receive(&filter, 2) else {

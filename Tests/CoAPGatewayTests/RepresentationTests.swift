@@ -36,7 +36,7 @@ import Testing
     )
     func contentFormats(number: UInt16, contentType: String) throws {
         var properties = PublishProperties()
-        try ContentFormat.describe(number, in: &properties)
+        ContentFormat.describe(number, in: &properties)
         #expect(properties.contentType == contentType)
         #expect(ContentFormat.number(of: properties) == number)
     }

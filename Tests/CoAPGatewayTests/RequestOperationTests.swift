@@ -163,11 +163,29 @@ import Testing
         #expect(try self.publish(request(.post, "/ps/a")).properties == nil)
     }
 
-    @Test("an unknown Content-Format is 4.15")
-    func unknownContentFormat() {
-        #expect { try operation(request(.post, "/ps/a", options: [(12, [0xff, 0x00])])) } throws: {
-            ($0 as? CoAPFailure)?.code == .unsupportedContentFormat
-        }
+    @Test(
+        "a Content-Format without a name is carried as it is",
+        arguments: [1, 98, 256, 432, 10_000, 11_060, 65_001, 65_535]
+    )
+    func passedContentFormat(number: UInt16) throws {
+        let bytes = number < 256 ? [UInt8(number)] : [UInt8(number >> 8), UInt8(number & 0xff)]
+        let properties = try #require(
+            try self.publish(request(.post, "/ps/a", options: [(12, bytes)])).properties
+        )
+        #expect(properties.contentType?.isEmpty == false)
+        #expect(ContentFormat.number(of: properties) == number)
+    }
+
+    @Test(
+        "what only looks like such a content type is none",
+        arguments: [
+            "application/octet-stream;coap-content-format=65536", "application/octet-stream;coap-content-format=", "x",
+        ]
+    )
+    func foreignContentType(contentType: String) {
+        var properties = PublishProperties()
+        properties.contentType = contentType
+        #expect(ContentFormat.number(of: properties) == nil)
     }
 
     @Test("a payload over the limit is 4.13 with the size there may be")

@@ -27,8 +27,8 @@ final class Exchange: @unchecked Sendable {
     var wantsDownlink = false
     /// How long it may be waited for.
     var wait = TimeAmount.zero
-    /// When the answer is given without one.
-    var downlinkDeadline: NIODeadline?
+    /// Whether it waits for one; see `Waiters`.
+    var isWaiting = false
     /// Its idempotency key, while it is the first of those with the same.
     var publishKey: PublishKey?
     /// What it asks for, while it waits for the first of those with the same idempotency key.

@@ -5,7 +5,7 @@ package import NIOCore
 /// A retained message as the representation of a resource; sans I/O.
 package struct Representation: Sendable {
     /// Seconds a retained message without an expiry counts as fresh; RFC 7252's own default (§5.10.5).
-    static let defaultMaxAge: UInt32 = 60
+    package static let defaultMaxAge: UInt32 = 60
     private static let key = UInt64.random(in: .min ... .max)
 
     package let message: Message
@@ -47,10 +47,12 @@ package struct Representation: Sendable {
 
     /// The response to GET.
     ///
+    /// - Parameter maxAge: seconds one without an expiry counts as fresh.
     /// - Throws: 4.06 when it is nothing the client accepts, 4.00 for a block beyond its end.
     package func response(
         to request: CoAPRequest,
         room: MessageRoom = .datagram,
+        maxAge: UInt32 = Self.defaultMaxAge,
         now: NIODeadline
     ) throws(CoAPFailure) -> CoAPResponse {
         guard isAcceptable(request.accept) else {
@@ -59,7 +61,7 @@ package struct Representation: Sendable {
         var response = CoAPResponse(.content)
         response.room = room
         response.eTag = eTag
-        response.maxAge = message.remainingExpiryInterval(at: now) ?? Self.defaultMaxAge
+        response.maxAge = message.remainingExpiryInterval(at: now) ?? maxAge
         if matches(request.eTags), request.block2?.number ?? 0 == 0 {
             response.code = .valid
             return response

@@ -125,7 +125,7 @@ package struct PublishOperation: Sendable {
         tellsCreated = request.code == .put && retain && !payload.isEmpty
         var described = PublishProperties()
         described.messageExpiryInterval = query.expiry
-        if let format = request.contentFormat { try ContentFormat.describe(format, in: &described) }
+        if let format = request.contentFormat { ContentFormat.describe(format, in: &described) }
         properties = described.isEmpty ? nil : described
     }
 }

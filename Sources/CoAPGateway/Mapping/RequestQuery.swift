@@ -65,6 +65,19 @@ package struct RequestQuery: Sendable, Equatable {
         }
     }
 
+    /// Reads who asks, and nothing else: other arguments are the resource's own.
+    package init(credentialsOf arguments: [String]) throws(CoAPFailure) {
+        for argument in arguments {
+            let (name, value) = argument.parted(at: UInt8(ascii: "="))
+            guard Self.credentialNames.contains(name) else { continue }
+            try take(String(name), value.map(String.init), argument)
+        }
+    }
+
+    private static let credentialNames: Set<Substring> = [
+        "clientid", "c", "username", "u", "password", "p", "token", "t",
+    ]
+
     private mutating func take(_ name: String, _ value: String?, _ argument: String) throws(CoAPFailure) {
         switch name {
         case "topic": topic = value ?? ""

@@ -9,15 +9,17 @@ package enum ResourcePath: Sendable, Equatable {
     /// A topic or filter, not yet checked, and the segment it stands under: `ps`, `r`, or nil for a bare one.
     case topic(String, under: String?)
 
+    static let wellKnownCorePath = [".well-known", "core"]
+
     /// One segment is one level; libcoap's client has percent-decoded it already, and nobody does so again.
     ///
     /// - Throws: 4.04 for a path nothing is under, 4.00 for one that can't be a topic.
     package init(path: [String], topicArgument: String?, bareTopics: Bool) throws(CoAPFailure) {
+        if path == Self.wellKnownCorePath {
+            self = .wellKnownCore
+            return
+        }
         if path.count == 2 {
-            if path[0] == ".well-known", path[1] == "core" {
-                self = .wellKnownCore
-                return
-            }
             if path[0] == "mqtt", path[1] == "connection" {
                 self = .connection
                 return

@@ -15,13 +15,34 @@ package enum WellKnownCore {
         }
     }
 
-    /// The links a query asks for: one `name=value`, the value with a `*` at its end for a prefix (RFC 6690 §4.1).
+    /// Bytes of the list: links beyond them are found by a query that asks for fewer.
+    package static let longest = 65_536
+    /// Bytes of a topic that has a link: a longer one fits no request.
+    private static let longestTopic = 1_024
+
+    /// The links a query asks for.
+    ///
+    /// It is one `name=value`, the value with a `*` at its end for a prefix, or a name alone (RFC 6690 §4.1). What is no
+    /// attribute of links asks for nothing.
     ///
     /// - Parameter messages: the retained messages the caller may read.
     package static func links(_ query: [String], _ messages: [Message]) -> String {
         let filter = query.lazy.compactMap(Filter.init).first
-        let links = [Link(href: "/ps", rt: "core.ps", ct: 40)] + messages.compactMap(Link.init)
-        return links.filter { filter?.matches($0) ?? true }.map(\.text).joined(separator: ",")
+        var text = ""
+        func add(_ link: Link) -> Bool {
+            guard filter?.matches(link) ?? true else { return true }
+            let piece = link.text
+            guard text.utf8.count + piece.utf8.count < longest else { return false }
+            if !text.isEmpty { text += "," }
+            text += piece
+            return true
+        }
+        guard add(Link(href: "/ps", rt: "core.ps", ct: 40)) else { return text }
+        for message in messages where message.withBytes({ topic, _ in topic.byteCount <= longestTopic }) {
+            guard let link = Link(message) else { continue }
+            if !add(link) { break }
+        }
+        return text
     }
 
     private struct Link {
@@ -50,29 +71,31 @@ package enum WellKnownCore {
 
         /// Percent-encoded but for RFC 3986's unreserved characters.
         private static func encoded(_ segment: String) -> String {
-            var text = ""
+            var text: [UInt8] = []
             for byte in segment.utf8 {
                 switch byte {
                 case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
                     UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
                     UInt8(ascii: "~"):
-                    text.unicodeScalars.append(Unicode.Scalar(byte))
-                default: text += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+                    text.append(byte)
+                default: text += [UInt8(ascii: "%"), digit(byte >> 4), digit(byte & 0x0f)]
                 }
             }
-            return text
+            return String(decoding: text, as: UTF8.self)
         }
+
+        private static func digit(_ value: UInt8) -> UInt8 { value + UInt8(ascii: value < 10 ? "0" : "7") }
     }
 
     private struct Filter {
         let name: Substring
-        let value: Substring
+        /// Nil asks for links that have the attribute.
+        let value: Substring?
 
         /// Nil for what is no attribute of a link: credentials, for one.
         init?(_ argument: String) {
-            let (name, value) = argument.parted(at: UInt8(ascii: "="))
-            guard let value, ["href", "rt", "ct", "obs", "if", "title", "sz"].contains(name) else { return nil }
-            (self.name, self.value) = (name, value)
+            (name, value) = argument.parted(at: UInt8(ascii: "="))
+            guard ["href", "rt", "ct", "obs", "if", "title", "sz"].contains(name) else { return nil }
         }
 
         func matches(_ link: Link) -> Bool {
@@ -81,9 +104,11 @@ package enum WellKnownCore {
                 case "href": link.href
                 case "rt": link.rt
                 case "ct": link.ct.map(String.init)
+                case "obs": link.isObservable ? "" : nil
                 default: nil
                 }
             guard let found else { return false }
+            guard let value else { return true }
             guard value.utf8.last == UInt8(ascii: "*") else { return value.isSame(as: found) }
             return found.utf8.starts(with: value.utf8.dropLast())
         }

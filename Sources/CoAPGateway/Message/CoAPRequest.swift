@@ -27,6 +27,8 @@ package struct CoAPRequest: Sendable {
     package let code: CoAPCode
     package var messageID: UInt16
     package let token: Token
+    /// The same for the same message only, as far as chance allows: a hash of its bytes with a secret.
+    package var fingerprint: UInt64 = 0
 
     /// Uri-Path, one segment each.
     package private(set) var path: [String] = []

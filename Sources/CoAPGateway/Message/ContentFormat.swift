@@ -29,6 +29,11 @@ package enum ContentFormat {
         Entry(number: 61, contentType: "application/cwt", isText: false),
         Entry(number: 62, contentType: "application/multipart-core", isText: false),
         Entry(number: 63, contentType: "application/cbor-seq", isText: false),
+        Entry(number: 96, contentType: "application/cose; cose-type=\"cose-encrypt\"", isText: false),
+        Entry(number: 97, contentType: "application/cose; cose-type=\"cose-mac\"", isText: false),
+        Entry(number: 98, contentType: "application/cose; cose-type=\"cose-sign\"", isText: false),
+        Entry(number: 101, contentType: "application/cose-key", isText: false),
+        Entry(number: 102, contentType: "application/cose-key-set", isText: false),
         Entry(number: 110, contentType: "application/senml+json", isText: true),
         Entry(number: 111, contentType: "application/sensml+json", isText: true),
         Entry(number: 112, contentType: "application/senml+cbor", isText: false),
@@ -37,10 +42,18 @@ package enum ContentFormat {
         Entry(number: 115, contentType: "application/sensml-exi", isText: false),
         Entry(number: 310, contentType: "application/senml+xml", isText: false),
         Entry(number: 311, contentType: "application/sensml+xml", isText: false),
+        Entry(number: 432, contentType: "application/td+json", isText: true),
+        Entry(number: 433, contentType: "application/tm+json", isText: true),
+        Entry(number: 10000, contentType: "application/vnd.ocf+cbor", isText: false),
         Entry(number: 11542, contentType: "application/vnd.oma.lwm2m+tlv", isText: false),
         Entry(number: 11543, contentType: "application/vnd.oma.lwm2m+json", isText: true),
         Entry(number: 11544, contentType: "application/vnd.oma.lwm2m+cbor", isText: false),
     ]
+
+    /// What the content type of a number without a name begins with.
+    private static let nameless = "application/octet-stream;coap-content-format="
+    /// Bytes of a content type that may be one of these.
+    private static let longest = 128
 
     private static let byNumber = Dictionary(uniqueKeysWithValues: entries.map { ($0.number, $0) })
     private static let byContentType = Dictionary(
@@ -50,10 +63,11 @@ package enum ContentFormat {
 
     /// Puts a Content-Format into a PUBLISH's properties.
     ///
-    /// - Throws: 4.15 when it has no name here.
-    package static func describe(_ number: UInt16, in properties: inout PublishProperties) throws(CoAPFailure) {
+    /// A broker does not judge what it carries: one without a name here keeps its number as a parameter.
+    package static func describe(_ number: UInt16, in properties: inout PublishProperties) {
         guard let entry = byNumber[number] else {
-            throw CoAPFailure(.payloadFormatInvalid, "Content-Format \(number) is not known")
+            properties.contentType = nameless + String(number)
+            return
         }
         properties.contentType = entry.contentType
         if entry.isText { properties.payloadFormatIndicator = true }
@@ -62,7 +76,12 @@ package enum ContentFormat {
     /// The Content-Format of a message; nil when its properties say nothing that CoAP has a number for.
     package static func number(of properties: PublishProperties?) -> UInt16? {
         guard let properties else { return nil }
-        if let contentType = properties.contentType { return byContentType[normalized(contentType)] }
+        if let contentType = properties.contentType {
+            guard contentType.utf8.count <= longest else { return nil }
+            let name = normalized(contentType)
+            return byContentType[name]
+                ?? (name.begins(with: nameless) ? UInt16(name.dropFirst(nameless.utf8.count)) : nil)
+        }
         return properties.payloadFormatIndicator == true ? 0 : nil
     }
 

@@ -6,6 +6,11 @@ package import NIOCore
 final class Observation {
     /// Message IDs of non-confirmable notifications remembered, in case one is answered with Reset.
     private static let rememberedMessageIDs = 16
+    /// Seconds a message without an expiry counts as fresh: a client that has heard nothing for so long may register anew
+    /// (RFC 7641 §3.3.1); it is as long as a server may send nothing confirmable (RFC 7641 §4.5).
+    ///
+    /// For an address that is not proven it is what one byte can say: of the few it may get, the others are for messages.
+    static func maxAge(isProven: Bool) -> UInt32 { isProven ? 86_400 : 255 }
 
     let token: Token
     let client: CoAPClient
@@ -68,6 +73,10 @@ final class Observation {
     /// The number of the next notification.
     func nextNumber() -> UInt32 { sequence.next() }
 
+    private func freshness(in room: MessageRoom) -> UInt32? {
+        if case .unproven = room { nil } else { Self.maxAge(isProven: true) }
+    }
+
     /// The next notification: that message.
     ///
     /// - Throws: when it can't be expressed as the client wants it.
@@ -80,7 +89,7 @@ final class Observation {
         response.room = room
         response.observe = nextNumber()
         response.contentFormat = accept
-        response.maxAge = message.remainingExpiryInterval(at: now)
+        response.maxAge = message.remainingExpiryInterval(at: now) ?? freshness(in: room)
         if isWildcard { response.locationPath = message.topic.locationPath(under: root) }
         try response.cut(message, wanted: block2.map { Block(number: 0, more: false, sizeExponent: $0.sizeExponent) })
         if response.block2 != nil, !response.isTight { response.eTag = representation.eTag }

@@ -121,6 +121,8 @@ extension CoAPServer {
         let response = try Representation(message).response(
             to: exchange.request,
             room: room ?? self.room(for: exchange.request, exchange.endpoint),
+            maxAge: exchange.registration == nil
+                ? Representation.defaultMaxAge : Observation.maxAge(isProven: isProven(exchange.endpoint)),
             now: now
         )
         if response.block2?.more == true {
@@ -211,6 +213,7 @@ extension CoAPServer {
             return response
         }
         response.observe = observe(exchange, registration, client, generation, now)
+        if retained == nil { response.maxAge = Observation.maxAge(isProven: isProven(exchange.endpoint)) }
         if var later, let observation = exchange.endpoint.observations[exchange.request.token] {
             later.contentFormat = exchange.request.accept
             later.observe = observation.nextNumber()
@@ -257,7 +260,7 @@ extension CoAPServer {
         }
         let isDeclined = request.declines(response.code)
         if !request.isConfirmable {
-            endpoint.duplicates.answer(request.messageID, token: request.token, with: .acknowledged)
+            endpoint.duplicates.answer(request, with: .acknowledged)
             guard !isDeclined else { return }
             if !layer.isReliable { endpoint.pace.answered() }
             _ = layer.sendNonConfirmable(response, token: request.token, to: endpoint.id)
@@ -279,13 +282,9 @@ extension CoAPServer {
     /// Keeps an answer for duplicates, but not the body a GET would fetch again just as well.
     private func remember(_ response: CoAPResponse?, _ request: CoAPRequest, _ endpoint: Endpoint) {
         if let response, request.code == .get, response.holdsMessage, response.payloadLength > Self.rememberedPayload {
-            endpoint.duplicates.forget(request.messageID, token: request.token)
+            endpoint.duplicates.forget(request)
         } else {
-            endpoint.duplicates.answer(
-                request.messageID,
-                token: request.token,
-                with: response.map(DuplicateFilter.Answer.init) ?? .acknowledged
-            )
+            endpoint.duplicates.answer(request, with: response.map(DuplicateFilter.Answer.init) ?? .acknowledged)
         }
     }
 
@@ -299,7 +298,7 @@ extension CoAPServer {
             guard exchange.state == .open, !exchange.endpoint.isGone else { continue }
             exchange.state = .acknowledged
             let request = exchange.request
-            exchange.endpoint.duplicates.answer(request.messageID, token: request.token, with: .acknowledged)
+            exchange.endpoint.duplicates.answer(request, with: .acknowledged)
             layer.acknowledge(request.messageID, token: request.token, response: nil, to: exchange.endpoint.id)
         }
     }

@@ -7,7 +7,7 @@ extension CoAPServer {
     package func received(_ request: CoAPRequest, from id: EndpointID, now: NIODeadline) {
         let endpoint = endpoint(id)
         endpoint.heardAt = now
-        if !layer.isReliable, let answer = endpoint.duplicates.receive(request, now: now) {
+        if !layer.isReliable, let answer = duplicate(of: request, endpoint, now) {
             return answerDuplicate(request, answer, endpoint)
         }
         let exchange = Exchange(
@@ -21,6 +21,26 @@ extension CoAPServer {
             noteRefused(error, request, endpoint)
             respond(to: exchange, with: error.response)
         }
+    }
+
+    /// What became of the same request before; nil when it is new.
+    ///
+    /// Each endpoint has room for some; one whose address is proven has more, out of what is there for all.
+    private func duplicate(
+        of request: CoAPRequest,
+        _ endpoint: Endpoint,
+        _ now: NIODeadline
+    ) -> DuplicateFilter.Answer? {
+        let before = endpoint.duplicates.extra
+        if endpoint.duplicates.isFull(now: now), layer.allowance(to: endpoint.id) == nil {
+            let growth = endpoint.duplicates.growth
+            if growth > 0, shares.messages.refusal(of: growth, for: endpoint.holder) == nil {
+                endpoint.duplicates.grow()
+            }
+        }
+        let answer = endpoint.duplicates.receive(request, now: now)
+        shares.messages.add(endpoint.duplicates.extra - before, for: endpoint.holder)
+        return answer
     }
 
     /// RFC 7252 §4.2, §4.3: a confirmable duplicate gets the same answer again, a non-confirmable one none.
@@ -43,7 +63,9 @@ extension CoAPServer {
             throw CoAPFailure(.malformedPacket, "a Block option with the reserved size")
         }
         guard !isShuttingDown else { throw CoAPFailure(.serverShuttingDown) }
-        let query = try RequestQuery(request.query)
+        let query =
+            request.path == ResourcePath.wellKnownCorePath
+            ? try RequestQuery(credentialsOf: request.query) : try RequestQuery(request.query)
         if let response = try laterBlock(of: request, exchange.endpoint, now) {
             hear(query, at: exchange.endpoint)
             return respond(to: exchange, with: response)

@@ -205,20 +205,13 @@ extension CoAPServer {
         client.session?.parked = []
     }
 
-    /// Forgets the sessions that the core has forgotten; and answers those who have waited long enough for a message.
+    /// Forgets the sessions that the core has forgotten.
     func expireSessions(_ now: NIODeadline) {
-        if sessionsDueAt <= now {
-            sessionsDueAt = now + .seconds(10)
-            for client in sessions.values {
-                if let session = client.session, session.expiresAt <= now { forget(client) }
-            }
+        guard sessionsDueAt <= now else { return }
+        sessionsDueAt = now + .seconds(10)
+        for client in sessions.values {
+            if let session = client.session, session.expiresAt <= now { forget(client) }
         }
-        guard !waiters.isEmpty else { return }
-        for waiter in waiters where waiter.state != .answered && waiter.downlinkDeadline ?? now <= now {
-            waiter.client?.session?.waiter = nil
-            answer(waiter, with: nil)
-        }
-        waiters.removeAll { $0.state == .answered }
     }
 
     // MARK: Downlink with the uplink
@@ -239,9 +232,15 @@ extension CoAPServer {
         session.waiter = exchange
         shares.waiters.add(1, for: exchange.endpoint.holder)
         exchange.endpoint.waitingRequests += 1
-        exchange.downlinkDeadline = now + wait
-        waiters.append(exchange)
+        exchange.isWaiting = true
+        waiters.insert(exchange, until: now + wait, live: shares.waiters.used)
         return true
+    }
+
+    /// It has waited long enough for a message.
+    func endWaiting(_ waiter: Exchange) {
+        waiter.client?.session?.waiter = nil
+        answer(waiter, with: nil)
     }
 
     /// Answers a request that waits for a message without one.
@@ -252,10 +251,10 @@ extension CoAPServer {
     }
 
     private func answer(_ exchange: Exchange, with ticket: DeliveryTicket?) {
-        if exchange.downlinkDeadline != nil {
+        if exchange.isWaiting {
             exchange.endpoint.waitingRequests -= 1
             shares.waiters.giveBack(for: exchange.endpoint.holder)
-            exchange.downlinkDeadline = nil
+            exchange.isWaiting = false
         }
         guard !exchange.endpoint.isGone else {
             exchange.state = .answered

@@ -19,6 +19,8 @@ extension CoAPServer {
         return layer.allowance(to: endpoint.id).map { .unproven($0 - Int(token.length)) } ?? .datagram
     }
 
+    func isProven(_ endpoint: Endpoint) -> Bool { layer.isReliable || layer.allowance(to: endpoint.id) == nil }
+
     /// The answer as an address may get it that may be another's: a part of it stands there by now, or an error loses its
     /// words; a client that is asked for an Echo gets all of it when it sends that back (RFC 9175 §2.4).
     func bounded(_ answer: CoAPResponse, _ request: CoAPRequest, _ endpoint: Endpoint) -> CoAPResponse {

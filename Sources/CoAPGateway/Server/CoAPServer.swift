@@ -30,7 +30,7 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// Clients with a session, by Client Identifier.
     var sessions: [ExactText: CoAPClient] = [:]
     /// Requests that wait for a message.
-    var waiters: [Exchange] = []
+    var waiters = Waiters()
     var sessionsDueAt = NIODeadline.distantPast
     var publishKeys: PublishKeys
     /// Who waits for the fate of which confirmable message.
@@ -119,6 +119,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         timed[id] = nil
         shares.uploads.giveBack(endpoint.uploads.bytes, for: endpoint.holder)
         shares.snapshots.giveBack(endpoint.snapshots.bytes, for: endpoint.holder)
+        shares.messages.giveBack(endpoint.duplicates.extra, for: endpoint.holder)
         for observation in endpoint.observations.values where !observation.isEnded {
             shares.observations.giveBack(for: observation.client.holder)
         }
@@ -196,7 +197,8 @@ package final class CoAPServer<Layer: MessageLayer> {
         acknowledgeOverdue(now)
         endRests(now)
         if timersDueAt <= now { expireTimers(now) }
-        if !sessions.isEmpty || !waiters.isEmpty { expireSessions(now) }
+        if !sessions.isEmpty { expireSessions(now) }
+        while let waiter = waiters.popDue(at: now) { endWaiting(waiter) }
         while !dirty.isEmpty {
             let leaving = dirty
             dirty.removeAll(keepingCapacity: true)
@@ -214,9 +216,8 @@ package final class CoAPServer<Layer: MessageLayer> {
     package var nextDeadline: NIODeadline? {
         let overdue = waiting.first?.acknowledgeAt
         let timers = timersDueAt == .distantFuture ? nil : timersDueAt
-        let waiter = waiters.lazy.compactMap(\.downlinkDeadline).min()
         let rests = resting.isEmpty ? nil : restsEndAt
-        return [overdue, timers, waiter, rests].compactMap { $0 }.min()
+        return [overdue, timers, waiters.nextDeadline, rests].compactMap { $0 }.min()
     }
 
     /// How soon what the network did not take is tried again.

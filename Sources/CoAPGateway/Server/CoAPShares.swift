@@ -14,6 +14,8 @@ struct CoAPShares {
     var uploads: Quota
     /// Bytes of bodies that are kept while they are fetched.
     var snapshots: Quota
+    /// Requests that are remembered beyond those that each endpoint has room for.
+    var messages: Quota
     private let refusals: Refusals
 
     init(_ configuration: CoAPListener.Configuration, _ refusals: Refusals) {
@@ -24,6 +26,7 @@ struct CoAPShares {
         sessions = Quota(Quota.Limit(total: configuration.sessions))
         uploads = Quota(Quota.Limit(total: configuration.uploadBytes))
         snapshots = Quota(Quota.Limit(total: configuration.downloadBytes))
+        messages = Quota(Quota.Limit(total: configuration.furtherMessages))
     }
 
     /// Whether something was refused, which is noted.

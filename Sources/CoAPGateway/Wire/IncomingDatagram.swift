@@ -29,10 +29,11 @@ package enum IncomingDatagram {
             self = kind == .confirmable ? .rejected(UInt16(bytes[2]) << 8 | UInt16(bytes[3])) : .ignored
             return
         }
-        self = Self.meaning(of: message)
+        self = Self.meaning(of: message, bytes)
     }
 
-    private static func meaning(of message: borrowing WireMessage) -> IncomingDatagram {
+    private static func meaning(of message: borrowing WireMessage, _ bytes: UnsafeRawBufferPointer) -> IncomingDatagram
+    {
         switch message.kind {
         case .acknowledgement:
             // One with anything but a response in it is none.
@@ -41,7 +42,10 @@ package enum IncomingDatagram {
         case .confirmable, .nonConfirmable:
             let isConfirmable = message.kind == .confirmable
             if message.code.isRequest {
-                let (request, critical) = message.request()
+                var (request, critical) = message.request()
+                var hasher = Hasher()
+                hasher.combine(bytes: bytes)
+                request.fingerprint = UInt64(bitPattern: Int64(hasher.finalize()))
                 // A non-confirmable one is rejected, a confirmable one is refused by name (RFC 7252 §5.4.1).
                 if isConfirmable || critical == nil { return .request(request) }
                 return .rejected(message.messageID)

@@ -94,8 +94,9 @@ extension CoAPLimits {
         let observation = 1_024
         let request = 4_096
         let rememberedPublishBytes = 67_108_864
+        let furtherMessages = 262_144 * 96
         return endpoints * endpoint + sessions * session + observations * observation + pendingRequests * request
-            + uploadBytes + downloadBytes + rememberedPublishBytes
+            + uploadBytes + downloadBytes + rememberedPublishBytes + furtherMessages
     }
 }
 

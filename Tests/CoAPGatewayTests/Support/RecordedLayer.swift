@@ -118,12 +118,13 @@ final class ServerScene {
         _ code: CoAPCode,
         _ uri: String,
         confirmable: Bool = true,
+        messageID: UInt16? = nil,
         token: [UInt8] = [7],
         observe: UInt8? = nil,
         payload: String = "",
         from other: EndpointID? = nil
     ) -> UInt16 {
-        lastMessageID += 1
+        lastMessageID = messageID ?? lastMessageID + 1
         let options: [(UInt16, [UInt8])] = observe.map { [(6, $0 == 0 ? [] : [$0])] } ?? []
         server.received(
             request(

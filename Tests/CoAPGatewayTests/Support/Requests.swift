@@ -16,7 +16,14 @@ func request(
     }
     for (number, value) in options { made.take(number, value.span.bytes) }
     made.payload = payload
+    made.fingerprint = fingerprint(code, uri, token, options.map { "\($0)" }, payload)
     return made
 }
 
 func text(_ string: String) -> [UInt8] { Array(string.utf8) }
+
+private func fingerprint(_ parts: any Hashable...) -> UInt64 {
+    var hasher = Hasher()
+    for part in parts { part.hash(into: &hasher) }
+    return UInt64(bitPattern: Int64(hasher.finalize()))
+}
