@@ -1,12 +1,14 @@
 # The one entry point. `make run` and `make test` install what they need and say so.
 
-.PHONY: help run build test test-asan test-tsan fuzz fuzz-state bench-hostile lint format conformance deps test-deps clean
+.PHONY: help run build test test-coap test-libcoap test-asan test-tsan fuzz fuzz-state bench-hostile lint format conformance deps test-deps clean
 .DEFAULT_GOAL := help
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SOURCES := Sources Tests Package.swift
 # CONFIG=file.yaml make run
 CONFIG ?=
+# LIBCOAP=/opt/libcoap/lib make test-libcoap
+LIBCOAP ?=
 # SECONDS=600 make fuzz
 SECONDS ?= 60
 # SEED=1 make fuzz-state
@@ -20,6 +22,8 @@ help:
 	@echo "make run     build and start the broker (CONFIG=file.yaml to configure it)"
 	@echo "make test    run all tests, with real MQTT, CoAP, HTTP and WebSocket clients"
 	@echo "make build   build the release executable, .build/release/sluice"
+	@echo "make test-coap                   run the tests of CoAP only"
+	@echo "make test-libcoap                run them with libcoap 4.3.5 or newer, if there is one (LIBCOAP=folder where it is)"
 	@echo "make test-asan, make test-tsan   run the tests that start no other program under a sanitizer"
 	@echo "make fuzz SECONDS=60             fuzz the codec, the broker, CoAP and its connections, so long each"
 	@echo "make fuzz-state SECONDS=60       valid operations of all protocols at random, over a broker that is killed (SEED=N)"
@@ -39,10 +43,25 @@ build: deps
 # so many at a time, lest their clients' patience ends while all begin at once.
 WAITING := (GatewayTests|TransportTests|IntegrationTests)\.|WebhookTests/
 
+BUILD_TESTS := swift build --build-tests --explicit-target-dependency-import-check error
+
 test: deps test-deps
-	swift build --build-tests --explicit-target-dependency-import-check error
+	$(BUILD_TESTS)
 	swift test --skip-build --disable-xctest --skip '$(WAITING)'
 	swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width 16 --filter '$(WAITING)'
+
+# All that libcoap reads or writes a message for. Suites are named where not each of their tests says CoAP.
+COAP := CoAP|IntegrationTests\.(AccessTests|CrashTests|EveryClientTests|LifecycleTests|LogLineTests)/
+
+test-coap: deps test-deps
+	$(BUILD_TESTS)
+	@ldd "$$(swift build --show-bin-path)/sluice" | grep libcoap
+	swift test --skip-build --disable-xctest --experimental-maximum-parallelization-width 16 --filter '$(COAP)'
+
+# Sluice is built with Debian's libcoap, and runs with the one that the system it is on has.
+test-libcoap:
+	$(call install,python3)
+	@LIBCOAP="$(LIBCOAP)" scripts/with-libcoap 4.3.5 $(MAKE) --no-print-directory test-coap
 
 # IntegrationTests start the plain executable and would test nothing more.
 SANITIZED := --disable-xctest --skip IntegrationTests
