@@ -110,7 +110,9 @@ import Testing
 
     @Test("[MQTT-3.1.3-10] forwards the will's properties, User Properties in order")
     func properties() throws {
-        let users: UserProperties = [UserProperty("b", "1"), UserProperty("a", "2"), UserProperty("b", "1"), UserProperty("a", "1")]
+        let users: UserProperties = [
+            UserProperty("b", "1"), UserProperty("a", "2"), UserProperty("b", "1"), UserProperty("a", "1"),
+        ]
         let client = try connect(
             will: try will {
                 $0.properties.contentType = "text/plain"
