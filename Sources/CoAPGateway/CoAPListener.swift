@@ -72,7 +72,7 @@ package struct CoAPListener: Service {
         package var confirmationInterval = 300
         /// Answers kept for each endpoint to tell and answer duplicate requests (RFC 7252 §4.5).
         package var rememberedMessages = 64
-        /// More of them, of all endpoints whose addresses are proven.
+        /// More of them, of all endpoints together; half of these are kept for endpoints whose addresses are proven.
         package var furtherMessages = 262_144
         /// Requests handed to the core and not yet answered; the next one is refused with 5.03.
         package var pendingRequests = 10_000

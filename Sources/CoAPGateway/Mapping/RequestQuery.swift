@@ -69,14 +69,13 @@ package struct RequestQuery: Sendable, Equatable {
     package init(credentialsOf arguments: [String]) throws(CoAPFailure) {
         for argument in arguments {
             let (name, value) = argument.parted(at: UInt8(ascii: "="))
-            guard Self.credentialNames.contains(name) else { continue }
-            try take(String(name), value.map(String.init), argument)
+            switch name {
+            case "clientid", "c", "username", "u", "password", "p", "token", "t":
+                try take(String(name), value.map(String.init), argument)
+            default: continue
+            }
         }
     }
-
-    private static let credentialNames: Set<Substring> = [
-        "clientid", "c", "username", "u", "password", "p", "token", "t",
-    ]
 
     private mutating func take(_ name: String, _ value: String?, _ argument: String) throws(CoAPFailure) {
         switch name {

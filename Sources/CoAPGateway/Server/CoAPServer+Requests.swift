@@ -25,16 +25,20 @@ extension CoAPServer {
 
     /// What became of the same request before; nil when it is new.
     ///
-    /// Each endpoint has room for some; one whose address is proven has more, out of what is there for all.
+    /// Each endpoint has room for some, and more out of what is there for all: half of that is kept for those whose addresses
+    /// are proven.
     private func duplicate(
         of request: CoAPRequest,
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) -> DuplicateFilter.Answer? {
         let before = endpoint.duplicates.extra
-        if endpoint.duplicates.isFull(now: now), layer.allowance(to: endpoint.id) == nil {
+        if endpoint.duplicates.isFull(now: now) {
             let growth = endpoint.duplicates.growth
-            if growth > 0, shares.messages.refusal(of: growth, for: endpoint.holder) == nil {
+            let most = isProven(endpoint) ? configuration.furtherMessages : configuration.furtherMessages / 2
+            if growth > 0, shares.messages.used + growth <= most,
+                shares.messages.refusal(of: growth, for: endpoint.holder) == nil
+            {
                 endpoint.duplicates.grow()
             }
         }
