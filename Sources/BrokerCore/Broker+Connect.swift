@@ -106,7 +106,7 @@ extension Broker {
         _ userName: String?,
         on connection: VirtualConnection
     ) -> ConnectResult {
-        count(effort: 64)
+        count(effort: 128)
         let holder = holder(connection, userName)
         let name = request.scope == .own ? SessionName.own(clientID) : .client(clientID)
         let claim = claim(to: name, holder, userName)

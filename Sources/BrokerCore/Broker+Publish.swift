@@ -154,7 +154,8 @@ extension Broker {
         if destinations.count > 1 { noteFanOut((destinations.count & (Self.fanOutStep - 1)) * size) }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
         // To copy 256 bytes takes as long as the rest.
-        effort &+= route.destinations.count &* (1 &+ payload.byteCount &>> 8) &+ 8 &* route.sharedGroups.count
+        effort &+= Backlog.delivery &* route.destinations.count &* (1 &+ payload.byteCount &>> 8)
+        effort &+= 16 &* route.sharedGroups.count
         return true
     }
 

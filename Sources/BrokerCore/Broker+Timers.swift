@@ -23,7 +23,7 @@ extension Broker {
     private func handleDue() -> Bool {
         while let event = timers.popDue(at: now) {
             handle(event)
-            count(effort: 16)
+            count(effort: 32)
             if isTurnOver, let next = timers.nextDeadline, next <= now { return false }
         }
         isBehindTime = false

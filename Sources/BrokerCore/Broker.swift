@@ -216,19 +216,23 @@ package final class Broker {
     /// Bytes of output that leave at a time.
     private static var sliceBytes: Int { 8_388_608 }
 
-    /// The latest first: who asks for the end of a tick wants what has just been brought about.
+    /// The latest first: who asks for the end of a tick wants what has just been brought about. Those of one slice in the
+    /// order in which they came, which is how they lie in memory.
     ///
     /// - Returns: bytes that have left.
     private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) -> Int {
-        var left = limit
+        let first = max(leaving.startIndex, leaving.endIndex - limit)
+        var place = first
         var bytes = 0
-        while left > 0, bytes < Self.sliceBytes, let connection = leaving.popLast() {
-            left -= 1
+        while place < leaving.endIndex, bytes < Self.sliceBytes {
+            let connection = leaving[place]
+            place += 1
             connection.isDirty = false
             bytes &+= connection.flush(counting: &statistics.bytesSent)
             countBuffers(of: connection)
             if let session = connection.session, session.isWaiting { sendQueued(session) }
         }
+        if place == leaving.endIndex { leaving = leaving[..<first] } else { leaving.removeSubrange(first..<place) }
         return bytes
     }
 }

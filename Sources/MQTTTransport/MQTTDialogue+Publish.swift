@@ -18,7 +18,7 @@ extension MQTTDialogue {
         _ layout: PublishLayout,
         _ broker: Broker
     ) throws(MalformedPacket) {
-        broker.count(effort: layout.properties.count >> 2)
+        broker.count(effort: layout.properties.count >> 1)
         let properties = try PublishProperties.decode(packet.extracting(layout.properties), fromClient: true)
         let payload = packet.extracting(layout.payload)
         guard let alias = properties.topicAlias else {

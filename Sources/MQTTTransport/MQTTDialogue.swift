@@ -212,7 +212,7 @@ package final class MQTTDialogue: @unchecked Sendable {
     }
 
     private func end(_ broker: Broker) {
-        broker.count(effort: 64)
+        broker.count(effort: 128)
         state = .closed
         forgetInput()
         authentication = nil
@@ -291,7 +291,10 @@ package final class MQTTDialogue: @unchecked Sendable {
         case (.connected, .pubcomp(let ack)): try check(broker.pubcomp(ack.packetID, on: connection), of: .pubcomp)
         case (.connected, .subscribe(let subscribe)): subscribeReceived(subscribe, broker)
         case (.connected, .unsubscribe(let unsubscribe)): unsubscribeReceived(unsubscribe, broker)
-        case (.connected, .pingreq): send(.pingresp, broker)
+        case (.connected, .pingreq):
+            // An answer that asks for nothing else, so that they can be very many.
+            broker.count(effort: 24)
+            send(.pingresp, broker)
         case (_, .disconnect(let disconnect)): try disconnectReceived(disconnect, broker)
         case (_, .auth(let auth)): try authReceived(auth, broker)
         default:

@@ -12,11 +12,12 @@ struct Backlog {
     static let steps = 4_096
     /// Things that one piece of work may visit before it is the next one's turn.
     static let turn = 512
-    /// What may be done for all clients together before other events have their turn, in deliveries at QoS 0, each of
-    /// which takes about 100 ns.
-    static let effort = 65_536
-    /// A step in deliveries.
-    static let step = 8
+    /// What may be done for all clients together before other events have their turn, in units of about 50 ns.
+    static let effort = 131_072
+    /// A step in these units.
+    static let step = 16
+    /// A delivery at QoS 0.
+    static let delivery = 2
 
     /// What it is worth to write a connection's output.
     static let write = 8
@@ -24,7 +25,7 @@ struct Backlog {
     static let bytes = 4_096
 
     /// What it is worth to subscribe to a filter, or to unsubscribe from it: more where it has many levels.
-    static func effort(of filter: String) -> Int { 24 + filter.utf8.count / 2 }
+    static func effort(of filter: String) -> Int { 48 + filter.utf8.count }
 
     /// Does some of the work.
     ///
@@ -91,9 +92,9 @@ extension Broker {
     @inline(__always)
     package var isTurnOver: Bool { effort &+ router.effort >= turnEnd }
 
-    /// Something has been done that takes as long as so many deliveries.
+    /// Something has been done that takes so many units of about 50 ns.
     @inline(__always)
-    package func count(effort deliveries: Int) { effort &+= deliveries }
+    package func count(effort units: Int) { effort &+= units }
 
     /// Other events have had their turn.
     func beginTurn() {

@@ -102,7 +102,7 @@ package final class CoreLoop: @unchecked Sendable {
     private func doSubmitted(_ broker: Broker) {
         while let work = submitted.popFirst() {
             work(broker)
-            broker.count(effort: 8)
+            broker.count(effort: 16)
             if broker.isTurnOver { return }
         }
     }

@@ -141,7 +141,7 @@ struct Router {
     private mutating func findRoute(_ topic: RawSpan, _ topicHash: UInt64, _ place: Int) -> Route {
         cache.forgetSome(before: index.generation)
         match(topic, topicHash, into: scratch)
-        effort &+= index.effort
+        effort &+= 2 &* index.effort
         guard seenOnce[place] == topicHash else {
             seenOnce[place] = topicHash
             return scratch
@@ -156,7 +156,7 @@ struct Router {
         let current = matching
         var visited = 0
         // Each is elsewhere in memory.
-        defer { effort &+= 4 &* visited }
+        defer { effort &+= 8 &* visited }
         guard let authorizer else {
             index.match(topic, hash: topicHash) { node in
                 for subscription in node.plain.subscriptions { route.merge(subscription, matching: current) }

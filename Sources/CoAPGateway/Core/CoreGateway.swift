@@ -46,7 +46,7 @@ package final class CoreGateway: @unchecked Sendable {
         isGathering = true
         while let request = waiting.popFirst() {
             perform(request, broker)
-            broker.count(effort: 8)
+            broker.count(effort: 16)
             if broker.isTurnOver { break }
         }
         isGathering = false

@@ -190,6 +190,8 @@ extension CoAPServer {
         case .observe(let observe):
             try register(observe, query, exchange)
         case .endObservation(let topic, let filter):
+            // A session's observations are where its client was heard of last: that is here.
+            if query.token != nil { wake(try resolve(query, at: exchange.endpoint), at: exchange.endpoint) }
             deregister(exchange.request.token, at: exchange.endpoint)
             guard topic != nil || filter != nil else { return respond(to: exchange, with: CoAPResponse(.content)) }
             try submit(exchange, query)
