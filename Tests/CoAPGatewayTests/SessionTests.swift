@@ -306,4 +306,15 @@ import Testing
         #expect(scene.ask(.post, "/mqtt/connection?clientid=e")?.code == .serviceUnavailable)
         _ = try scene.beginSession()
     }
+
+    @Test("an observation of a session ends where its client says so, wherever it was begun")
+    func endsElsewhere() throws {
+        let scene = ServerScene()
+        let query = try scene.beginSession()
+        #expect(scene.ask(.get, "/ps/t?\(query)", token: [9], observe: 0)?.observe != nil)
+        let elsewhere = EndpointID(rawValue: 2)
+        #expect(scene.ask(.get, "/ps/t?\(query)", token: [9], observe: 1, from: elsewhere)?.code == .content)
+        #expect(try scene.publish("t", "1", qos: .atLeastOnce) == .success)
+        #expect(scene.acknowledgeAll().isEmpty)
+    }
 }
