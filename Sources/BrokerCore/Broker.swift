@@ -216,8 +216,9 @@ package final class Broker {
     /// Bytes of output that leave at a time.
     private static var sliceBytes: Int { 8_388_608 }
 
-    /// The latest first: who asks for the end of a tick wants what has just been brought about. Those of one slice in the
-    /// order in which they came, which is how they lie in memory.
+    /// The latest first: who asks for the end of a tick wants what has just been brought about.
+    ///
+    /// Those of one slice leave in the order in which they came, which is how they lie in memory.
     ///
     /// - Returns: bytes that have left.
     private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) -> Int {
