@@ -6,6 +6,8 @@ import NIOCore
 ///
 /// Used by one thread at a time, while the text is decoded.
 final class JSONText: @unchecked Sendable {
+    // Sendable because a decoder's userInfo takes nothing else; the thread that decodes makes it, uses it and lets it go.
+
     private let bytes: ByteBufferView
     /// Of a text that is a list, the places of its values; found when the first one is asked for.
     private lazy var elements: [Range<Int>] = members(of: bytes.startIndex..<bytes.endIndex).map(\.value)
