@@ -1,11 +1,11 @@
 """Asks the broker as devices it knows while it is flooded, and tells how many answers came and how fast.
 
-usage: coap_flood.py PORT SECONDS requests|hellos [DTLS_PORT]
+usage: coap_flood.py PORT SECONDS requests|again|hellos [DTLS_PORT]
 
 The broker listens on 127.0.0.1:PORT in the clear and, for `hellos`, on DTLS_PORT with DTLS. 20 known devices each send a
 confirmable POST ten times a second; first for some seconds alone, then while a flood goes on. `requests`: confirmable POSTs
-and registrations, each from an address of 127.0.0.0/8 chosen at random. `hellos`: ClientHellos from such
-addresses, to the DTLS port. A request that is not answered within two seconds counts as lost; it is not sent again.
+and registrations, each from an address of 127.0.0.0/8 chosen at random. `again`: three of them from each address, as if it were
+known. `hellos`: ClientHellos from such addresses, to the DTLS port. A request that is not answered within two seconds counts as lost; it is not sent again.
 """
 
 import multiprocessing
@@ -39,7 +39,8 @@ def flood(kind, port, sent):
     number = 0
     while True:
         number += 1
-        address = struct.pack("!I", 0x7F020000 + random.randrange(0xFC0000))
+        if kind != "again" or number % 3 == 1:
+            address = struct.pack("!I", 0x7F020000 + random.randrange(0xFC0000))
         if kind == "hellos":
             octets = client_hello(number)
         elif number % 2:

@@ -25,6 +25,32 @@ import Testing
         #expect(scene.broker.statistics.published == 5)
     }
 
+    @Test("dl=1 from another address brings what was on its way to the old one, and what comes after it, one by one")
+    func downlinkElsewhere() throws {
+        let scene = ServerScene()
+        let session = try scene.beginSession()
+        scene.ask(.get, "/ps/down?\(session)", observe: 0)
+        for payload in ["1", "2"] { _ = try scene.publish("down", payload, qos: .atLeastOnce) }
+        scene.settle()
+        func next() -> String? { scene.ask(.post, "/ps/up?\(session)&dl=1", payload: "x", from: elsewhere)?.text }
+        #expect(next() == "1" && next() == "2" && next() == "")
+        _ = try scene.publish("down", "3", qos: .atLeastOnce)
+        scene.settle()
+        #expect(next() == "3" && next() == "")
+    }
+
+    @Test("dl=1 from another address moves a session that does not last there, with what it observes")
+    func downlinkElsewhereOfShortSession() throws {
+        let scene = ServerScene()
+        let token = try #require(scene.ask(.post, "/mqtt/connection?c=short")).text
+        let session = "c=short&t=\(token)"
+        scene.ask(.get, "/ps/down?\(session)", observe: 0)
+        #expect(scene.ask(.post, "/ps/up?\(session)&dl=1", payload: "x", from: elsewhere)?.text == "")
+        _ = try scene.publish("down", "1", qos: .atLeastOnce)
+        scene.settle()
+        #expect(scene.acknowledgeAll() == ["1"])
+    }
+
     /// Too long for a datagram, in levels of which each fits an option.
     private static let longTopic = Array(repeating: "fifteen letters", count: 150).joined(separator: "/")
 

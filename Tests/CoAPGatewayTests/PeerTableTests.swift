@@ -49,6 +49,41 @@ import Testing
         #expect(table.count == 30)
     }
 
+    @Test("any number of addresses that are heard more than once forgets no peer whose address is proven")
+    func familiarFlood() {
+        var table = table()
+        let proven = (0..<20).map { enter(&table, $0, isProven: true).0 }
+        #expect(!table.isCrowded(now: now))
+        for number in 1_000..<5_000 {
+            let (peer, _) = enter(&table, number)
+            for _ in 0..<3 { table.heard(peer) }
+        }
+        #expect(proven.allSatisfy { table[$0.id] === $0 })
+        #expect(table.count == 100)
+        #expect(table.isCrowded(now: now + .seconds(59)) && !table.isCrowded(now: now + .seconds(61)))
+        // Who proves that it is there stays from then on.
+        let (device, _) = enter(&table, 5_000)
+        table.prove(device)
+        for number in 6_000..<7_000 {
+            let (peer, _) = enter(&table, number)
+            table.heard(peer)
+        }
+        #expect(table[device.id] === device)
+    }
+
+    @Test("peers that are held and have proven nothing are bounded, however often they were heard")
+    func heldFamiliar() {
+        var table = table()
+        let proven = enter(&table, 0, isProven: true).0
+        table.hold(proven)
+        for number in 1..<50 {
+            let (peer, _) = enter(&table, number)
+            table.heard(peer)
+            table.hold(peer)
+        }
+        #expect(table.count == 11 && table[proven.id] === proven)
+    }
+
     @Test("strangers that are held are bounded, too, and the one heard longest ago gives way")
     func heldStrangers() {
         var table = table()
@@ -148,7 +183,7 @@ import Testing
                 table.remove(peer)
                 holds[peer.id] = nil
             }
-            #expect(table.strangers <= 13)
+            #expect(table.strangers <= 25)
         }
         for (id, count) in holds { #expect(table[id]?.holds == count) }
         while let peer = table.popIdle(heardBefore: .distantFuture) { #expect(peer.holds == 0) }

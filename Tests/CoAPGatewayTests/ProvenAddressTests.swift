@@ -94,4 +94,26 @@ import Testing
             #expect(try client.ask(client.confirmable(Method.post, "/ps/a").with(252, echo)).codeText == "2.04")
         }
     }
+
+    @Test("where peers heard more than once give way, one that asks again is sent a ping, and its Reset is a proof")
+    func crowd() async throws {
+        try await withGateway(configuration: .local { $0.idleEndpoints = 2 }) { gateway in
+            let value = String(repeating: "x", count: 1_000)
+            for _ in 0..<2 {
+                let other = try gateway.client()
+                for _ in 0..<2 {
+                    let put = other.confirmable(Method.put, "/ps/value", payload: value)
+                    #expect(try other.ask(put).codeText.hasPrefix("2.0"))
+                }
+            }
+            let device = try gateway.client()
+            #expect(try device.ask(device.confirmable(Method.post, "/ps/a")).codeText == "2.04")
+            device.send(device.confirmable(Method.post, "/ps/a"))
+            let messages = [try #require(device.receive()), try #require(device.receive())]
+            #expect(messages.contains { $0.codeText == "2.04" })
+            let ping = try #require(messages.first { $0.kind == .confirmable && $0.codeText == "0.00" })
+            device.reset(ping)
+            #expect(try device.ask(device.confirmable(Method.get, "/ps/value")).text == value)
+        }
+    }
 }

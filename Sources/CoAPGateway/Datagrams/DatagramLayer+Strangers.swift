@@ -25,7 +25,7 @@ extension DatagramLayer {
             peer.received(length, now: now)
             received(request, from: peer)
             // It is to stay: where there are many of whom nobody knows whether they are there, each one is asked.
-            if request.observe == 0, table.isFullOfStrangers, !isProven { _ = try? ping(peer.id) }
+            if request.observe == 0, table.isFullOfStrangers, !isProven { ask(peer) }
         case .rejected(let messageID):
             guard mayReject() else { return }
             reply(.reset, CoAPResponse(.empty), Token([]), messageID, path)
@@ -34,6 +34,12 @@ extension DatagramLayer {
             reply(isConfirmable ? .acknowledgement : .nonConfirmable, .tooLarge, token, messageID, path)
         case .acknowledgement, .reset, .ignored: break
         }
+    }
+
+    /// Asks a peer for a sign that it is there, by a ping: its Reset proves its address.
+    func ask(_ peer: Peer) {
+        peer.isAsked = true
+        _ = try? ping(peer.id)
     }
 
     /// Asks a stranger for an Echo; nothing is remembered of it (RFC 9175 §2.3).

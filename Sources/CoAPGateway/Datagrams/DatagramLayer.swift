@@ -189,6 +189,7 @@ final class DatagramLayer: ServedLayer {
                 table.prove(peer)
             }
             if !peer.isKnown { table.heard(peer) }
+            if !peer.isProven, !peer.isAsked, table.isCrowded(now: now) { ask(peer) }
             received(request, from: peer)
         case .acknowledgement(let messageID):
             guard let transmission = transmissions.end(messageID, of: peer.id) else { return peer.guessed() }

@@ -21,6 +21,8 @@ package final class Peer {
     package internal(set) var isKnown: Bool
     /// Whether it has answered what only its address could have got.
     package internal(set) var isProven: Bool
+    /// Whether it was sent a ping for that.
+    var isAsked = false
     /// Acknowledgements of nothing that came before that.
     private var guesses = 0
     /// Bytes that may be sent before that.

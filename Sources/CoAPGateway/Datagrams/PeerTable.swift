@@ -3,9 +3,9 @@ package import NIOCore
 
 /// The peers of a socket; sans I/O.
 ///
-/// All of them by address and by name, and those that may be forgotten in the order they were heard. Peers that were heard
-/// once are kept apart: however many come, those that are known stay. Everything takes the same time for any number of
-/// peers.
+/// All of them by address and by name, and those that may be forgotten in the order they were heard. Those that have proven
+/// that their address is theirs are kept apart, and so are those that were heard more than once, which anybody can make of
+/// any address: however many of the others come, they stay. Everything takes the same time for any number of peers.
 package struct PeerTable {
     /// How many peers may be remembered without a reason.
     package struct Bounds: Sendable {
@@ -13,7 +13,7 @@ package struct PeerTable {
         package var idle: Int
         /// Of them, peers that were heard once.
         package var strangers: Int
-        /// Peers heard once that somebody holds, an observation for example.
+        /// Peers that have proven nothing, and that somebody holds, an observation for example.
         package var heldStrangers: Int
 
         package init(idle: Int, strangers: Int, heldStrangers: Int) {
@@ -24,7 +24,13 @@ package struct PeerTable {
     }
 
     private enum List: Int {
-        case strangers, heldStrangers, known
+        /// Heard once.
+        case strangers
+        /// Not proven, and held by somebody.
+        case heldStrangers
+        /// Heard more than once, and not proven.
+        case familiar
+        case proven
     }
 
     private struct Slot {
@@ -49,18 +55,25 @@ package struct PeerTable {
     private var slots: ContiguousArray<Slot> = []
     private var free: [UInt32] = []
     private var places: [PeerAddress: UInt32] = [:]
-    private var lists = (Ends(), Ends(), Ends())
+    private var lists = (Ends(), Ends(), Ends(), Ends())
     private var acquaintances = Acquaintances()
 
     package init(_ bounds: Bounds) { self.bounds = bounds }
 
     /// Peers remembered.
     package var count: Int { places.count }
-    /// Peers that were heard once.
+    /// Peers that were heard once, or are held without a proof.
     package var strangers: Int { lists.0.count + lists.1.count }
+    /// Peers that nobody holds.
+    private var idle: Int { lists.0.count + lists.2.count + lists.3.count }
+    /// When one that was heard more than once had to give way last.
+    private var wasFullAt: NIODeadline?
 
     /// Whether there are half as many strangers somebody holds as there may be.
     package var isFullOfStrangers: Bool { lists.1.count > bounds.heldStrangers / 2 }
+
+    /// Whether it matters who has proven something: those that were heard more than once have to give way.
+    package func isCrowded(now: NIODeadline) -> Bool { wasFullAt.map { $0 + .seconds(60) > now } ?? false }
 
     package subscript(address: PeerAddress) -> Peer? { places[address].flatMap { slots[Int($0)].peer } }
 
@@ -89,12 +102,11 @@ package struct PeerTable {
     ) -> (peer: Peer, forgotten: [Peer]) {
         let isKnown = !isStranger && (isProven || acquaintances.meet(address))
         var forgotten: [Peer] = []
-        if isKnown {
-            makeRoom(&forgotten, lists.0.count + lists.2.count >= bounds.idle, [.known, .strangers])
-        } else {
-            makeRoom(&forgotten, lists.0.count >= bounds.strangers, [.strangers])
-            makeRoom(&forgotten, lists.1.count >= bounds.heldStrangers, [.heldStrangers])
-            makeRoom(&forgotten, lists.0.count + lists.2.count >= bounds.idle, [.strangers, .known])
+        // Those who were idle when they came in may be held by now.
+        while lists.1.count >= max(bounds.heldStrangers, 1) { makeRoom(&forgotten, [.heldStrangers], now) }
+        if !isKnown, lists.0.count >= bounds.strangers { makeRoom(&forgotten, [.strangers], now) }
+        if idle >= bounds.idle {
+            makeRoom(&forgotten, isKnown ? [.familiar, .strangers, .proven] : [.strangers, .familiar, .proven], now)
         }
         let place = free.popLast() ?? UInt32(slots.count)
         if place == slots.count { slots.append(Slot()) }
@@ -106,10 +118,11 @@ package struct PeerTable {
         return (peer, forgotten)
     }
 
-    private mutating func makeRoom(_ forgotten: inout [Peer], _ isFull: Bool, _ lists: [List]) {
-        guard isFull else { return }
+    /// Forgets the peer that was heard longest ago, of the first of these lists that has any.
+    private mutating func makeRoom(_ forgotten: inout [Peer], _ lists: [List], _ now: NIODeadline) {
         for list in lists {
             guard self[list].first != Self.none, let peer = slots[Int(self[list].first)].peer else { continue }
+            if peer.isKnown { wasFullAt = now }
             remove(peer)
             return forgotten.append(peer)
         }
@@ -141,7 +154,7 @@ package struct PeerTable {
 
     /// Forgets the peer that was heard longest ago, if nobody holds it and that was before then.
     package mutating func popIdle(heardBefore limit: NIODeadline) -> Peer? {
-        for list in [List.strangers, .known] {
+        for list in [List.strangers, .familiar, .proven] {
             let place = self[list].first
             guard place != Self.none, let peer = slots[Int(place)].peer, peer.heardAt < limit else { continue }
             remove(peer)
@@ -193,14 +206,16 @@ package struct PeerTable {
             switch list {
             case .strangers: lists.0
             case .heldStrangers: lists.1
-            case .known: lists.2
+            case .familiar: lists.2
+            case .proven: lists.3
             }
         }
         set {
             switch list {
             case .strangers: lists.0 = newValue
             case .heldStrangers: lists.1 = newValue
-            case .known: lists.2 = newValue
+            case .familiar: lists.2 = newValue
+            case .proven: lists.3 = newValue
             }
         }
     }
@@ -211,10 +226,11 @@ package struct PeerTable {
         list(place)
     }
 
-    /// Puts a peer at the end of the list it belongs to; known ones that are held belong to none.
+    /// Puts a peer at the end of the list it belongs to; proven ones that are held belong to none.
     private mutating func list(_ place: UInt32) {
-        guard let peer = slots[Int(place)].peer, !peer.hasLeft, !(peer.isKnown && peer.holds > 0) else { return }
-        let list: List = peer.isKnown ? .known : peer.holds > 0 ? .heldStrangers : .strangers
+        guard let peer = slots[Int(place)].peer, !peer.hasLeft, !(peer.isProven && peer.holds > 0) else { return }
+        let list: List =
+            peer.isProven ? .proven : peer.holds > 0 ? .heldStrangers : peer.isKnown ? .familiar : .strangers
         let last = self[list].last
         slots[Int(place)].list = list
         slots[Int(place)].earlier = last

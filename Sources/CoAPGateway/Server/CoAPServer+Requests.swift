@@ -257,8 +257,12 @@ extension CoAPServer {
     private func submit(_ exchange: Exchange, _ query: RequestQuery) throws(CoAPFailure) -> CoAPClient {
         let client = try resolve(query, at: exchange.endpoint)
         try submit(exchange, for: client)
-        // Who asks for messages one by one does not want them all at once.
-        if !query.wantsDownlink { wake(client, at: exchange.endpoint) }
+        if !query.wantsDownlink || !client.isPersistent {
+            wake(client, at: exchange.endpoint)
+        } else if let former = client.endpoint, former !== exchange.endpoint {
+            // It is not where it was, and who asks for messages one by one does not want them all at once.
+            sleep(client)
+        }
         return client
     }
 

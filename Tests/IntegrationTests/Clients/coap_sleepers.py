@@ -1,11 +1,12 @@
 """Kills the broker while CoAP devices sleep and messages wait for them, and counts what they get when they return.
 
-usage: coap_sleepers.py EXECUTABLE DEVICES MESSAGES KILLS
+usage: coap_sleepers.py EXECUTABLE DEVICES MESSAGES KILLS [LOSS]
 
 Each device begins a persistent session, subscribes at QoS 1 and falls silent: it acknowledges nothing. Then so many
 messages are published for each of them and acknowledged by the broker, which is killed. When it is there again, all devices
 return from new ports: their token is refused, they begin their session again, register again and acknowledge what
-comes. With a second kill the broker dies once more when half of the messages have come.
+comes. With a second kill the broker dies once more when half of the messages have come. LOSS is how many of a hundred datagrams
+are lost each way once they have returned; the devices then say every second that they are there.
 
 Prints one line of JSON; the exit status is 1 when anything is missing, out of order, or was not asked for.
 """
@@ -13,6 +14,7 @@ Prints one line of JSON; the exit status is 1 when anything is missing, out of o
 import collections
 import json
 import math
+import random
 import re
 import selectors
 import socket
@@ -20,7 +22,7 @@ import struct
 import sys
 import time
 
-from coap_datagrams import CON, GET, OBSERVE, POST, PUT, Message, acknowledgement, message
+from coap_datagrams import CON, GET, NON, OBSERVE, POST, PUT, Message, acknowledgement, message
 from killable_broker import Broker, free_port
 
 # Seconds without any progress after which what is missing counts as lost.
@@ -31,6 +33,9 @@ ACK_TIMEOUT = 2
 FLEETS, FLEET_MESSAGES = 10, 5
 # Publishes under way.
 WINDOW = 500
+# Of a hundred datagrams.
+LOSS = int(sys.argv[5]) if len(sys.argv) > 5 else 0
+BEAT = 1
 
 selector = selectors.DefaultSelector()
 
@@ -59,6 +64,8 @@ class Device:
         # What its session was answered with, each time.
         self.answers, self.is_ready = [], False
         self.unexpected = 0
+        # Message IDs of the broker's at this port: what comes again under one of them is the same message.
+        self.known, self.is_lossy, self.beat_at = set(), False, 0
 
     def wake(self):
         """Begins at a new port."""
@@ -68,7 +75,7 @@ class Device:
         self.socket.connect(("127.0.0.1", self.broker.coap))
         self.socket.setblocking(False)
         selector.register(self.socket, selectors.EVENT_READ, self)
-        self.is_ready = False
+        self.is_ready, self.known, self.is_lossy = False, set(), self.session is not None
         if self.session:
             # As a device would that knows nothing of the broker's end.
             self.beat()
@@ -118,7 +125,12 @@ class Device:
         self.waiting = Request(self.message_id, token, message(CON, code, self.message_id, token, uri, options), done)
         self.send(self.waiting.octets)
 
+    def passes(self):
+        return not self.is_lossy or random.randrange(100) >= LOSS
+
     def send(self, octets):
+        if not self.passes():
+            return
         try:
             self.socket.send(octets)
         except (BlockingIOError, ConnectionRefusedError):
@@ -128,6 +140,11 @@ class Device:
         if self.waiting and self.waiting.due <= now:
             self.waiting.due = now + ACK_TIMEOUT
             self.send(self.waiting.octets)
+        elif LOSS and self.is_lossy and self.is_ready and self.beat_at <= now:
+            self.beat_at = now + BEAT
+            self.message_id = (self.message_id + 1) & 0xFFFF
+            uri = f"/mqtt/connection?c={self.name}&t={self.session}"
+            self.send(message(NON, PUT, self.message_id, b"\x08", uri))
 
     def read(self):
         while True:
@@ -135,11 +152,15 @@ class Device:
                 octets = self.socket.recv(2048)
             except (BlockingIOError, ConnectionRefusedError):
                 return
-            self.take(Message(octets))
+            if self.passes():
+                self.take(Message(octets))
 
     def take(self, answer):
         if answer.kind == CON:
             self.send(acknowledgement(answer.message_id))
+            if answer.message_id in self.known:
+                return
+            self.known.add(answer.message_id)
             if self.is_response(answer):
                 self.answered(answer)
             else:
@@ -148,8 +169,8 @@ class Device:
             if answer.code:
                 self.answered(answer)
             else:
-                # The response comes separately (RFC 7252 §5.2.2).
-                self.waiting.due = math.inf
+                # The response comes separately (RFC 7252 §5.2.2); where it may be lost, the request is repeated.
+                self.waiting.due = time.monotonic() + 10 * ACK_TIMEOUT if LOSS else math.inf
 
     def is_response(self, answer):
         """Whether it is a separate response; that to a registration has no payload, as nothing is retained."""
@@ -220,11 +241,16 @@ class Publisher:
 
 def wait(words, devices, condition, progress):
     """Lets the devices read and answer until something is so; whether it came to be."""
-    last, deadline = progress(), time.monotonic() + PATIENCE
-    while not condition():
+    last, deadline, look_at = progress(), time.monotonic() + PATIENCE, 0
+    while True:
         for key, _ in selector.select(0.05):
             key.data.read()
         now = time.monotonic()
+        if now < look_at:
+            continue
+        look_at = now + 0.05
+        if condition():
+            return True
         for device in devices:
             device.send_again(now)
         if progress() != last:
@@ -232,7 +258,6 @@ def wait(words, devices, condition, progress):
         if now > deadline:
             print(f"gave up waiting for {words}: {last}", file=sys.stderr)
             return False
-    return True
 
 
 def publish_all(devices, messages, port):
@@ -320,7 +345,8 @@ def main():
         f"  - {{ protocol: mqtt, bind: '127.0.0.1:{mqtt}' }}\n"
         f"  - {{ protocol: coap, bind: '127.0.0.1:{coap}' }}\n"
         "limits: { receive_maximum: 1000 }\n"
-        "storage: { path: data, durability: strict }\n",
+        "storage: { path: data, durability: strict }\n"
+        + ("coap: { ack_timeout: 1, max_retransmit: 1 }\n" if LOSS else ""),
     )
     broker.mqtt, broker.coap = mqtt, coap
     try:
