@@ -96,7 +96,7 @@ conformance:
 lint:
 	$(call install,python3)
 	python3 docs/conformance/generate.py --check
-	python3 Tests/Lint/exact_text.py
+	python3 scripts/house/exact_text.py
 	swift format lint --strict --recursive --parallel $(SOURCES)
 
 format:

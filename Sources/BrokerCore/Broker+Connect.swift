@@ -139,7 +139,7 @@ extension Broker {
         // The session is new in the store, or a former one is to be gone from it; who comes back has been told already
         // that there is a session.
         if former == nil, let journal {
-            session.firstBatch = journal.writes != writes ? journal.openNumber : unwrittenEnds[name] ?? 0
+            session.firstBatch = journal.writes != writes ? journal.openNumber : commits.batchOfEnd(of: name)
         }
         note(.clientConnected, connection, [])
         return ConnectResult(
@@ -161,7 +161,7 @@ extension Broker {
         _ holder: Holder
     ) -> ReasonCode? {
         guard !isShuttingDown else { return .serverUnavailable }
-        if isStoreRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[name] == nil {
+        if commits.isRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[name] == nil {
             return .quotaExceeded
         }
         if let will = request.will, let reason = reasonToRefuse(will) { return reason }

@@ -101,7 +101,7 @@ extension Broker {
                 if id != 0, let outbound = session.window.complete(id) { finish(outbound) }
                 return
             }
-            if batch > durableBatch { noteHeld(connection) }
+            if !commits.isDurable(batch) { commits.hold(connection) }
         } else if let sink = session.sink {
             let delivery = Delivery(
                 message: outbound.message,
@@ -119,9 +119,9 @@ extension Broker {
             let batch = max(batch(toHold: outbound, for: session, 0), sink.lastHeldBatch)
             if id == 0, !sink.isWritable {
                 statistics.dropped &+= UInt64(truncatingIfNeeded: sink.wait(delivery))
-            } else if batch > durableBatch {
+            } else if !commits.isDurable(batch) {
                 sink.hold(delivery, until: batch)
-                noteHeld(connection)
+                commits.hold(connection)
             } else {
                 sink.append(delivery)
             }
@@ -146,7 +146,7 @@ extension Broker {
         guard session.isStored, outbound.qos != .atMostOnce else { return 0 }
         if outbound.qos == .exactlyOnce {
             journal?.hurry()
-            return unwrittenBatch
+            return commits.lastUsedBatch
         }
         return last()
     }
@@ -159,7 +159,7 @@ extension Broker {
         after batch: UInt64
     ) -> Bool {
         outbound.message.withBytes { topic, payload in
-            if batch > durableBatch {
+            if !commits.isDurable(batch) {
                 return stream.holdPublish(
                     topic: topic,
                     payload: payload,

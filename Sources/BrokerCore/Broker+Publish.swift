@@ -59,9 +59,9 @@ extension Broker {
         if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
             return refused(.notAuthorized, topic, session)
         }
-        if isStoreRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
+        if commits.isRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
         var refusal = ReasonCode.success
-        if publication.retain, !isStoreRefusing {
+        if publication.retain, !commits.isRefusing {
             refusal = recordingWrites(of: session) {
                 retain(&publication, topic: topic, payload: payload, for: session.holder)
             }

@@ -69,7 +69,7 @@ extension Broker {
         session.storedInflightBytes = 0
         session.isStored = false
         journal.append(.removeSession(session.name, session.number))
-        unwrittenEnds[session.name] = journal.openNumber
+        commits.noteEnd(of: session.name)
         // What is not finished when the broker stops is so at its next start: it belongs to no session.
         var queue = session.queue
         begin { broker, steps in

@@ -94,7 +94,7 @@ extension Broker {
         let existing = session.subscriptions[wanted.filter]
         // Clients that return tend to ask for what they have: that is no change, and writes nothing.
         let isChanged = existing.map { $0.options != options || $0.identifier != identifier } ?? true
-        if isChanged, isStoreRefusing, session.isStored {
+        if isChanged, commits.isRefusing, session.isStored {
             return .failure(RequestRefused(reasonCode: storeRefusal(of: session)))
         }
         let subscription: Subscription

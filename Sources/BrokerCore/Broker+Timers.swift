@@ -143,7 +143,7 @@ extension Broker {
             if let session = session(name, number) { checkMessageExpiry(session) }
         case .systemTopics: updateSystemTopics()
         case .storeRetry: retryCommit()
-        case .unhurriedCommit: unhurriedCommit()
+        case .lazyCommit: lazyCommit()
         case .retainedExpiry: removeExpiredRetained()
         case .loadRetry(let name, let number):
             if let session = session(name, number) { loadAgain(session) }

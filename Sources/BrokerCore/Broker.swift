@@ -17,7 +17,6 @@ package final class Broker {
     let events: EventLog
     /// nil keeps everything in memory.
     let store: (any Store)?
-    let journal: Journal?
     let epoch: UInt64
 
     /// The time of the event that is being handled.
@@ -29,21 +28,10 @@ package final class Broker {
     /// Brings work from any thread onto the core; set by the owner.
     package var mailbox: (@Sendable (@escaping @Sendable (Broker) -> Void) -> Void)?
 
-    /// The last batch that the store has written; what waits for one up to it need not wait.
-    @exclusivity(unchecked) var durableBatch = UInt64.max
-    /// The last batch that the store has written, whether anybody waits for it or not.
-    var lastWritten: UInt64 = 0
+    /// What waits for the store.
+    let commits: CommitGate
     /// Called when the store can't write, each time it has tried, and with nil when it can again.
     package var onStoreFailure: ((StoreFailure?) -> Void)?
-    /// Whether the store takes no new messages.
-    @exclusivity(unchecked) var isStoreRefusing = false
-    /// Names whose stored session is over, with the batch that says so, until it is written.
-    var unwrittenEnds: [SessionName: UInt64] = [:]
-    /// Connections with something that waits for the store.
-    var held: ContiguousArray<VirtualConnection> = []
-    /// What else waits for a batch.
-    var waiters = StoreWaiters()
-    var isUnhurriedCommitScheduled = false
     /// Sessions whose client left in this tick: their queues need not be in memory, unless it is back already.
     var departed: [Session] = []
     private var isFlushRequested = false
@@ -127,8 +115,7 @@ package final class Broker {
         self.events = events
         self.store = store
         self.epoch = epoch
-        journal = store.map { Journal(store: $0, epoch: epoch) }
-        if store != nil, durability != .none { durableBatch = 0 }
+        commits = CommitGate(store: store, durability: durability, epoch: epoch)
         self.now = now
         if limits.connectionRate > 0 { connectionRate = TokenBucket(rate: limits.connectionRate, now: now) }
         router = Router(hash: hash, authorizer: authorizer)
@@ -136,13 +123,17 @@ package final class Broker {
         systemRetained = RetainedMessages(hash: hash)
     }
 
+    /// What is changed and not written; nil without a store.
+    @inline(__always)
+    var journal: Journal? { commits.journal }
+
     /// Virtual connections that have a session, all protocols together.
     package var connectedClients: Int { connectedCount }
 
     /// Bytes in memory of what is to be stored and has not been handed over yet.
     package var unwrittenBytes: Int { journal?.bytes ?? 0 }
     /// Whether what is to be stored can be; true without a store.
-    package var isStoreWriting: Bool { !isStoreRefusing }
+    package var isStoreWriting: Bool { !commits.isRefusing }
     /// All there are, whether anybody can find them or not.
     var allSessions: [Session] { Array(sessions.values) + Array(namelessSessions.values) }
     /// Sessions, of connected clients and of absent ones.

@@ -12,7 +12,7 @@ struct TimerQueue {
         case messageExpiry(SessionName, SessionNumber)
         case systemTopics
         case storeRetry
-        case unhurriedCommit
+        case lazyCommit
         case retainedExpiry
         case loadRetry(SessionName, SessionNumber)
         indirect case passOn(LeftInStore)

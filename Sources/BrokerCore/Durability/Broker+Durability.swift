@@ -50,13 +50,7 @@ extension Broker {
     func waitForAll(_ session: Session) {
         guard let journal else { return }
         journal.hurry()
-        session.lastBatch = max(session.lastBatch, unwrittenBatch)
-    }
-
-    /// The last batch that anything has been put into.
-    var unwrittenBatch: UInt64 {
-        guard let journal else { return 0 }
-        return journal.isEmpty ? journal.openNumber - 1 : journal.openNumber
+        session.lastBatch = max(session.lastBatch, commits.lastUsedBatch)
     }
 
     /// Answers a client with PUBACK, PUBREC, PUBREL or PUBCOMP, when what that confirms is written.
@@ -70,7 +64,7 @@ extension Broker {
     ) {
         effort &+= 1
         let batch = connection.session?.lastBatch ?? 0
-        if batch <= durableBatch {
+        if commits.isDurable(batch) {
             PacketEncoder.writeAcknowledgement(
                 type,
                 packetID: packetID,
@@ -88,7 +82,7 @@ extension Broker {
                     into: &$0
                 )
             }
-            noteHeld(connection)
+            commits.hold(connection)
         }
         sentPacket(on: connection)
     }
@@ -108,41 +102,30 @@ extension Broker {
     }
 
     private func cork(_ stream: PacketStream, until batch: UInt64, _ connection: VirtualConnection) {
-        guard batch > durableBatch else { return }
+        guard !commits.isDurable(batch) else { return }
         stream.cork(until: batch)
-        noteHeld(connection)
-    }
-
-    func noteHeld(_ connection: VirtualConnection) {
-        guard !connection.isHeld else { return }
-        connection.isHeld = true
-        held.append(connection)
+        commits.hold(connection)
     }
 
     /// Whether everything that the connection's client has brought about so far is written.
-    package func isStored(_ connection: VirtualConnection) -> Bool {
-        let batch = connection.session.map { max($0.firstBatch, $0.lastBatch) } ?? connection.lastBatch
-        return batch <= durableBatch
-    }
+    package func isStored(_ connection: VirtualConnection) -> Bool { commits.isDurable(batch(awaitedBy: connection)) }
 
     /// Calls back when everything that the connection's client has brought about so far is written.
     ///
     /// - Parameter done: called once on the core loop, at once where nothing is to be waited for: false when the store
     ///   can't write now, and so can't promise anything.
     package func whenStored(_ connection: VirtualConnection, _ done: @escaping (_ isStored: Bool) -> Void) {
-        let batch = connection.session.map { max($0.firstBatch, $0.lastBatch) } ?? connection.lastBatch
-        guard batch > durableBatch else { return done(true) }
-        guard journal?.failure == nil else { return done(false) }
-        waiters.add(batch, done)
+        commits.whenDurable(batch(awaitedBy: connection), done)
+    }
+
+    private func batch(awaitedBy connection: VirtualConnection) -> UInt64 {
+        connection.session.map { max($0.firstBatch, $0.lastBatch) } ?? connection.lastBatch
     }
 
     /// Calls back when everything is written that there is.
     package func whenAllStored(_ done: @escaping (_ isStored: Bool) -> Void) {
-        guard let journal else { return done(true) }
-        guard journal.failure == nil else { return done(false) }
-        commitIfDue(evenUnhurried: true)
-        waiters.add(unwrittenBatch, done)
-        settleWaiters()
+        commits.whenAllWritten(done)
+        commitIfDue(evenLazy: true)
     }
 
     // MARK: Commit
@@ -151,76 +134,37 @@ extension Broker {
     /// of work.
     @inline(__always)
     package func noteChanges() {
-        guard let journal, !journal.isEmpty else { return }
-        isStoreRefusing = journal.isRefusing
-        if journal.isUrgent ? !journal.isCommitting : !isUnhurriedCommitScheduled { requestFlush() }
+        if commits.wantsTick() { requestFlush() }
     }
 
     /// Hands the open batch to the store, unless it is still at work on the one before.
-    func commitIfDue(evenUnhurried: Bool = false) {
-        guard let journal else { return }
-        isStoreRefusing = journal.isRefusing
-        guard journal.isDue(evenUnhurried: evenUnhurried || !waiters.isEmpty) else {
-            return scheduleUnhurriedCommit(journal)
+    func commitIfDue(evenLazy: Bool = false) {
+        switch commits.due(evenLazy: evenLazy) {
+        case .nothing: break
+        case .later: timers.add(.lazyCommit, at: now + CommitGate.lazyDelay)
+        case .now: journal?.commit(completion: whenCommitted())
         }
-        journal.commit { [mailbox] number, failure in
-            mailbox? { $0.committed(number, failure) }
-        }
+    }
+
+    /// Brings the store's answer onto the core.
+    private func whenCommitted() -> @Sendable (UInt64, StoreFailure?) -> Void {
+        { [mailbox] number, failure in mailbox? { $0.committed(number, failure) } }
     }
 
     private func committed(_ number: UInt64, _ failure: StoreFailure?) {
-        guard let journal else { return }
-        let hadFailed = journal.failure != nil
-        journal.committed(failure)
-        isStoreRefusing = journal.isRefusing
-        guard failure == nil else {
-            onStoreFailure?(failure)
-            for done in waiters.take() { done(false) }
-            timers.add(.storeRetry, at: now + .seconds(1))
-            return
-        }
-        if hadFailed { onStoreFailure?(nil) }
-        lastWritten = number
-        if durableBatch != .max { durableBatch = number }
-        if !unwrittenEnds.isEmpty { unwrittenEnds = unwrittenEnds.filter { $0.value > number } }
-        releaseHeld(through: number)
-        settleWaiters()
-        requestFlush()
+        let outcome = commits.committed(number, failure)
+        if failure != nil || outcome.hasRecovered { onStoreFailure?(failure) }
+        for connection in outcome.released { markDirty(connection) }
+        for done in outcome.answered { done(failure == nil) }
+        if failure == nil { requestFlush() } else { timers.add(.storeRetry, at: now + CommitGate.retryDelay) }
     }
 
     /// Tries again what the store could not write.
-    func retryCommit() {
-        journal?.retry { [mailbox] number, failure in
-            mailbox? { $0.committed(number, failure) }
-        }
-    }
+    func retryCommit() { journal?.retry(completion: whenCommitted()) }
 
-    private func scheduleUnhurriedCommit(_ journal: Journal) {
-        guard !journal.isEmpty, !isUnhurriedCommitScheduled else { return }
-        isUnhurriedCommitScheduled = true
-        timers.add(.unhurriedCommit, at: now + .milliseconds(50))
-    }
-
-    func unhurriedCommit() {
-        isUnhurriedCommitScheduled = false
-        commitIfDue(evenUnhurried: true)
-    }
-
-    private func releaseHeld(through batch: UInt64) {
-        var stillHeld: ContiguousArray<VirtualConnection> = []
-        for connection in held {
-            switch connection.outlet {
-            case .packets(let stream): connection.isHeld = stream.release(through: batch)
-            case .messages(let sink): connection.isHeld = sink.release(through: batch)
-            }
-            if connection.isHeld { stillHeld.append(connection) }
-            markDirty(connection)
-        }
-        held = stillHeld
-    }
-
-    private func settleWaiters() {
-        for done in waiters.take(through: lastWritten) { done(true) }
+    func lazyCommit() {
+        commits.lazyDelayIsOver()
+        commitIfDue(evenLazy: true)
     }
 
     // MARK: Refusing
