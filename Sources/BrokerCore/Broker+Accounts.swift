@@ -3,14 +3,14 @@ import NIOCore
 
 // What is kept for clients, and for whom; what a client may have more.
 extension Broker {
-    /// For whom something is kept that a connection brings, with a user name that the authenticator has let in.
+    /// For whom something is kept that a connection brings, with a user name that the access.authenticator has let in.
     func holder(_ connection: VirtualConnection, _ userName: String?) -> Holder {
         // A name that nobody has checked is nobody's.
-        let isProven = authenticator.knowsUsers || connection.transportIdentity != nil
+        let isProven = access.authenticator.knowsUsers || connection.transportIdentity != nil
         return Holder(
             network: connection.network,
             userName: isProven ? userName : nil,
-            knowsUsers: authenticator.knowsUsers
+            knowsUsers: access.authenticator.knowsUsers
         )
     }
 
@@ -23,7 +23,7 @@ extension Broker {
         _ claim: Claim,
         _ holder: Holder
     ) -> ReasonCode? {
-        let session = request.isNameless ? nil : sessions[name]
+        let session = request.isNameless ? nil : registry[name]
         let former = session?.connection == nil ? nil : session?.holder
         if let refusal = accounts.connections.refusal(for: holder, replacing: former) {
             statistics.connectionsRefused &+= 1
@@ -44,7 +44,7 @@ extension Broker {
 
     private func makeRoomForSession(of holder: Holder) -> Bool {
         guard accounts.sessions.refusal(for: holder) != nil else { return true }
-        if let idle = idleSessions.first(of: holder) {
+        if let idle = registry.firstIdle(of: holder) {
             statistics.sessionsGivenWay &+= 1
             endSession(idle)
         }
@@ -114,7 +114,7 @@ extension Broker {
     /// - Parameter freed: bytes that it has given up for it.
     func hasRoom(for outbound: OutboundMessage, in session: Session, besides freed: Int = 0) -> Bool {
         let cost = outbound.cost
-        return session.queue.hasRoom(for: cost, limits: queueLimits)
+        return session.queue.hasRoom(for: cost, limits: limits.queue)
             && (freed >= cost || accounts.queuedBytes.refusal(of: cost, for: session.holder) == nil)
     }
 
@@ -127,7 +127,7 @@ extension Broker {
 
     /// The session's client is away: it may give way to a new one as long as nothing waits for it.
     func noteIdle(_ session: Session) {
-        if session.isIdle { idleSessions.append(session) }
+        registry.noteIdle(session)
     }
 }
 

@@ -18,7 +18,7 @@ extension Broker {
         if let refused = reasonToRefuse(connection) {
             reason = refused
         } else if connection.transportIdentity == nil,
-            let exchange = enhancedAuthenticator?.begin(method, for: credentials)
+            let exchange = access.enhancedAuthenticator?.begin(method, for: credentials)
         {
             return .success(exchange)
         } else {
@@ -38,7 +38,7 @@ extension Broker {
     ) -> (any AuthenticationExchange)? {
         guard let session = connection.session else { return nil }
         let request = ConnectRequest(clientID: session.clientID, userName: session.userName)
-        return enhancedAuthenticator?.begin(
+        return access.enhancedAuthenticator?.begin(
             method,
             for: credentials(of: request, clientID: session.clientID, connection)
         )
@@ -60,9 +60,9 @@ extension Broker {
         connection.tokenExpiresAt = other.tokenExpiresAt.map { max($0, expiresAt) }
     }
 
-    /// What the authenticator says may be different from now on: answers that are still on their way are asked for again
+    /// What the access.authenticator says may be different from now on: answers that are still on their way are asked for again
     /// when they come.
     ///
     /// Clients that are connected are for `endConnections`.
-    package func credentialsChanged() { credentialsGeneration += 1 }
+    package func credentialsChanged() { access.credentialsChanged() }
 }

@@ -93,11 +93,11 @@ extension Broker {
     /// A message was written for so many clients: lets output leave before there is too much of it.
     @inline(never)
     func noteFanOut(_ bytes: Int) {
-        fannedOut &+= bytes
-        guard fannedOut > Self.tickBytes else { return }
-        fannedOut = 0
+        output.fannedOut &+= bytes
+        guard output.fannedOut > Self.tickBytes else { return }
+        output.fannedOut = 0
         // They stay on the list: the end of the tick has more to do for them.
-        for connection in dirty {
+        for connection in output.dirty {
             _ = connection.flush(counting: &statistics.bytesSent)
             countBuffers(of: connection)
         }

@@ -6,7 +6,7 @@ extension Broker {
     ///
     /// What the session still owes the client is sent by `resume`, after the adapter has answered.
     ///
-    /// - Parameter completion: called once, at once or when the authenticator has its answer; not at all when the
+    /// - Parameter completion: called once, at once or when the access.authenticator has its answer; not at all when the
     ///   connection ends before.
     package func connect(
         _ request: ConnectRequest,
@@ -16,7 +16,7 @@ extension Broker {
         if let reason = reasonToRefuse(connection) { return completion(refuse(connection, reason, request)) }
         let pending = PendingConnect(request, clientID: clientID(for: request), completion)
         let credentials = credentials(of: request, clientID: pending.clientID, connection)
-        settle(pending, authenticator.authenticate(credentials), on: connection)
+        settle(pending, access.authenticator.authenticate(credentials), on: connection)
     }
 
     /// CONNECT of a client that an exchange has authenticated; see `beginAuthentication`.
@@ -31,9 +31,9 @@ extension Broker {
     /// What is wrong with any CONNECT now; nil when nothing is.
     func reasonToRefuse(_ connection: VirtualConnection) -> ReasonCode? {
         // Server shutting down is a DISCONNECT's reason; CONNACK has no such code [MQTT-3.2.2-8].
-        guard !isShuttingDown else { return .serverUnavailable }
+        guard !registry.isShuttingDown else { return .serverUnavailable }
         guard connection.session == nil, connection.pendingConnect == nil else { return .protocolError }
-        if case .packets = connection.outlet, connectionRate?.take(at: now) == false { return .connectionRateExceeded }
+        if case .packets = connection.outlet, !access.takeConnect(at: now) { return .connectionRateExceeded }
         return nil
     }
 
@@ -49,7 +49,7 @@ extension Broker {
         )
     }
 
-    /// Goes on with a CONNECT as the authenticator says.
+    /// Goes on with a CONNECT as the access.authenticator says.
     private func settle(_ pending: PendingConnect, _ answer: Authentication, on connection: VirtualConnection) {
         let request = pending.request
         switch answer {
@@ -79,9 +79,9 @@ extension Broker {
             }
             connection.pendingConnect = pending
             countBuffers(of: connection)
-            pending.generation = credentialsGeneration
-            later.whenAnswered { [mailbox] answer in
-                mailbox? { $0.answered(pending, answer, on: connection) }
+            pending.generation = access.credentialsGeneration
+            later.whenAnswered { [submit = host.submit] answer in
+                submit? { $0.answered(pending, answer, on: connection) }
             }
         }
     }
@@ -91,10 +91,10 @@ extension Broker {
         guard connection.pendingConnect === pending else { return }
         connection.pendingConnect = nil
         countBuffers(of: connection)
-        guard pending.generation == credentialsGeneration else {
+        guard pending.generation == access.credentialsGeneration else {
             // It was found out with what does not count any more.
             let credentials = credentials(of: pending.request, clientID: pending.clientID, connection)
-            return settle(pending, authenticator.authenticate(credentials), on: connection)
+            return settle(pending, access.authenticator.authenticate(credentials), on: connection)
         }
         settle(pending, answer, on: connection)
     }
@@ -160,8 +160,8 @@ extension Broker {
         _ claim: Claim,
         _ holder: Holder
     ) -> ReasonCode? {
-        guard !isShuttingDown else { return .serverUnavailable }
-        if commits.isRefusing, request.sessionExpiryInterval > 0, request.cleanStart || sessions[name] == nil {
+        guard !registry.isShuttingDown else { return .serverUnavailable }
+        if commits.isRefusing, request.sessionExpiryInterval > 0, request.cleanStart || registry[name] == nil {
             return .quotaExceeded
         }
         if let will = request.will, let reason = reasonToRefuse(will) { return reason }
@@ -239,7 +239,7 @@ extension Broker {
         case .packets(let stream):
             session.stream = stream
             session.lost = 0
-            session.inflightBytes = queueLimits.bytes
+            session.inflightBytes = limits.queue.bytes
             stream.maximumPacketSize = request.maximumPacketSize
         case .messages(let sink):
             session.sink = sink
@@ -247,19 +247,16 @@ extension Broker {
                 session.receiveMaximum = min(Int(request.receiveMaximum), inflight)
             }
             // An adapter that keeps more of them bounds their bytes itself.
-            session.inflightBytes = sink.inflightMessages == nil ? queueLimits.bytes : .max
+            session.inflightBytes = sink.inflightMessages == nil ? limits.queue.bytes : .max
         }
         connection.session = session
         connection.lastActivity = now
-        idleSessions.remove(session)
         recount(session, for: holder)
         accounts.connections.add(1, for: holder)
         begin(connection, for: holder)
-        connectedCount += 1
-        if !session.isTransient { connectedSessions += 1 }
-        connectedByProtocol[connection.transportProtocol, default: 0] += 1
+        registry.noteConnected(session, on: connection)
         statistics.connections &+= 1
-        statistics.maximumConnected = max(statistics.maximumConnected, connectedCount)
+        statistics.maximumConnected = max(statistics.maximumConnected, registry.connected)
         if journal != nil { store(session) }
         return watchKeepAlive(connection, request)
     }

@@ -15,7 +15,7 @@ extension Broker {
         storedAs number: inout MessageNumber,
         to session: Session
     ) {
-        effort &+= 4
+        turn.effort &+= 4
         var outbound = OutboundMessage(
             message: message,
             qos: qos,
@@ -25,7 +25,7 @@ extension Broker {
             sequence: session.takeSequence()
         )
         if session.isStored, qos != .atMostOnce, let journal {
-            effort &+= 12
+            turn.effort &+= 12
             outbound.place = journal.add(StoredDestination(outbound, session), of: message, as: &number)
         }
         deliver(outbound, to: session)
@@ -199,7 +199,7 @@ extension Broker {
         }
         session.queue.append(outbound, isAway: session.connection == nil)
         noteQueued(session)
-        if session.idleOwner != nil { idleSessions.remove(session) }
+        registry.noteBusy(session)
         scheduleMessageExpiry(session)
     }
 
@@ -208,11 +208,11 @@ extension Broker {
     /// A large message may take the place of very many small ones. Where that takes longer than a turn, the queue is above
     /// its limits by one message until the rest has been dropped, in slices; what comes meanwhile is dropped.
     private func makeRoom(for outbound: OutboundMessage, _ session: Session) -> Bool {
-        switch queueLimits.whenFull {
+        switch limits.queue.whenFull {
         case .dropNewest: return false
         case .disconnect:
             if let connection = session.connection {
-                overflowed.append(session)
+                output.overflowed.append(session)
                 // So that the tick has an end, at which it is disconnected.
                 markDirty(connection)
             }
@@ -224,12 +224,12 @@ extension Broker {
                 // Where all queues together are full, a session pays with what it has itself, and with no more than that.
                 if hasRoom(for: outbound, in: session, besides: before - session.queue.bytes) { return true }
                 guard dropOldest(of: session) else { return false }
-                effort &+= Backlog.step
+                turn.effort &+= Backlog.step
             }
             session.isMakingRoom = true
-            backlog.append { broker, steps in
+            turn.backlog.append { broker, steps in
                 // By then the message is in the queue.
-                while !session.queue.hasRoom(for: 0, limits: broker.queueLimits) {
+                while !session.queue.hasRoom(for: 0, limits: broker.limits.queue) {
                     guard steps > 0 else { return false }
                     steps -= 1
                     guard broker.dropOldest(of: session) else { break }
@@ -281,9 +281,9 @@ extension Broker {
     /// Ends the connections of clients whose queue overflowed under the policy `disconnect`, and of those whose queue
     /// overflows by the wills of the former.
     func disconnectOverflowed() {
-        while !overflowed.isEmpty {
-            let sessions = overflowed
-            overflowed = []
+        while !output.overflowed.isEmpty {
+            let sessions = output.overflowed
+            output.overflowed = []
             for session in sessions {
                 if let connection = session.connection { end(connection, reason: .quotaExceeded) }
             }

@@ -27,8 +27,8 @@ extension Broker {
 
     /// Ends every connection with Server shutting down (0x8B) and refuses new ones; may be called again.
     package func shutdown() {
-        isShuttingDown = true
-        for session in allSessions {
+        registry.isShuttingDown = true
+        for session in registry.all {
             if let connection = session.connection { end(connection, reason: .serverShuttingDown) }
         }
         flush(atOnce: .max)
@@ -51,7 +51,7 @@ extension Broker {
         reason: ReasonCode,
         where isUnwanted: @escaping (_ connection: VirtualConnection, _ userName: String?) -> Bool
     ) {
-        var rest = allSessions
+        var rest = registry.all
         begin(steps: Backlog.steps) { broker, steps in
             while steps > 0, let session = rest.popLast() {
                 steps -= 1
@@ -120,9 +120,7 @@ extension Broker {
         session.sink = nil
         forgetWhenLoaded(session)
         accounts.connections.giveBack(for: session.holder)
-        connectedCount -= 1
-        if !session.isTransient { connectedSessions -= 1 }
-        connectedByProtocol[connection.transportProtocol, default: 0] -= 1
+        registry.noteDisconnected(session, from: connection)
         guard session.isPersistent else { return endSession(session) }
         session.expiresAt =
             session.expiryInterval == .max ? .distantFuture : now + .seconds(Int64(session.expiryInterval))
@@ -133,7 +131,7 @@ extension Broker {
         noteIdle(session)
         save(session)
         if session.isStored {
-            departed.append(session)
+            output.departed.append(session)
             requestFlush()
         }
     }

@@ -35,7 +35,7 @@ extension Broker {
         let page = left.page
         guard !page.isEmpty else { return }
         // During recovery there is no loop yet to get an answer on.
-        guard mailbox != nil else {
+        guard host.submit != nil else {
             timers.add(.passOn(left), at: now)
             return
         }

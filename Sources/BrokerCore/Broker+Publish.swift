@@ -56,7 +56,9 @@ extension Broker {
         if limits.validatesPayloadFormat, publication.isMislabelled(payload) {
             return refused(.payloadFormatInvalid, topic, session)
         }
-        if let authorizer, !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity) {
+        if let authorizer = access.authorizer,
+            !authorizer.mayPublish(TopicName(validated: topic).string, client: session.identity)
+        {
             return refused(.notAuthorized, topic, session)
         }
         if commits.isRefusing, needsStore(publication, topic, from: session) { return storeRefusal(of: session) }
@@ -97,7 +99,7 @@ extension Broker {
         let topic = will.topic.string
         let payload = will.payload
         if topic.utf8Span.span.bytes.isSystemTopic { return noteRefusal(.will, topic, of: session, .notAuthorized) }
-        if let authorizer, !authorizer.mayPublish(topic, client: session.identity) {
+        if let authorizer = access.authorizer, !authorizer.mayPublish(topic, client: session.identity) {
             return noteRefusal(.will, topic, of: session, .notAuthorized)
         }
         if will.retain {
@@ -120,7 +122,7 @@ extension Broker {
     func route(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> Bool {
         let route = router.route(of: topic)
         guard !route.isEmpty else { return false }
-        templates.begin(isShared: route.destinations.count > 1)
+        output.templates.begin(isShared: route.destinations.count > 1)
         // Its own reference: what leaves before all is written may change subscriptions.
         let destinations = route.destinations
         let size = destinations.count > 1 ? PublishTemplates.copied(publication, topic, payload) : 0
@@ -154,8 +156,8 @@ extension Broker {
         if destinations.count > 1 { noteFanOut((destinations.count & (Self.fanOutStep - 1)) * size) }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
         // To copy 256 bytes takes as long as the rest.
-        effort &+= Backlog.delivery &* route.destinations.count &* (1 &+ payload.byteCount &>> 8)
-        effort &+= 16 &* route.sharedGroups.count
+        turn.effort &+= Backlog.delivery &* route.destinations.count &* (1 &+ payload.byteCount &>> 8)
+        turn.effort &+= 16 &* route.sharedGroups.count
         return true
     }
 
@@ -167,8 +169,8 @@ extension Broker {
         _ payload: RawSpan,
         toOneOf group: SubscriberList
     ) {
-        let name = authorizer == nil ? "" : TopicName(validated: topic).string
-        let next = group.nextMember(qos: publication.qos) { [authorizer] in
+        let name = access.authorizer == nil ? "" : TopicName(validated: topic).string
+        let next = group.nextMember(qos: publication.qos) { [authorizer = access.authorizer] in
             authorizer?.mayReceive(name, client: $0.session.identity) ?? true
         }
         guard let member = next else { return }
@@ -220,7 +222,7 @@ extension Broker {
             statistics.dropped &+= 1
             return
         }
-        let written = templates.write(
+        let written = output.templates.write(
             topic: topic,
             payload: payload,
             publication: publication,

@@ -9,10 +9,9 @@ extension Broker {
     ///
     /// - Throws: when the store can't be read.
     package func recover() throws {
-        guard let store else { return }
+        guard let store = commits.store else { return }
         var recovered: [SessionNumber: Session] = [:]
         var left: [SessionNumber: LeftInStore] = [:]
-        lastSessionNumber = epoch
         try store.recover(now: now) { record in
             switch record {
             case .session(let record): recovered[record.number] = restore(record)
@@ -31,7 +30,7 @@ extension Broker {
                 endSession(session)
                 continue
             }
-            session.nextSequence = max(session.nextSequence, epoch)
+            session.nextSequence = max(session.nextSequence, commits.epoch)
             resumeClocks(of: session)
             restoreRetainedDeliveries(session)
         }
@@ -45,7 +44,6 @@ extension Broker {
             number: record.number,
             publisherID: PublisherID(clientID: record.clientID)
         )
-        lastSessionNumber = max(lastSessionNumber, record.number.rawValue)
         session.isStored = true
         session.userName = record.userName
         session.expiryInterval = record.expiryInterval
@@ -57,9 +55,9 @@ extension Broker {
         // Whose it is is known from now on: nobody else gets at it.
         session.holder = Holder(
             network: nil,
-            userName: record.isUserProven ?? authenticator.knowsUsers ? record.userName : nil
+            userName: record.isUserProven ?? access.authenticator.knowsUsers ? record.userName : nil
         )
-        sessions[record.name] = session
+        registry.restore(session)
         return session
     }
 
@@ -250,12 +248,12 @@ extension Broker {
         _ places: [StoredPlace],
         _ completion: @escaping @Sendable (Broker, Result<[LoadedMessage?], StoreFailure>) -> Void
     ) {
-        guard let journal, let mailbox else { return }
+        guard let journal, let submit = host.submit else { return }
         let unwritten = places.map { journal.unwritten($0) }
         let wanted = zip(places, unwritten).filter { $0.1 == nil }.map(\.0)
-        guard !wanted.isEmpty else { return mailbox { completion($0, .success(unwritten)) } }
+        guard !wanted.isEmpty else { return submit { completion($0, .success(unwritten)) } }
         journal.load(wanted) { result in
-            mailbox { broker in
+            submit { broker in
                 completion(
                     broker,
                     result.map { loaded in

@@ -33,27 +33,29 @@ extension Broker {
     /// There may be so many to be looked at that room is there a moment later only.
     private func makeRoomForRetained(_ message: Message, _ topic: RawSpan, _ holder: Holder) -> Bool {
         if hasRoomForRetained(message, topic, holder) { return true }
-        if retained.earliestExpiry <= now { removeExpiredRetained() }
+        if retained.messages.earliestExpiry <= now { removeExpiredRetained() }
         return hasRoomForRetained(message, topic, holder)
     }
 
     private func hasRoomForRetained(_ message: Message, _ topic: RawSpan, _ holder: Holder) -> Bool {
-        let isNew = retained.message(of: topic) == nil
-        let more = retained.bytes(with: message.cost, at: topic) - retained.bytes
+        let isNew = retained.messages.message(of: topic) == nil
+        let more = retained.messages.bytes(with: message.cost, at: topic) - retained.messages.bytes
         return (!isNew || accounts.retainedMessages.refusal(for: holder) == nil)
             && (more <= 0 || accounts.retainedBytes.refusal(of: more, for: holder) == nil)
     }
 
     func keepRetained(_ message: Message, _ topic: RawSpan, for holder: Holder) {
-        let former = retained.message(of: topic)
+        let former = retained.messages.message(of: topic)
         // Topic levels count for whoever has a message there, as they did when they were new.
-        let levels = former == nil ? retained.missingLevels(of: topic) : retained.charge(of: topic)?.levels ?? 0
+        let levels =
+            former == nil
+            ? retained.messages.missingLevels(of: topic) : retained.messages.charge(of: topic)?.levels ?? 0
         let charge = RetainedCharge(
             holder: holder,
             bytes: message.cost + RetainedCharge.cost + levels,
             levels: levels
         )
-        let formerCharge = retained.set(message, topic: topic, charge: holder.isNobody ? nil : charge)
+        let formerCharge = retained.messages.set(message, topic: topic, charge: holder.isNobody ? nil : charge)
         count(retained: former == nil ? 1 : 0, giving: formerCharge, charge)
     }
 
@@ -61,7 +63,7 @@ extension Broker {
     ///
     /// - Returns: whether there was one.
     func forgetRetained(_ topic: RawSpan) -> Bool {
-        let removed = retained.remove(topic)
+        let removed = retained.messages.remove(topic)
         if removed.wasThere { count(retained: -1, giving: removed.charge, nil) }
         return removed.wasThere
     }
@@ -69,7 +71,7 @@ extension Broker {
     /// Counts that a retained message has come, gone or changed; the totals are what there is.
     private func count(retained more: Int, giving former: RetainedCharge?, _ charge: RetainedCharge?) {
         accounts.retainedMessages.addToTotal(more)
-        accounts.retainedBytes.addToTotal(retained.bytes - accounts.retainedBytes.used)
+        accounts.retainedBytes.addToTotal(retained.messages.bytes - accounts.retainedBytes.used)
         if let former {
             accounts.retainedMessages.addToShares(-1, of: former.holder)
             accounts.retainedBytes.addToShares(-former.bytes, of: former.holder)
@@ -88,7 +90,7 @@ extension Broker {
         for connection: VirtualConnection
     ) -> Result<Message?, RequestRefused> {
         guard let session = connection.session else { return .failure(RequestRefused(reasonCode: .notAuthorized)) }
-        if let authorizer, !authorizer.mayReceive(topic.string, client: session.identity) {
+        if let authorizer = access.authorizer, !authorizer.mayReceive(topic.string, client: session.identity) {
             noteRefusal(.read, topic.string, of: session, .notAuthorized)
             return .failure(RequestRefused(reasonCode: .notAuthorized))
         }
@@ -100,9 +102,9 @@ extension Broker {
     /// - Parameter limit: messages that are looked at, whether the client may read them or not.
     package func someRetained(_ limit: Int, for connection: VirtualConnection) -> [Message] {
         guard let session = connection.session else { return [] }
-        return retained.some(limit).filter { message in
+        return retained.messages.some(limit).filter { message in
             message.expiresAt > now
-                && authorizer?.mayReceive(message.topic.string, client: session.identity) ?? true
+                && access.authorizer?.mayReceive(message.topic.string, client: session.identity) ?? true
         }
     }
 
@@ -112,7 +114,7 @@ extension Broker {
     /// Nothing is refused by that, and the log has no line.
     package func mayKnowRetained(_ topic: TopicName, for connection: VirtualConnection) -> Bool {
         guard let session = connection.session,
-            authorizer?.mayReceive(topic.string, client: session.identity) ?? true
+            access.authorizer?.mayReceive(topic.string, client: session.identity) ?? true
         else { return true }
         return isRetained(topic)
     }
@@ -123,7 +125,7 @@ extension Broker {
     }
 
     private func currentRetained(_ topic: RawSpan) -> Message? {
-        guard let message = retained.message(of: topic) else { return systemRetained.message(of: topic) }
+        guard let message = retained.messages.message(of: topic) else { return retained.system.message(of: topic) }
         guard message.expiresAt > now else {
             removeRetained(message)
             return nil

@@ -50,7 +50,7 @@ extension Broker {
                 options: options,
                 identifiers: subscription.identifierList,
                 isSystem: isSystem,
-                walk: RetainedWalk(filter, over: isSystem ? systemRetained : retained),
+                walk: RetainedWalk(filter, over: isSystem ? retained.system : retained.messages),
                 isStored: isStored
             )
         )
@@ -62,7 +62,7 @@ extension Broker {
             takesRetained(session, next.waitsFor)
         else { return }
         session.isDeliveringRetained = true
-        backlog.append { broker, steps in broker.deliverRetained(to: session, &steps) }
+        turn.backlog.append { broker, steps in broker.deliverRetained(to: session, &steps) }
     }
 
     /// Sends what the client takes now of what its session has waited for, and what the store has for it.
@@ -86,7 +86,11 @@ extension Broker {
         while var delivery = session.retainedDeliveries.first {
             let isDone = deliver(&delivery, to: session, &steps)
             guard isDone else {
-                if delivery.isSystem { systemRetained.pause(&delivery.walk) } else { retained.pause(&delivery.walk) }
+                if delivery.isSystem {
+                    retained.system.pause(&delivery.walk)
+                } else {
+                    retained.messages.pause(&delivery.walk)
+                }
                 session.retainedDeliveries[0] = delivery
                 // Else its client can't take more.
                 guard steps > 0 else { return false }
@@ -105,15 +109,15 @@ extension Broker {
             guard steps > 0 else { return false }
             let message =
                 delivery.isSystem
-                ? delivery.walk.findMessage(systemRetained, steps: &steps)
-                : delivery.walk.findMessage(retained, steps: &steps)
+                ? delivery.walk.findMessage(retained.system, steps: &steps)
+                : delivery.walk.findMessage(retained.messages, steps: &steps)
             guard let message else { continue }
             delivery.waitsFor = min(delivery.options.qos, message.qos)
             guard takesRetained(session, delivery.waitsFor) else { return false }
             if delivery.isSystem {
-                delivery.walk.moveOn(systemRetained, steps: &steps)
+                delivery.walk.moveOn(retained.system, steps: &steps)
             } else {
-                delivery.walk.moveOn(retained, steps: &steps)
+                delivery.walk.moveOn(retained.messages, steps: &steps)
             }
             // Copying a large one takes as long as many small ones.
             steps -= message.cost / Self.bytesOfStep
@@ -128,7 +132,9 @@ extension Broker {
     private func deliver(retained message: Message, of delivery: RetainedDelivery, to session: Session) {
         guard message.expiresAt > now else { return }
         if delivery.options.noLocal, message.publisher == session.publisherID { return }
-        if let authorizer, !authorizer.mayReceive(message.topic.string, client: session.identity) { return }
+        if let authorizer = access.authorizer, !authorizer.mayReceive(message.topic.string, client: session.identity) {
+            return
+        }
         var number = MessageNumber.none
         deliver(
             message,
@@ -152,7 +158,7 @@ extension Broker {
     private func end(_ delivery: RetainedDelivery) {
         let subscription = delivery.subscription
         subscription.isOwedRetained = false
-        if delivery.isSystem { systemRetained.end(delivery.walk) } else { retained.end(delivery.walk) }
+        if delivery.isSystem { retained.system.end(delivery.walk) } else { retained.messages.end(delivery.walk) }
         if delivery.isStored, subscription.list != nil { storeChange(of: subscription) }
     }
 
@@ -169,7 +175,7 @@ extension Broker {
     /// The session is over.
     func forgetRetainedDeliveries(_ session: Session) {
         for delivery in session.retainedDeliveries {
-            if delivery.isSystem { systemRetained.end(delivery.walk) } else { retained.end(delivery.walk) }
+            if delivery.isSystem { retained.system.end(delivery.walk) } else { retained.messages.end(delivery.walk) }
         }
         session.retainedDeliveries = []
     }

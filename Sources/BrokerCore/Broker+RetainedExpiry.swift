@@ -5,23 +5,23 @@ import NIOCore
 extension Broker {
     /// Sees to it that the next retained message that expires is removed.
     func scheduleRetainedExpiry() {
-        let due = retained.earliestExpiry
-        guard due != .distantFuture, !isRemovingRetained else { return }
-        let time = max(due, nextRetainedSweep)
-        guard time < retainedTimer?.deadline ?? .distantFuture else { return }
-        timers.cancel(retainedTimer)
-        retainedTimer = timers.add(.retainedExpiry, at: time)
+        let due = retained.messages.earliestExpiry
+        guard due != .distantFuture, !retained.isSweeping else { return }
+        let time = max(due, retained.nextSweep)
+        guard time < retained.sweepTimer?.deadline ?? .distantFuture else { return }
+        timers.cancel(retained.sweepTimer)
+        retained.sweepTimer = timers.add(.retainedExpiry, at: time)
     }
 
     /// Goes through all retained messages, in slices, and removes those that have expired.
     func removeExpiredRetained() {
-        timers.cancel(retainedTimer)
-        retainedTimer = nil
-        guard !isRemovingRetained else { return }
-        isRemovingRetained = true
-        var sweep = retained.beginExpiry()
+        timers.cancel(retained.sweepTimer)
+        retained.sweepTimer = nil
+        guard !retained.isSweeping else { return }
+        retained.isSweeping = true
+        var sweep = retained.messages.beginExpiry()
         begin { broker, steps in
-            let isDone = broker.retained.visitExpired(&sweep, at: broker.now, &steps)
+            let isDone = broker.retained.messages.visitExpired(&sweep, at: broker.now, &steps)
             for message in sweep.takeExpired() { broker.removeRetained(message) }
             guard isDone else { return false }
             broker.endedRemovingRetained()
@@ -31,8 +31,8 @@ extension Broker {
 
     /// The more there are, the longer it takes to go through them, and the seldomer it is done.
     private func endedRemovingRetained() {
-        isRemovingRetained = false
-        nextRetainedSweep = now + .seconds(1) + .microseconds(Int64(retained.nodes) * 10)
+        retained.isSweeping = false
+        retained.nextSweep = now + .seconds(1) + .microseconds(Int64(retained.messages.nodes) * 10)
         scheduleRetainedExpiry()
     }
 

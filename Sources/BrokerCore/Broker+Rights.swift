@@ -7,9 +7,9 @@ extension Broker {
     /// What the authorizer says may be different from now on: nothing it has said is remembered.
     package func permissionsChanged() {
         router.outdate()
-        guard authorizer != nil else { return }
-        rightsGeneration &+= 1
-        var rest = allSessions
+        guard access.authorizer != nil else { return }
+        access.rightsChanged()
+        var rest = registry.all
         begin(steps: Backlog.steps) { broker, steps in
             while steps > 0, let session = rest.popLast() {
                 steps -= 1
@@ -23,9 +23,9 @@ extension Broker {
     ///
     /// To be called before any of them leaves.
     func doubt(_ session: Session) {
-        guard session.rightsGeneration != rightsGeneration else { return }
-        session.rightsGeneration = rightsGeneration
-        session.doubtfulThrough = authorizer == nil ? 0 : session.nextSequence
+        guard session.rightsGeneration != access.rightsGeneration else { return }
+        session.rightsGeneration = access.rightsGeneration
+        session.doubtfulThrough = access.authorizer == nil ? 0 : session.nextSequence
     }
 
     /// Whether the client may have a message that was let in for it.
@@ -34,7 +34,7 @@ extension Broker {
     }
 
     private func mayReceive(_ message: Message, _ session: Session) -> Bool {
-        authorizer?.mayReceive(message.topic.string, client: session.identity) ?? true
+        access.authorizer?.mayReceive(message.topic.string, client: session.identity) ?? true
     }
 
     /// A gateway keeps messages for a client that is slow or asleep: it gives up what the client may not have any more, or

@@ -10,10 +10,9 @@ extension Broker {
         session.hasEnded = true
         forgetCount(of: session)
         forgetTimers(of: session)
-        idleSessions.remove(session)
         let will = session.will
         session.will = nil
-        forgetName(of: session)
+        registry.remove(session)
         removeSubscriptions(of: session)
         forgetRetainedDeliveries(session)
         let left = session.messagesOfShares

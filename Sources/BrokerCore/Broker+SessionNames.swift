@@ -14,10 +14,10 @@ extension Broker {
     }
 
     func claim(to name: SessionName, _ holder: Holder, _ userName: String?) -> Claim {
-        guard !name.isOwn, let session = sessions[name], !isOver(session) else { return .own }
+        guard !name.isOwn, let session = registry[name], !isOver(session) else { return .own }
         guard session.holder.isSameUser(as: holder) else { return session.holder.isUser ? .foreign : .givesWay }
         // Names that nobody has proven: where users may read different topics, what is queued is not for this one.
-        return authorizer == nil || session.userName.isSame(as: userName) ? .own : .givesWay
+        return access.authorizer == nil || session.userName.isSame(as: userName) ? .own : .givesWay
     }
 
     /// Whether its time is over, though its timer has not come to it yet.
@@ -36,7 +36,7 @@ extension Broker {
             let id =
                 "sluice-" + String(UInt64.random(in: .min ... .max), radix: 36)
                 + String(UInt64.random(in: .min ... .max), radix: 36)
-            if sessions[.client(id)] == nil { return id }
+            if registry[.client(id)] == nil { return id }
         }
     }
 
@@ -44,7 +44,7 @@ extension Broker {
     ///
     /// - Returns: the session to go on with; nil when there is none.
     func takeOver(_ name: SessionName, cleanStart: Bool) -> Session? {
-        guard let session = sessions[name] else { return nil }
+        guard let session = registry[name] else { return nil }
         if let old = session.connection {
             // The will of a connection that is taken over is due at once, unless its delay spans the gap and the
             // session goes on [MQTT-3.1.3-9].
@@ -53,7 +53,7 @@ extension Broker {
             end(old, reason: .sessionTakenOver)
         }
         // The end of the old connection may have ended the session, too.
-        guard let left = sessions[name] else { return nil }
+        guard let left = registry[name] else { return nil }
         guard !cleanStart, left.expiresAt > now else {
             endSession(left)
             return nil
@@ -63,7 +63,7 @@ extension Broker {
 
     func makeSession(_ name: SessionName) -> Session {
         let session = newSession(name, PublisherID(clientID: name.string))
-        sessions[name] = session
+        registry.add(session)
         return session
     }
 
@@ -80,9 +80,9 @@ extension Broker {
         let session = newSession(name, isTaken ? .none : PublisherID(clientID: name.string))
         session.isNameless = true
         session.isTransient = isTransient
-        namelessSessions[session.number] = session
+        registry.add(session)
         if isTransient, limits.publishRate > 0 {
-            session.publishRate = transientRates.rate(
+            session.publishRate = access.transientRate(
                 of: userName,
                 at: connection.remoteAddress,
                 limits.publishRate,
@@ -93,38 +93,22 @@ extension Broker {
     }
 
     private func newSession(_ name: SessionName, _ publisherID: PublisherID) -> Session {
-        lastSessionNumber += 1
-        let session = Session(
-            name: name,
-            number: SessionNumber(rawValue: lastSessionNumber),
-            publisherID: publisherID
-        )
-        session.rightsGeneration = rightsGeneration
+        let session = Session(name: name, number: registry.takeNumber(), publisherID: publisherID)
+        session.rightsGeneration = access.rightsGeneration
         return session
-    }
-
-    /// Nobody finds the session any more.
-    func forgetName(of session: Session) {
-        if session.isNameless {
-            namelessSessions[session.number] = nil
-        } else if sessions[session.name] === session {
-            sessions[session.name] = nil
-        }
     }
 
     /// Gives one of the broker's own sessions the name that it has now, if an earlier version has stored it under one that
     /// clients could have, too.
     func rename(to name: SessionName, _ userName: String?) {
         let former = SessionName.client(name.string)
-        guard sessions[name] == nil, let session = sessions[former], session.isFromSharedNames,
+        guard registry[name] == nil, let session = registry[former], session.isFromSharedNames,
             session.connection == nil, !session.isLoading, session.userName.isSame(as: userName)
         else { return }
-        sessions[former] = nil
         // They know it by its former name.
         forgetTimers(of: session)
-        session.name = name
+        registry.rename(session, to: name)
         session.isFromSharedNames = false
-        sessions[name] = session
         scheduleMessageExpiry(session)
         if session.isStored {
             journal?.append(.moveSession(from: former, session.number))

@@ -30,9 +30,9 @@ extension Broker {
                 statistics.dropped &+= 1
                 return true
             }
-            let name = authorizer == nil ? "" : outbound.message.topic.string
+            let name = access.authorizer == nil ? "" : outbound.message.topic.string
             let member = shares[outbound.share, default: remainingMembers(of: outbound.share, in: numbers)].next {
-                authorizer?.mayReceive(name, client: $0.session.identity) ?? true
+                access.authorizer?.mayReceive(name, client: $0.session.identity) ?? true
             }
             guard let member else { return false }
             var number = MessageNumber.none
@@ -52,7 +52,9 @@ extension Broker {
     private func remainingMembers(of share: ShareNumber, in numbers: SessionShares) -> RemainingMembers {
         let list = numbers[share].flatMap { router.index.members(of: $0) }
         // At shutdown, sessions that end with their connection are about to end, too.
-        return RemainingMembers(list) { [isShuttingDown] in !$0.hasEnded && (!isShuttingDown || $0.isPersistent) }
+        return RemainingMembers(list) { [isShuttingDown = registry.isShuttingDown] in
+            !$0.hasEnded && (!isShuttingDown || $0.isPersistent)
+        }
     }
 }
 

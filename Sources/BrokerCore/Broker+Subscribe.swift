@@ -85,7 +85,7 @@ extension Broker {
         guard let filter = try? TopicFilter(wanted.filter),
             filter.filter.utf8Span.span.bytes.levelCount <= limits.topicLevels
         else { return .failure(RequestRefused(reasonCode: .topicFilterInvalid)) }
-        if let authorizer, !authorizer.maySubscribe(filter.filter, client: session.identity) {
+        if let authorizer = access.authorizer, !authorizer.maySubscribe(filter.filter, client: session.identity) {
             return .failure(RequestRefused(reasonCode: .notAuthorized))
         }
         var options = wanted.options

@@ -9,13 +9,13 @@ extension Broker {
     private static var messageExpiryLook: TimeAmount { .seconds(60) }
 
     /// When `advance(to:)` has something to do; nil when nothing is waited for.
-    package var nextDeadline: NIODeadline? { isBehindTime ? nil : timers.nextDeadline }
+    package var nextDeadline: NIODeadline? { turn.isBehindTime ? nil : timers.nextDeadline }
 
     /// Sets the time of what comes next, and does what has become due.
     package func advance(to time: NIODeadline) {
-        now = max(now, time)
-        guard !isBehindTime, !handleDue() else { return }
-        isBehindTime = true
+        turn.now = max(now, time)
+        guard !turn.isBehindTime, !handleDue() else { return }
+        turn.isBehindTime = true
         goOn { $0.handleDue() }
     }
 
@@ -26,7 +26,7 @@ extension Broker {
             count(effort: 32)
             if isTurnOver, let next = timers.nextDeadline, next <= now { return false }
         }
-        isBehindTime = false
+        turn.isBehindTime = false
         return true
     }
 
@@ -136,24 +136,19 @@ extension Broker {
         case .tokenExpiry(let reference):
             if let connection = reference.connection { checkToken(connection) }
         case .sessionExpiry(let name, let number):
-            if let session = session(name, number) { checkExpiry(session) }
+            if let session = registry[name, number] { checkExpiry(session) }
         case .will(let name, let number):
-            if let session = session(name, number) { checkWill(session) }
+            if let session = registry[name, number] { checkWill(session) }
         case .messageExpiry(let name, let number):
-            if let session = session(name, number) { checkMessageExpiry(session) }
+            if let session = registry[name, number] { checkMessageExpiry(session) }
         case .systemTopics: updateSystemTopics()
         case .storeRetry: retryCommit()
         case .lazyCommit: lazyCommit()
         case .retainedExpiry: removeExpiredRetained()
         case .loadRetry(let name, let number):
-            if let session = session(name, number) { loadAgain(session) }
+            if let session = registry[name, number] { loadAgain(session) }
         case .passOn(let left): passOn(left)
         }
-    }
-
-    private func session(_ name: SessionName, _ number: SessionNumber) -> Session? {
-        guard let session = sessions[name], session.number == number else { return nil }
-        return session
     }
 
     private func checkExpiry(_ session: Session) {
@@ -161,7 +156,7 @@ extension Broker {
         guard session.connection == nil else { return }
         guard session.expiresAt <= now else { return scheduleExpiry(session) }
         statistics.sessionsExpired &+= 1
-        events.note(.sessionExpired, [.clientID(session.clientID), .userName(session.userName)])
+        host.events.note(.sessionExpired, [.clientID(session.clientID), .userName(session.userName)])
         endSession(session)
     }
 

@@ -19,6 +19,8 @@ package struct Limits: Equatable, Sendable {
     package var bufferByteShares = Shares()
     /// Bytes of the largest MQTT packet, and of the largest body a gateway takes [MQTT-3.2.2-15].
     package var maximumPacketSize = 1_048_576
+    /// How much one session holds for its client.
+    package var queue = QueueLimits()
     /// QoS 1 and 2 publishes one client may have unacknowledged, 1 to 65,535 (MQTT 5.0 §3.2.2.3.3).
     package var receiveMaximum = 20
     /// QoS 1 and 2 messages one client is sent unacknowledged, at most; its own Receive Maximum may be lower.
@@ -70,6 +72,9 @@ package struct Limits: Equatable, Sendable {
     package static let routeCacheBytes = RouteCache.maximumBytes
 
     package init() {}
+
+    /// Others than those of queues are as usual.
+    package init(queue: QueueLimits) { self.queue = queue }
 }
 
 /// What one address and one user may have of something that is for all; 0 is half of it.

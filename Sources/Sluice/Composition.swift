@@ -46,7 +46,6 @@ struct Composition {
         let store = try configuration.storage.open(events: events)
         let broker = Broker(
             limits: configuration.limits,
-            queue: configuration.queue,
             authenticator: gate.authenticator,
             enhancedAuthenticator: gate.enhancedAuthenticator,
             authorizer: gate.authorizer,
@@ -120,7 +119,7 @@ struct Composition {
     private func recover(_ broker: Broker) throws {
         let began = NIODeadline.now()
         let failures = StoreFailureLog(events)
-        broker.onStoreFailure = { failures.report($0, at: .now()) }
+        broker.host.storeFailed = { failures.report($0, at: .now()) }
         try broker.recover()
         let storage = loaded.configuration.storage
         guard storage.backend == .rocksdb else { return }

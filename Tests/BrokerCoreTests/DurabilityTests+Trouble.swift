@@ -17,7 +17,7 @@ extension DurabilityTests {
         try subscriber.subscribe("#", qos: .atMostOnce)
         let client = try test.connect("p")
         var failures: [String?] = []
-        test.broker.onStoreFailure = { failures.append($0?.description) }
+        test.broker.host.storeFailed = { failures.append($0?.description) }
         test.store.fail(StoreFailure("No space left on device"))
         try client.sendPublish("t/1", "first", qos: .atLeastOnce, packetID: 100)
         #expect(try types(client).isEmpty)

@@ -41,8 +41,8 @@ import Testing
         var closedBy: ReasonCode? { reason.withLockedValue { $0 } }
     }
 
-    private func makeBroker(queue: QueueLimits = QueueLimits(), limits: Limits = Limits()) -> Broker {
-        Broker(limits: limits, queue: queue, now: .uptimeNanoseconds(0))
+    private func makeBroker(limits: Limits = Limits()) -> Broker {
+        Broker(limits: limits, now: .uptimeNanoseconds(0))
     }
 
     private func subscribe(_ broker: Broker, _ connection: VirtualConnection, qos: QoS = .atLeastOnce) {
@@ -126,7 +126,7 @@ import Testing
             var queue = QueueLimits()
             queue.messages = 2
             queue.whenFull = policy
-            let broker = makeBroker(queue: queue)
+            let broker = makeBroker(limits: Limits(queue: queue))
             let first = Client()
             let connection = first.connection()
             connectPersistent(broker, connection)
@@ -208,9 +208,9 @@ import Testing
         var queue = QueueLimits()
         queue.messages = 1
         queue.whenFull = .disconnect
-        let broker = makeBroker(queue: queue)
+        let broker = makeBroker(limits: Limits(queue: queue))
         let isDirty = NIOLockedValueBox(false)
-        broker.onDirty = { isDirty.withLockedValue { $0 = true } }
+        broker.host.requestFlush = { isDirty.withLockedValue { $0 = true } }
         let client = Client()
         let connection = client.connection()
         _ = broker.connect(ConnectRequest(receiveMaximum: 1), on: connection)

@@ -36,12 +36,10 @@ package final class TestBroker {
     ) {
         var wantedLimits = Limits()
         limits(&wantedLimits)
-        var wantedQueue = QueueLimits()
-        queue(&wantedQueue)
+        queue(&wantedLimits.queue)
         self.store = store
         broker = Broker(
             limits: wantedLimits,
-            queue: wantedQueue,
             authenticator: authenticator,
             enhancedAuthenticator: enhancedAuthenticator,
             authorizer: authorizer,
@@ -51,8 +49,8 @@ package final class TestBroker {
             epoch: UInt64(time.uptimeNanoseconds / 1_000),
             now: time
         )
-        broker.onDirty = { [unowned self] in isDirty = true }
-        broker.mailbox = { [mailbox] work in mailbox.items.withLockedValue { $0.append(work) } }
+        broker.host.requestFlush = { [unowned self] in isDirty = true }
+        broker.host.submit = { [mailbox] work in mailbox.items.withLockedValue { $0.append(work) } }
         do { try broker.recover() } catch { preconditionFailure("what the test has stored can't be read: \(error)") }
     }
 

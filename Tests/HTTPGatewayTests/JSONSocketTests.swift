@@ -207,7 +207,7 @@ import Testing
         var queue = QueueLimits()
         queue.messages = 10
         try await TestServer.run(
-            queue: queue,
+            limits: Limits(queue: queue),
             configuration: .test { $0.subscriberMessages = 10 }
         ) { server in
             let raw = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)

@@ -29,7 +29,7 @@ import Testing
                 == ["mqtt 127.0.0.1:1883", "http 127.0.0.1:8080", "coap 127.0.0.1:5683"]
         )
         #expect(configuration.limits == Limits())
-        #expect(configuration.queue == QueueLimits())
+        #expect(configuration.limits.queue == QueueLimits())
     }
 
     @Test func `a file has exactly the listeners it names`() throws {
@@ -130,7 +130,7 @@ import Testing
         queue.bytes = 22
         queue.whenFull = .disconnect
         #expect(configuration.limits == limits)
-        #expect(configuration.queue == queue)
+        #expect(configuration.limits.queue == queue)
         var coap = CoAPLimits()
         coap.endpoints = 101
         coap.sessions = 102

@@ -43,7 +43,7 @@ extension Broker {
         usage.sessions = accounts.sessions.used
         usage.sessionBytes = accounts.sessionBytes.used
         usage.queuedBytes = accounts.queuedBytes.used
-        usage.retainedBytes = retained.bytes
+        usage.retainedBytes = retained.messages.bytes
         usage.bufferBytes = accounts.bufferBytes.used
         usage.holders =
             accounts.connections.holders + accounts.sessions.holders + accounts.sessionBytes.holders

@@ -42,6 +42,12 @@ struct IdleSessions {
     }
 }
 
+extension Session {
+    /// Whether it is among them.
+    @inline(__always)
+    var isListedIdle: Bool { idleOwner != nil }
+}
+
 extension Holder {
     /// Whose sessions give way to the holder's: the user's, or those of the address when it is anonymous.
     var owner: Key? { keys.last }

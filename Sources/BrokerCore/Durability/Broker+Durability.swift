@@ -62,7 +62,7 @@ extension Broker {
         on connection: VirtualConnection,
         _ stream: PacketStream
     ) {
-        effort &+= 1
+        turn.effort &+= 1
         let batch = connection.session?.lastBatch ?? 0
         if commits.isDurable(batch) {
             PacketEncoder.writeAcknowledgement(
@@ -148,12 +148,12 @@ extension Broker {
 
     /// Brings the store's answer onto the core.
     private func whenCommitted() -> @Sendable (UInt64, StoreFailure?) -> Void {
-        { [mailbox] number, failure in mailbox? { $0.committed(number, failure) } }
+        { [submit = host.submit] number, failure in submit? { $0.committed(number, failure) } }
     }
 
     private func committed(_ number: UInt64, _ failure: StoreFailure?) {
         let outcome = commits.committed(number, failure)
-        if failure != nil || outcome.hasRecovered { onStoreFailure?(failure) }
+        if failure != nil || outcome.hasRecovered { host.storeFailed?(failure) }
         for connection in outcome.released { markDirty(connection) }
         for done in outcome.answered { done(failure == nil) }
         if failure == nil { requestFlush() } else { timers.add(.storeRetry, at: now + CommitGate.retryDelay) }

@@ -14,7 +14,11 @@ final class CommitGate {
     static let retryDelay = TimeAmount.seconds(1)
 
     /// nil keeps everything in memory.
+    let store: (any Store)?
+    /// What is changed and not written; nil without a store.
     let journal: Journal?
+    /// Above every number that an earlier process gave to a session, a message or a delivery.
+    let epoch: UInt64
     /// The last batch that the store has written; an answer that waits for one up to it need not wait.
     @exclusivity(unchecked) private(set) var durableBatch: UInt64
     /// The same where answers don't wait.
@@ -31,8 +35,10 @@ final class CommitGate {
 
     /// - Parameters:
     ///   - store: nil keeps everything in memory.
-    ///   - epoch: above the number of every message stored before.
+    ///   - epoch: above every number that an earlier process gave to a message or a delivery.
     init(store: (any Store)?, durability: Durability, epoch: UInt64) {
+        self.store = store
+        self.epoch = epoch
         journal = store.map { Journal(store: $0, epoch: epoch) }
         durableBatch = store != nil && durability != .none ? 0 : .max
     }

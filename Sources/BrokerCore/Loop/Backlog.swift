@@ -59,20 +59,20 @@ struct Backlog {
 
 extension Broker {
     /// Whether work is left that `proceed` goes on with.
-    package var hasBacklog: Bool { !backlog.isEmpty }
+    package var hasBacklog: Bool { !turn.backlog.isEmpty }
 
     /// Does a slice of the work that takes long; the owner calls it again, after other events, as long as there is a
     /// backlog.
     package func proceed() {
         beginTurn()
         var steps = Backlog.steps
-        while steps > 0, let work = backlog.next() {
-            let turn = min(steps, Backlog.turn)
-            var left = turn
+        while steps > 0, let work = turn.backlog.next() {
+            let most = min(steps, Backlog.turn)
+            var left = most
             let isDone = work(self, &left)
             // Work that visits nothing, and is not done, must not go on for ever.
-            steps -= max(turn - left, 1)
-            if !isDone { backlog.goOn(work) }
+            steps -= max(most - left, 1)
+            if !isDone { turn.backlog.goOn(work) }
         }
         beginTurn()
     }
@@ -81,24 +81,24 @@ extension Broker {
     ///
     /// - Parameter steps: things it may visit before it is put off.
     func begin(steps: Int = Backlog.turn, _ work: @escaping Backlog.Work) {
-        guard !isTurnOver else { return backlog.append(work) }
+        guard !isTurnOver else { return turn.backlog.append(work) }
         var left = steps
-        if !work(self, &left) { backlog.goOn(work) }
-        effort &+= (steps - left) * Backlog.step
+        if !work(self, &left) { turn.backlog.goOn(work) }
+        turn.effort &+= (steps - left) * Backlog.step
     }
 
     /// Whether as much has been done for clients as may be before other events have their turn: who has more to do puts it
     /// off (`goOn`).
     @inline(__always)
-    package var isTurnOver: Bool { effort &+ router.effort >= turnEnd }
+    package var isTurnOver: Bool { turn.effort &+ router.effort >= turn.end }
 
     /// Something has been done that takes so many units of about 50 ns.
     @inline(__always)
-    package func count(effort units: Int) { effort &+= units }
+    package func count(effort units: Int) { turn.effort &+= units }
 
     /// Other events have had their turn.
     func beginTurn() {
-        effort = 0
+        turn.effort = 0
         router.effort = 0
     }
 
@@ -106,12 +106,12 @@ extension Broker {
     ///
     /// - Parameter work: does some, until the turn is over again, and says whether it is done.
     package func goOn(_ work: @escaping (_ broker: Broker) -> Bool) {
-        backlog.append { broker, steps in
-            let before = broker.effort &+ broker.router.effort
-            broker.turnEnd = before &+ steps * Backlog.step
+        turn.backlog.append { broker, steps in
+            let before = broker.turn.effort &+ broker.router.effort
+            broker.turn.end = before &+ steps * Backlog.step
             let isDone = work(broker)
-            broker.turnEnd = Backlog.effort
-            steps -= (broker.effort &+ broker.router.effort &- before) / Backlog.step
+            broker.turn.end = Backlog.effort
+            steps -= (broker.turn.effort &+ broker.router.effort &- before) / Backlog.step
             return isDone
         }
     }

@@ -23,8 +23,8 @@ package final class CoreLoop: @unchecked Sendable {
     package init(eventLoop: any EventLoop, broker: sending Broker) {
         self.eventLoop = eventLoop
         self.broker = broker
-        broker.onDirty = { [unowned self] in scheduleFlush() }
-        broker.mailbox = { [weak self] work in self?.submit(work) }
+        broker.host.requestFlush = { [unowned self] in scheduleFlush() }
+        broker.host.submit = { [weak self] work in self?.submit(work) }
         // What recovery left to be done at some time.
         submit { _ in }
     }

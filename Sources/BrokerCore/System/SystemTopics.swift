@@ -32,7 +32,7 @@ struct SystemTopics {
                 values.append(("load/\(name)/\(minutes)min", Self.hundredths(average)))
             }
         }
-        for (levels, source) in broker.systemSources {
+        for (levels, source) in broker.retained.systemSources {
             values += source(broker).map { ("\(levels)/\($0.topic)", $0.value) }
         }
         return values.filter { published.updateValue($0.value, forKey: $0.topic) != $0.value }
@@ -40,16 +40,16 @@ struct SystemTopics {
 
     private func counts(_ broker: Broker, uptime: Int64) -> [(topic: String, value: String)] {
         let statistics = broker.statistics
-        let connected = broker.connectedCount
-        let total = broker.sessions.count + broker.namelessSessions.values.count { !$0.isTransient }
+        let connected = broker.registry.connected
+        let total = broker.registry.countLasting
         let protocols = VirtualConnection.TransportProtocol.allCases.map { name in
-            ("clients/connected/\(name.rawValue)", "\(broker.connectedByProtocol[name] ?? 0)")
+            ("clients/connected/\(name.rawValue)", "\(broker.registry.connected(by: name))")
         }
         return protocols + [
             ("version", "sluice version \(version)"),
             ("uptime", "\(uptime) seconds"),
             ("clients/connected", "\(connected)"),
-            ("clients/disconnected", "\(total - broker.connectedSessions)"),
+            ("clients/disconnected", "\(total - broker.registry.connectedLasting)"),
             ("clients/total", "\(total)"),
             ("clients/maximum", "\(statistics.maximumConnected)"),
             ("clients/expired", "\(statistics.sessionsExpired)"),
@@ -62,7 +62,7 @@ struct SystemTopics {
             ("publish/messages/dropped", "\(statistics.dropped)"),
             ("publish/bytes/received", "\(statistics.publishedBytes)"),
             ("publish/bytes/sent", "\(statistics.deliveredBytes)"),
-            ("retained messages/count", "\(broker.retained.count)"),
+            ("retained messages/count", "\(broker.retained.messages.count)"),
             ("subscriptions/count", "\(broker.router.index.count)"),
             ("shared_subscriptions/count", "\(broker.router.index.sharedCount)"),
         ] + limits(broker)
@@ -113,7 +113,7 @@ extension Broker {
     ///   - interval: from one publication to the next.
     ///   - version: the version of this broker.
     package func publishSystemTopics(every interval: TimeAmount, version: String) {
-        systemTopics = SystemTopics(interval: interval, version: version, now: now)
+        retained.systemTopics = SystemTopics(interval: interval, version: version, now: now)
         updateSystemTopics()
     }
 
@@ -126,21 +126,21 @@ extension Broker {
         under levels: String,
         _ source: @escaping (Broker) -> [(topic: String, value: String)]
     ) {
-        systemSources[levels] = source
+        retained.systemSources[levels] = source
     }
 
     /// Publishes what has changed, retained, and outside the store and the limits.
     func updateSystemTopics() {
-        guard var topics = systemTopics.take() else { return }
+        guard var topics = retained.systemTopics.take() else { return }
         for (name, value) in topics.changes(self) {
             let topic = "$SYS/broker/\(name)".utf8Span.span.bytes
             let payload = value.utf8Span.span.bytes
             let message = Message(topic: topic, payload: payload, qos: .atMostOnce, retain: true)
-            systemRetained.set(message, topic: topic)
+            retained.system.set(message, topic: topic)
             var publication = Publication(message)
             _ = route(&publication, topic: topic, payload: payload)
         }
         timers.add(.systemTopics, at: topics.due)
-        systemTopics = topics
+        retained.systemTopics = topics
     }
 }

@@ -47,7 +47,7 @@ extension SluiceConfiguration {
         coap.read(&coapReader)
         var sessions = file.mapping("sessions")
         var queueReader = sessions.mapping("queue")
-        queue.read(&queueReader)
+        limits.queue.read(&queueReader)
         sessions.finish()
         var storageReader = file.mapping("storage")
         storage.read(&storageReader)

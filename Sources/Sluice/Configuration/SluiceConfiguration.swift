@@ -17,8 +17,6 @@ package struct SluiceConfiguration: Equatable, Sendable {
     package var limits = Limits()
     /// What one CoAP listener may hold for its clients.
     package var coap = CoAPLimits()
-    /// What one session may hold for its client.
-    package var queue = QueueLimits()
     package var storage = StorageConfiguration()
     /// Seconds from one publication of the `$SYS` topics to the next; 0 switches them off.
     package var systemInterval = 10

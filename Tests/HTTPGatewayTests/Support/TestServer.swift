@@ -20,7 +20,6 @@ struct TestServer: Sendable {
     /// Runs a server, then the test, then stops the server and waits for it.
     static func run(
         limits: Limits = Limits(),
-        queue: QueueLimits = QueueLimits(),
         access: AccessTable? = nil,
         authenticator: (any Authenticator & Sendable)? = nil,
         places: SocketPlaces? = nil,
@@ -31,7 +30,6 @@ struct TestServer: Sendable {
         let authenticator: (any Authenticator)? = authenticator ?? access
         let broker = Broker(
             limits: limits,
-            queue: queue,
             authenticator: authenticator ?? AnonymousAccess(),
             authorizer: access,
             now: .now()
