@@ -30,7 +30,7 @@ extension Broker {
             return refusal.isOwnShare ? .quotaExceeded : .serverBusy
         }
         let cost = Session.cost(clientID: name.string, userName: request.userName, will: request.will)
-        let more = max(0, cost - (session?.countedBytes ?? 0))
+        let more = max(0, cost - (session?.counted.bytes ?? 0))
         if accounts.sessionBytes.refusal(of: more, for: holder) != nil {
             statistics.sessionsRefused &+= 1
             return .quotaExceeded
@@ -61,7 +61,7 @@ extension Broker {
     func recount(_ session: Session, for holder: Holder) {
         if holder != session.holder {
             forgetCount(of: session)
-            session.holder = holder
+            session.counted.holder = holder
             noteQueued(session)
         }
         recount(session)
@@ -71,24 +71,24 @@ extension Broker {
     func recount(_ session: Session) {
         guard !session.hasEnded else { return }
         let bytes = session.cost
-        accounts.sessionBytes.add(bytes - session.countedBytes, for: session.holder)
-        session.countedBytes = bytes
+        accounts.sessionBytes.add(bytes - session.counted.bytes, for: session.holder)
+        session.counted.bytes = bytes
         let lasts = session.isPersistent
-        guard lasts != session.isCounted else { return }
+        guard lasts != session.counted.isLasting else { return }
         accounts.sessions.add(lasts ? 1 : -1, for: session.holder)
-        session.isCounted = lasts
+        session.counted.isLasting = lasts
     }
 
     /// Nothing is kept for the session any more.
     func forgetCount(of session: Session) {
-        accounts.sessionBytes.add(-session.countedBytes, for: session.holder)
-        accounts.queuedBytes.addToTotal(-session.countedQueued)
-        accounts.queuedBytes.addToShares(-session.sharedQueued, of: session.holder)
-        if session.isCounted { accounts.sessions.giveBack(for: session.holder) }
-        session.countedBytes = 0
-        session.countedQueued = 0
-        session.sharedQueued = 0
-        session.isCounted = false
+        accounts.sessionBytes.add(-session.counted.bytes, for: session.holder)
+        accounts.queuedBytes.addToTotal(-session.counted.queued)
+        accounts.queuedBytes.addToShares(-session.counted.sharedQueued, of: session.holder)
+        if session.counted.isLasting { accounts.sessions.giveBack(for: session.holder) }
+        session.counted.bytes = 0
+        session.counted.queued = 0
+        session.counted.sharedQueued = 0
+        session.counted.isLasting = false
     }
 
     // MARK: Messages
@@ -97,16 +97,16 @@ extension Broker {
     @inline(__always)
     func noteQueued(_ session: Session) {
         let bytes = session.queuedBytes
-        accounts.queuedBytes.addToTotal(bytes &- session.countedQueued)
-        session.countedQueued = bytes
-        let difference = bytes &- session.sharedQueued
+        accounts.queuedBytes.addToTotal(bytes &- session.counted.queued)
+        session.counted.queued = bytes
+        let difference = bytes &- session.counted.sharedQueued
         if difference > Session.sharingStep || difference < -Session.sharingStep { shareQueued(session) }
     }
 
     @inline(never)
     private func shareQueued(_ session: Session) {
-        accounts.queuedBytes.addToShares(session.countedQueued - session.sharedQueued, of: session.holder)
-        session.sharedQueued = session.countedQueued
+        accounts.queuedBytes.addToShares(session.counted.queued - session.counted.sharedQueued, of: session.holder)
+        session.counted.sharedQueued = session.counted.queued
     }
 
     /// Whether the session may queue one more message.
@@ -132,36 +132,36 @@ extension Broker {
 }
 
 extension Session {
-    /// Bytes that a session's messages may have become more or less before its shares are counted again.
+    /// Bytes that a session's messages may have become more or less before its interest.shares are counted again.
     static let sharingStep = 16_384
 
-    /// Bytes in memory of a Packet Identifier received and not released, and after how many they are counted again.
+    /// Bytes in memory of a Packet Identifier inbound.received and not released, and after how many they are counted again.
     static let receivedCost = 8
     static let receivedStep = 64
 
     /// What a session takes without anything in it: itself, its places in tables.
     private static let overhead = 1_024
 
-    /// Bytes in memory of a session without subscriptions and messages.
+    /// Bytes in memory of a session without interest.subscriptions and messages.
     static func cost(clientID: String, userName: String?, will: Will?) -> Int {
         overhead + MemoryCost.text(clientID) + MemoryCost.text(userName) + (will?.cost ?? 0)
     }
 
     /// Bytes in memory without its messages.
     var cost: Int {
-        Self.cost(clientID: clientID, userName: userName, will: nil) + willCost + subscriptionBytes
-            + shares.bytes + received.count * Self.receivedCost
+        Self.cost(clientID: clientID, userName: userName, will: nil) + life.willCost + counted.subscriptionBytes
+            + interest.shares.bytes + inbound.received.count * Self.receivedCost
     }
 
     /// Bytes in memory of its messages, and of those that are in the store alone what they will take.
     @inline(__always)
-    var queuedBytes: Int { queue.bytes + window.bytes + storedInflightBytes }
+    var queuedBytes: Int { queue.bytes + window.bytes + storage.inflightBytes }
 
-    /// Whether its client is away, and nothing that would be lost with it waits: messages, QoS 2 messages half received,
+    /// Whether its client is away, and nothing that would be order.lost with it waits: messages, QoS 2 messages half inbound.received,
     /// a will that is still to come.
     var isIdle: Bool {
-        connection == nil && !hasEnded && isPersistent && queue.isEmpty && window.count == 0 && storedInflight.isEmpty
-            && received.isEmpty && will == nil
+        connection == nil && !hasEnded && isPersistent && queue.isEmpty && window.count == 0 && storage.inflight.isEmpty
+            && inbound.received.isEmpty && will == nil
     }
 }
 

@@ -61,7 +61,7 @@ extension Broker {
     package func takeForRead(through sequence: UInt64, on connection: VirtualConnection) {
         guard let session = connection.session else { return }
         complete(through: sequence, session)
-        session.takenForRead = max(session.takenForRead, sequence)
+        session.order.takenForRead = max(session.order.takenForRead, sequence)
         save(session)
         if session.isWaiting { sendQueued(session) }
     }
@@ -69,7 +69,7 @@ extension Broker {
     /// Whether some of what came after that place in the session's order counts as taken without the client's word, and
     /// can't be had again.
     package func hasTakenForRead(after sequence: UInt64, on connection: VirtualConnection) -> Bool {
-        connection.session.map { $0.takenForRead > sequence } ?? false
+        connection.session.map { $0.order.takenForRead > sequence } ?? false
     }
 
     /// Ends the deliveries up to that place in the session's order.
@@ -111,9 +111,9 @@ extension Broker {
     ///   [MQTT-3.3.4-9].
     package func receive(_ packetID: PacketID, on connection: VirtualConnection, receiveMaximum: Int) -> Bool? {
         guard let session = connection.session else { return nil }
-        if session.received.contains(packetID) { return false }
-        guard session.received.count < receiveMaximum else { return nil }
-        if session.received.count & (Session.receivedStep - 1) == Session.receivedStep - 1 {
+        if session.inbound.received.contains(packetID) { return false }
+        guard session.inbound.received.count < receiveMaximum else { return nil }
+        if session.inbound.received.count & (Session.receivedStep - 1) == Session.receivedStep - 1 {
             let cost = Session.receivedStep * Session.receivedCost
             guard accounts.sessionBytes.refusal(of: cost, for: session.holder) == nil else { return nil }
             recount(session)
@@ -125,7 +125,8 @@ extension Broker {
     ///
     /// One that is refused is not remembered, so that its answer need not wait for the store: that may be why.
     package func keep(_ packetID: PacketID, on connection: VirtualConnection) {
-        guard let session = connection.session, session.received.insert(packetID).inserted, session.isStored else {
+        guard let session = connection.session, session.inbound.received.insert(packetID).inserted, session.isStored
+        else {
             return
         }
         recordingWrites(of: session) { journal?.append(.received(packetID, of: session.number)) }
@@ -136,7 +137,7 @@ extension Broker {
     /// - Returns: whether the identifier was in use.
     @discardableResult
     package func release(_ packetID: PacketID, on connection: VirtualConnection) -> Bool {
-        guard let session = connection.session, session.received.remove(packetID) != nil else { return false }
+        guard let session = connection.session, session.inbound.received.remove(packetID) != nil else { return false }
         if session.isStored {
             recordingWrites(of: session) { journal?.append(.removeReceived(packetID, of: session.number)) }
         }

@@ -133,13 +133,13 @@ extension Broker {
                 isTransient: request.scope == .request
             ) : former ?? makeSession(name)
         // What waits was let in under the rights of another user.
-        if !session.userName.isSame(as: userName) { session.rightsGeneration = 0 }
-        session.userName = userName
+        if !session.userName.isSame(as: userName) { session.routing.rightsGeneration = 0 }
+        session.names.userName = userName
         let keepAlive = attach(connection, to: session, request, holder)
         // The session is new in the store, or a former one is to be gone from it; who comes back has been told already
         // that there is a session.
         if former == nil, let journal {
-            session.firstBatch = journal.writes != writes ? journal.openNumber : commits.batchOfEnd(of: name)
+            session.storage.firstBatch = journal.writes != writes ? journal.openNumber : commits.batchOfEnd(of: name)
         }
         note(.clientConnected, connection, [])
         return ConnectResult(
@@ -186,7 +186,7 @@ extension Broker {
     package func resume(_ connection: VirtualConnection, after sequence: UInt64? = nil) {
         guard let session = connection.session else { return }
         corkNewSession(of: connection)
-        guard session.storedInflight.isEmpty else { return loadInflight(session, after: sequence) }
+        guard session.storage.inflight.isEmpty else { return loadInflight(session, after: sequence) }
         if let sequence { complete(through: sequence, session) }
         resumeReleased(session)
         sendQueued(session)
@@ -226,28 +226,28 @@ extension Broker {
         _ request: ConnectRequest,
         _ holder: Holder
     ) -> UInt16 {
-        session.expiryInterval =
+        session.life.expiryInterval =
             request.isNameless ? 0 : min(request.sessionExpiryInterval, sessionExpiryMaximum)
-        session.expiresAt = .distantFuture
-        session.will = request.will
-        session.willDueAt = nil
+        session.life.expiresAt = .distantFuture
+        session.life.will = request.will
+        session.life.willDueAt = nil
         forgetEnd(of: session)
-        session.receiveMaximum = min(Int(request.receiveMaximum), limits.inflightMessages)
+        session.client.receiveMaximum = min(Int(request.receiveMaximum), limits.inflightMessages)
         session.window.beginConnection()
-        session.connection = connection
+        session.client.connection = connection
         switch connection.outlet {
         case .packets(let stream):
-            session.stream = stream
-            session.lost = 0
-            session.inflightBytes = limits.queue.bytes
+            session.client.stream = stream
+            session.order.lost = 0
+            session.client.inflightBytes = limits.queue.bytes
             stream.maximumPacketSize = request.maximumPacketSize
         case .messages(let sink):
-            session.sink = sink
+            session.client.sink = sink
             if let inflight = sink.inflightMessages {
-                session.receiveMaximum = min(Int(request.receiveMaximum), inflight)
+                session.client.receiveMaximum = min(Int(request.receiveMaximum), inflight)
             }
             // An adapter that keeps more of them bounds their bytes itself.
-            session.inflightBytes = sink.inflightMessages == nil ? limits.queue.bytes : .max
+            session.client.inflightBytes = sink.inflightMessages == nil ? limits.queue.bytes : .max
         }
         connection.session = session
         connection.lastActivity = now

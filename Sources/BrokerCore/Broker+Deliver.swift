@@ -55,13 +55,15 @@ extension Broker {
         }
         noteQueued(session)
         if session.queue.wantsPage, session.connection != nil, session.canSend { loadPage(session) }
-        if !session.retainedDeliveries.isEmpty { resumeRetainedDeliveries(session) }
+        if !session.interest.retainedDeliveries.isEmpty { resumeRetainedDeliveries(session) }
     }
 
     /// Sends again what was not acknowledged on the former connection, in order, with DUP [MQTT-4.4.0-1], as far as the
     /// client's Receive Maximum and its connection take it.
     private func resendInflight(_ session: Session) {
-        while session.canTake, let (id, outbound) = session.window.takeUnsent(receiveMaximum: session.receiveMaximum) {
+        while session.canTake,
+            let (id, outbound) = session.window.takeUnsent(receiveMaximum: session.client.receiveMaximum)
+        {
             guard mayHave(outbound, session) else {
                 if let outbound = session.window.complete(id) { finish(outbound) }
                 statistics.dropped &+= 1
@@ -112,9 +114,9 @@ extension Broker {
                 subscriptionIdentifiers: outbound.identifiers,
                 sequence: outbound.sequence
             )
-            if session.lost > 0 {
-                sink.lose(session.lost)
-                session.lost = 0
+            if session.order.lost > 0 {
+                sink.lose(session.order.lost)
+                session.order.lost = 0
             }
             let batch = max(batch(toHold: outbound, for: session, 0), sink.lastHeldBatch)
             if id == 0, !sink.isWritable {
@@ -218,7 +220,7 @@ extension Broker {
             }
             return false
         case .dropOldest:
-            guard !session.isMakingRoom else { return false }
+            guard !session.order.isMakingRoom else { return false }
             let before = session.queue.bytes
             for _ in 0..<Backlog.turn / 8 {
                 // Where all queues together are full, a session pays with what it has itself, and with no more than that.
@@ -226,7 +228,7 @@ extension Broker {
                 guard dropOldest(of: session) else { return false }
                 turn.effort &+= Backlog.step
             }
-            session.isMakingRoom = true
+            session.order.isMakingRoom = true
             turn.backlog.append { broker, steps in
                 // By then the message is in the queue.
                 while !session.queue.hasRoom(for: 0, limits: broker.limits.queue) {
@@ -235,7 +237,7 @@ extension Broker {
                     guard broker.dropOldest(of: session) else { break }
                 }
                 broker.noteQueued(session)
-                session.isMakingRoom = false
+                session.order.isMakingRoom = false
                 return true
             }
             return true
@@ -258,8 +260,8 @@ extension Broker {
     private func noteLost(_ sequence: UInt64, of session: Session) {
         noteOverflow(session)
         guard session.stream == nil else { return }
-        session.lost &+= 1
-        session.takenForRead = max(session.takenForRead, sequence)
+        session.order.lost &+= 1
+        session.order.takenForRead = max(session.order.takenForRead, sequence)
         save(session)
     }
 

@@ -18,10 +18,10 @@ extension Broker {
         guard let session = connection.session else { return }
         noteLeft(connection, reason)
         if let sessionExpiryInterval, session.isPersistent {
-            session.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
+            session.life.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
         }
         // [MQTT-3.1.2-10], [MQTT-3.14.4-3]
-        if reason == .normalDisconnection { session.will = nil }
+        if reason == .normalDisconnection { session.life.will = nil }
         detach(connection, from: session)
     }
 
@@ -113,16 +113,16 @@ extension Broker {
 
     private func detach(_ connection: VirtualConnection, from session: Session) {
         connection.session = nil
-        connection.lastBatch = max(session.firstBatch, session.lastBatch)
-        session.connection = nil
-        session.stream = nil
+        connection.lastBatch = max(session.storage.firstBatch, session.storage.lastBatch)
+        session.client.connection = nil
+        session.client.stream = nil
         session.sink?.forgetHeld()
-        session.sink = nil
+        session.client.sink = nil
         forgetWhenLoaded(session)
         accounts.connections.giveBack(for: session.holder)
         registry.noteDisconnected(session, from: connection)
         guard session.isPersistent else { return endSession(session) }
-        session.expiresAt =
+        session.life.expiresAt =
             session.expiryInterval == .max ? .distantFuture : now + .seconds(Int64(session.expiryInterval))
         session.window.trim()
         scheduleExpiry(session)
@@ -140,7 +140,7 @@ extension Broker {
     private func scheduleWill(_ session: Session) {
         guard let will = session.will else { return }
         guard will.delayInterval > 0 else {
-            session.will = nil
+            session.life.will = nil
             return publishWill(will, of: session)
         }
         // Should the session end before, `endSession` publishes it.

@@ -84,8 +84,8 @@ extension Broker {
 
     /// Messages for a client are dropped since its queue is full: told the first time, and then once a minute.
     func noteOverflow(_ session: Session) {
-        let overflow = session.overflow ?? QueueOverflow()
-        session.overflow = overflow
+        let overflow = session.order.overflow ?? QueueOverflow()
+        session.order.overflow = overflow
         overflow.dropped += 1
         guard overflow.isUntold || now - overflow.toldAt >= .minutes(1) else { return }
         let dropped = overflow.dropped

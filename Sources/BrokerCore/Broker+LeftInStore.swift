@@ -12,10 +12,13 @@ extension Broker {
     ///
     /// Those of shares that have no other member are not among them.
     func leftInStore(by session: Session) -> LeftInStore {
-        guard session.isStored, !session.shares.isEmpty else { return LeftInStore(of: session.shares) }
-        let goingOn = session.shares.numbers { router.index.members(of: $0) != nil }
-        var left = LeftInStore(of: session.shares)
-        for delivery in session.storedInflight where delivery.state == .published && goingOn.contains(delivery.share) {
+        guard session.isStored, !session.interest.shares.isEmpty else {
+            return LeftInStore(of: session.interest.shares)
+        }
+        let goingOn = session.interest.shares.numbers { router.index.members(of: $0) != nil }
+        var left = LeftInStore(of: session.interest.shares)
+        for delivery in session.storage.inflight where delivery.state == .published && goingOn.contains(delivery.share)
+        {
             left.append(delivery)
         }
         if !left.isEmpty {
@@ -65,14 +68,15 @@ extension Broker {
     /// - Parameter sequence: up to there it has been seen to.
     func passOnStored(of shares: Set<ShareNumber>, after sequence: UInt64 = 0, _ session: Session) {
         let goingOn = shares.filter { share in
-            !session.isMember(of: share) && session.shares[share].flatMap { router.index.members(of: $0) } != nil
+            !session.isMember(of: share)
+                && session.interest.shares[share].flatMap { router.index.members(of: $0) } != nil
         }
         let page = session.queue.page(after: sequence) { goingOn.contains($0.share) }
         guard let first = page.first?.sequence, let last = page.last?.sequence else {
             session.forgetUnusedShares()
             return recount(session)
         }
-        let numbers = session.shares
+        let numbers = session.interest.shares
         read(page.map(\.place)) { broker, result in
             // The end of a session sees to everything that it has.
             guard !session.hasEnded else { return }

@@ -268,8 +268,8 @@ extension Session {
 
     @inline(__always)
     func takeSequence() -> UInt64 {
-        nextSequence &+= 1
-        return nextSequence
+        order.nextSequence &+= 1
+        return order.nextSequence
     }
 }
 

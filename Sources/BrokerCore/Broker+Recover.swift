@@ -17,7 +17,7 @@ extension Broker {
             case .session(let record): recovered[record.number] = restore(record)
             case .subscription(let record, let number):
                 if let session = recovered[number] { restore(record, to: session) }
-            case .received(let packetID, let number): recovered[number]?.received.insert(packetID)
+            case .received(let packetID, let number): recovered[number]?.inbound.received.insert(packetID)
             case .retained(let message): message.withBytes { topic, _ in keepRetained(message, topic, for: .nobody) }
             case .message(let message): restore(message, recovered, &left)
             }
@@ -26,11 +26,11 @@ extension Broker {
         for session in recovered.values {
             guard session.isPersistent else {
                 // It has ended with the former process.
-                session.will = nil
+                session.life.will = nil
                 endSession(session)
                 continue
             }
-            session.nextSequence = max(session.nextSequence, commits.epoch)
+            session.order.nextSequence = max(session.order.nextSequence, commits.epoch)
             resumeClocks(of: session)
             restoreRetainedDeliveries(session)
         }
@@ -44,16 +44,16 @@ extension Broker {
             number: record.number,
             publisherID: PublisherID(clientID: record.clientID)
         )
-        session.isStored = true
-        session.userName = record.userName
-        session.expiryInterval = record.expiryInterval
-        session.expiresAt = record.expiresAt
-        session.will = record.will
-        session.willDueAt = record.willDueAt
-        session.takenForRead = record.takenForRead
-        session.isFromSharedNames = record.isUserProven == nil
+        session.storage.isStored = true
+        session.names.userName = record.userName
+        session.life.expiryInterval = record.expiryInterval
+        session.life.expiresAt = record.expiresAt
+        session.life.will = record.will
+        session.life.willDueAt = record.willDueAt
+        session.order.takenForRead = record.takenForRead
+        session.names.isFromSharedNames = record.isUserProven == nil
         // Whose it is is known from now on: nobody else gets at it.
-        session.holder = Holder(
+        session.counted.holder = Holder(
             network: nil,
             userName: record.isUserProven ?? access.authenticator.knowsUsers ? record.userName : nil
         )
@@ -70,8 +70,8 @@ extension Broker {
             identifier: record.identifier
         )
         subscription.isOwedRetained = record.isOwedRetained
-        session.subscriptions[record.filter] = subscription
-        session.subscriptionBytes += Subscription.cost(filter)
+        session.interest.subscriptions[record.filter] = subscription
+        session.counted.subscriptionBytes += Subscription.cost(filter)
         router.insert(subscription)
     }
 
@@ -95,16 +95,16 @@ extension Broker {
                 }
                 continue
             }
-            session.nextSequence = max(session.nextSequence, destination.sequence)
-            let share = filter.map { session.shares.number(of: $0) } ?? .none
+            session.order.nextSequence = max(session.order.nextSequence, destination.sequence)
+            let share = filter.map { session.interest.shares.number(of: $0) } ?? .none
             switch destination.state {
             case .published(let packetID):
-                session.storedInflight.append(
+                session.storage.inflight.append(
                     StoredInflight(place, destination.sequence, packetID, .published, share, cost: cost)
                 )
-                session.storedInflightBytes += cost
+                session.storage.inflightBytes += cost
             case .released(let packetID):
-                session.storedInflight.append(
+                session.storage.inflight.append(
                     StoredInflight(place, destination.sequence, packetID, .released, share, cost: cost)
                 )
             case .queued, .done:
@@ -125,12 +125,12 @@ extension Broker {
     /// from now on is stored, so that it does not begin anew at the next start.
     private func resumeClocks(of session: Session) {
         let expires = session.expiresAt == .distantFuture && session.expiryInterval != .max
-        if expires { session.expiresAt = now + .seconds(Int64(session.expiryInterval)) }
+        if expires { session.life.expiresAt = now + .seconds(Int64(session.expiryInterval)) }
         scheduleExpiry(session)
         var isWillDue = false
         if let will = session.will {
-            isWillDue = session.willDueAt == nil
-            scheduleWill(session, at: session.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
+            isWillDue = session.life.willDueAt == nil
+            scheduleWill(session, at: session.life.willDueAt ?? now + .seconds(Int64(will.delayInterval)))
         }
         if expires || isWillDue { save(session) }
         scheduleMessageExpiry(session)
@@ -143,7 +143,7 @@ extension Broker {
 
     /// Calls back once everything that a client takes right now has been read back, if it can be.
     func whenLoaded(_ session: Session, _ done: @escaping () -> Void) {
-        if session.isLoading { session.whenLoaded.append(done) } else { done() }
+        if session.isLoading { session.loading.waiting.append(done) } else { done() }
     }
 
     /// Something has been read back; there may be more.
@@ -153,19 +153,19 @@ extension Broker {
 
     /// Nobody waits any longer for what is being read back.
     func forgetWhenLoaded(_ session: Session) {
-        let waiting = session.whenLoaded
-        session.whenLoaded = []
+        let waiting = session.loading.waiting
+        session.loading.waiting = []
         for done in waiting { done() }
     }
 
     /// Reads the next messages of a session's queue.
     func loadPage(_ session: Session) {
         let places = session.queue.nextPage()
-        session.isLoading = true
+        session.loading.isLoading = true
         read(places) { broker, result in
             guard !session.hasEnded else { return }
             guard case .success(let messages) = result else { return broker.retryLoading(session) }
-            session.isLoading = false
+            session.loading.isLoading = false
             let missing = session.queue.fill(places, messages.map { $0.map(OutboundMessage.init) })
             broker.statistics.dropped &+= UInt64(missing)
             broker.sendQueued(session)
@@ -177,21 +177,21 @@ extension Broker {
     ///
     /// - Parameter sequence: see `resume`.
     func loadInflight(_ session: Session, after sequence: UInt64?) {
-        session.acknowledgedSequence = sequence
+        session.loading.acknowledgedSequence = sequence
         guard !session.isLoading else { return }
-        session.isLoading = true
-        let places = session.storedInflight.filter { $0.state == .published }.map(\.place)
+        session.loading.isLoading = true
+        let places = session.storage.inflight.filter { $0.state == .published }.map(\.place)
         read(places) { broker, result in
             guard !session.hasEnded else { return }
             guard case .success(let messages) = result else { return broker.retryLoading(session) }
-            session.isLoading = false
+            session.loading.isLoading = false
             broker.restoreInflight(session, Dictionary(zip(places, messages)) { first, _ in first })
             broker.noteLoaded(session)
         }
     }
 
     private func restoreInflight(_ session: Session, _ messages: [StoredPlace: LoadedMessage?]) {
-        for delivery in session.storedInflight {
+        for delivery in session.storage.inflight {
             var outbound: OutboundMessage
             if delivery.state == .released {
                 outbound = .released(delivery)
@@ -210,12 +210,12 @@ extension Broker {
                 continue
             }
         }
-        session.storedInflight = []
-        session.storedInflightBytes = 0
+        session.storage.inflight = []
+        session.storage.inflightBytes = 0
         noteQueued(session)
         session.window.beginConnection()
         guard session.connection != nil else { return }
-        if let sequence = session.acknowledgedSequence { complete(through: sequence, session) }
+        if let sequence = session.loading.acknowledgedSequence { complete(through: sequence, session) }
         resumeReleased(session)
         sendQueued(session)
     }
@@ -223,8 +223,8 @@ extension Broker {
     /// Until then the session stays as it is while it loads: nothing may overtake what could not be read.
     private func retryLoading(_ session: Session) {
         forgetWhenLoaded(session)
-        timers.cancel(session.loadTimer)
-        session.loadTimer = timers.add(
+        timers.cancel(session.loading.retryTimer)
+        session.loading.retryTimer = timers.add(
             .loadRetry(session.name, session.number),
             at: now + .seconds(1)
         )
@@ -232,12 +232,12 @@ extension Broker {
 
     /// The store could not be read a while ago: tries again what the session's client waits for.
     func loadAgain(_ session: Session) {
-        session.isLoading = false
+        session.loading.isLoading = false
         guard session.connection != nil else { return }
-        if session.storedInflight.isEmpty {
+        if session.storage.inflight.isEmpty {
             sendQueued(session)
         } else {
-            loadInflight(session, after: session.acknowledgedSequence)
+            loadInflight(session, after: session.loading.acknowledgedSequence)
         }
     }
 

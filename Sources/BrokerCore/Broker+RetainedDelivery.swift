@@ -33,8 +33,8 @@ extension Broker {
             forgetRetainedDelivery(for: subscription)
             oweRetained(to: subscription, options, isStored: false)
         }
-        if !session.isDeliveringRetained {
-            session.isDeliveringRetained = true
+        if !session.interest.isDeliveringRetained {
+            session.interest.isDeliveringRetained = true
             begin { broker, steps in broker.deliverRetained(to: session, &steps) }
         }
         storeOwed(session)
@@ -44,7 +44,7 @@ extension Broker {
         let filter = subscription.filter.filter
         let isSystem = filter.utf8.starts(with: "$SYS/".utf8)
         subscription.isOwedRetained = true
-        subscription.session.retainedDeliveries.append(
+        subscription.session.interest.retainedDeliveries.append(
             RetainedDelivery(
                 subscription: subscription,
                 options: options,
@@ -58,10 +58,10 @@ extension Broker {
 
     /// The client may take more: goes on when it is the turn of its session.
     func resumeRetainedDeliveries(_ session: Session) {
-        guard !session.isDeliveringRetained, let next = session.retainedDeliveries.first,
+        guard !session.interest.isDeliveringRetained, let next = session.interest.retainedDeliveries.first,
             takesRetained(session, next.waitsFor)
         else { return }
-        session.isDeliveringRetained = true
+        session.interest.isDeliveringRetained = true
         turn.backlog.append { broker, steps in broker.deliverRetained(to: session, &steps) }
     }
 
@@ -71,7 +71,7 @@ extension Broker {
     package func catchUp(_ connection: VirtualConnection, _ done: @escaping () -> Void) {
         guard let session = connection.session else { return done() }
         whenLoaded(session) { [unowned self] in
-            if connection.session === session, !session.isDeliveringRetained {
+            if connection.session === session, !session.interest.isDeliveringRetained {
                 var steps = Backlog.turn
                 _ = deliverRetained(to: session, &steps)
                 resumeRetainedDeliveries(session)
@@ -83,7 +83,7 @@ extension Broker {
 
     /// - Returns: false when only the steps are at an end.
     private func deliverRetained(to session: Session, _ steps: inout Int) -> Bool {
-        while var delivery = session.retainedDeliveries.first {
+        while var delivery = session.interest.retainedDeliveries.first {
             let isDone = deliver(&delivery, to: session, &steps)
             guard isDone else {
                 if delivery.isSystem {
@@ -91,15 +91,15 @@ extension Broker {
                 } else {
                     retained.messages.pause(&delivery.walk)
                 }
-                session.retainedDeliveries[0] = delivery
+                session.interest.retainedDeliveries[0] = delivery
                 // Else its client can't take more.
                 guard steps > 0 else { return false }
                 break
             }
-            session.retainedDeliveries.removeFirst()
+            session.interest.retainedDeliveries.removeFirst()
             end(delivery)
         }
-        session.isDeliveringRetained = false
+        session.interest.isDeliveringRetained = false
         return true
     }
 
@@ -166,18 +166,19 @@ extension Broker {
     func forgetRetainedDelivery(for subscription: Subscription) {
         guard subscription.isOwedRetained else { return }
         let session = subscription.session
-        guard let place = session.retainedDeliveries.firstIndex(where: { $0.subscription === subscription }) else {
+        guard let place = session.interest.retainedDeliveries.firstIndex(where: { $0.subscription === subscription })
+        else {
             return
         }
-        end(session.retainedDeliveries.remove(at: place))
+        end(session.interest.retainedDeliveries.remove(at: place))
     }
 
     /// The session is over.
     func forgetRetainedDeliveries(_ session: Session) {
-        for delivery in session.retainedDeliveries {
+        for delivery in session.interest.retainedDeliveries {
             if delivery.isSystem { retained.system.end(delivery.walk) } else { retained.messages.end(delivery.walk) }
         }
-        session.retainedDeliveries = []
+        session.interest.retainedDeliveries = []
     }
 
     // MARK: The store
@@ -185,12 +186,12 @@ extension Broker {
     /// What a stored session has not been sent at once is owed to it by the next process, too.
     private func storeOwed(_ session: Session) {
         guard session.isStored else { return }
-        for place in session.retainedDeliveries.indices
-        where !session.retainedDeliveries[place].isStored
-            && session.retainedDeliveries[place].options.qos != .atMostOnce
+        for place in session.interest.retainedDeliveries.indices
+        where !session.interest.retainedDeliveries[place].isStored
+            && session.interest.retainedDeliveries[place].options.qos != .atMostOnce
         {
-            session.retainedDeliveries[place].isStored = true
-            storeChange(of: session.retainedDeliveries[place].subscription)
+            session.interest.retainedDeliveries[place].isStored = true
+            storeChange(of: session.interest.retainedDeliveries[place].subscription)
         }
     }
 
@@ -202,7 +203,7 @@ extension Broker {
 
     /// Begins again, after a restart, what a former process had not sent.
     func restoreRetainedDeliveries(_ session: Session) {
-        for subscription in session.subscriptions.values where subscription.isOwedRetained {
+        for subscription in session.interest.subscriptions.values where subscription.isOwedRetained {
             oweRetained(to: subscription, subscription.options, isStored: true)
         }
     }

@@ -23,14 +23,14 @@ extension Broker {
     ///
     /// To be called before any of them leaves.
     func doubt(_ session: Session) {
-        guard session.rightsGeneration != access.rightsGeneration else { return }
-        session.rightsGeneration = access.rightsGeneration
-        session.doubtfulThrough = access.authorizer == nil ? 0 : session.nextSequence
+        guard session.routing.rightsGeneration != access.rightsGeneration else { return }
+        session.routing.rightsGeneration = access.rightsGeneration
+        session.routing.doubtfulThrough = access.authorizer == nil ? 0 : session.order.nextSequence
     }
 
     /// Whether the client may have a message that was let in for it.
     func mayHave(_ outbound: OutboundMessage, _ session: Session) -> Bool {
-        outbound.sequence > session.doubtfulThrough || mayReceive(outbound.message, session)
+        outbound.sequence > session.routing.doubtfulThrough || mayReceive(outbound.message, session)
     }
 
     private func mayReceive(_ message: Message, _ session: Session) -> Bool {

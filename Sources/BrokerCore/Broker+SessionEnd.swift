@@ -7,11 +7,11 @@ extension Broker {
     ///
     /// From now on nothing is delivered to it, though its subscriptions may be in the index for a while.
     func endSession(_ session: Session) {
-        session.hasEnded = true
+        session.life.hasEnded = true
         forgetCount(of: session)
         forgetTimers(of: session)
         let will = session.will
-        session.will = nil
+        session.life.will = nil
         registry.remove(session)
         removeSubscriptions(of: session)
         forgetRetainedDeliveries(session)
@@ -21,15 +21,15 @@ extension Broker {
         // Remembered routes may hold the session itself for a while.
         session.queue = OutboundQueue()
         session.window = InflightWindow()
-        passOn(left, of: session.shares, andThen: leftInStore)
+        passOn(left, of: session.interest.shares, andThen: leftInStore)
         if let will { publishWill(will, of: session) }
     }
 
     private func removeSubscriptions(of session: Session) {
-        guard session.subscriptions.count > 0 else { return }
-        var subscriptions = Array(session.subscriptions.values)
-        session.subscriptions = ByteKeyed()
-        session.subscriptionBytes = 0
+        guard session.interest.subscriptions.count > 0 else { return }
+        var subscriptions = Array(session.interest.subscriptions.values)
+        session.interest.subscriptions = ByteKeyed()
+        session.counted.subscriptionBytes = 0
         begin { broker, steps in
             while steps > 0, let subscription = subscriptions.popLast() {
                 broker.router.remove(subscription)
@@ -60,13 +60,13 @@ extension Broker {
     /// The session is over, and so is every delivery to it but those that go to somebody else.
     private func forgetStored(_ session: Session, except kept: Set<StoredPlace>) {
         guard session.isStored, let journal else { return }
-        for delivery in session.storedInflight where !kept.contains(delivery.place) { journal.finish(delivery.place) }
+        for delivery in session.storage.inflight where !kept.contains(delivery.place) { journal.finish(delivery.place) }
         session.window.forEach { _, entry in
             if !kept.contains(entry.outbound.place) { journal.finish(entry.outbound.place) }
         }
-        session.storedInflight = []
-        session.storedInflightBytes = 0
-        session.isStored = false
+        session.storage.inflight = []
+        session.storage.inflightBytes = 0
+        session.storage.isStored = false
         journal.append(.removeSession(session.name, session.number))
         commits.noteEnd(of: session.name)
         // What is not finished when the broker stops is so at its next start: it belongs to no session.

@@ -49,7 +49,7 @@ extension Broker {
             // The will of a connection that is taken over is due at once, unless its delay spans the gap and the
             // session goes on [MQTT-3.1.3-9].
             let keepsWill = !cleanStart && session.expiryInterval > 0 && (session.will?.delayInterval ?? 0) > 0
-            if keepsWill { session.will = nil }
+            if keepsWill { session.life.will = nil }
             end(old, reason: .sessionTakenOver)
         }
         // The end of the old connection may have ended the session, too.
@@ -78,11 +78,11 @@ extension Broker {
         isTransient: Bool
     ) -> Session {
         let session = newSession(name, isTaken ? .none : PublisherID(clientID: name.string))
-        session.isNameless = true
-        session.isTransient = isTransient
+        session.names.isNameless = true
+        session.names.isTransient = isTransient
         registry.add(session)
         if isTransient, limits.publishRate > 0 {
-            session.publishRate = access.transientRate(
+            session.inbound.publishRate = access.transientRate(
                 of: userName,
                 at: connection.remoteAddress,
                 limits.publishRate,
@@ -94,7 +94,7 @@ extension Broker {
 
     private func newSession(_ name: SessionName, _ publisherID: PublisherID) -> Session {
         let session = Session(name: name, number: registry.takeNumber(), publisherID: publisherID)
-        session.rightsGeneration = access.rightsGeneration
+        session.routing.rightsGeneration = access.rightsGeneration
         return session
     }
 
@@ -102,13 +102,13 @@ extension Broker {
     /// clients could have, too.
     func rename(to name: SessionName, _ userName: String?) {
         let former = SessionName.client(name.string)
-        guard registry[name] == nil, let session = registry[former], session.isFromSharedNames,
+        guard registry[name] == nil, let session = registry[former], session.names.isFromSharedNames,
             session.connection == nil, !session.isLoading, session.userName.isSame(as: userName)
         else { return }
         // They know it by its former name.
         forgetTimers(of: session)
         registry.rename(session, to: name)
-        session.isFromSharedNames = false
+        session.names.isFromSharedNames = false
         scheduleMessageExpiry(session)
         if session.isStored {
             journal?.append(.moveSession(from: former, session.number))

@@ -9,7 +9,7 @@ extension Broker {
     /// take it, it stays and is delivered as it would be after any other UNSUBSCRIBE.
     func leave(_ shares: Set<ShareNumber>, _ session: Session) {
         let waiting = session.queue.messages.filter { shares.contains($0.share) }
-        let taken = passOn(waiting, of: session.shares)
+        let taken = passOn(waiting, of: session.interest.shares)
         session.queue.remove(taken.map(\.sequence))
         noteQueued(session)
         for outbound in taken { finish(outbound) }
@@ -64,7 +64,7 @@ extension Session {
     /// Not QoS 2 messages that were sent: their client may have them [MQTT-4.8.2-5]. Nothing when some of it is in the
     /// store alone, and comes first; see `Broker.leftInStore`.
     var messagesOfShares: [OutboundMessage] {
-        guard !shares.isEmpty, storedInflight.isEmpty else { return [] }
+        guard !interest.shares.isEmpty, storage.inflight.isEmpty else { return [] }
         var messages: [OutboundMessage] = []
         window.forEach { _, entry in
             if entry.outbound.share != .none, entry.outbound.qos == .atLeastOnce { messages.append(entry.outbound) }
@@ -74,16 +74,16 @@ extension Session {
 
     /// Whether the client is a member of a shared subscription.
     func isMember(of share: ShareNumber) -> Bool {
-        shares[share].flatMap { subscriptions[$0.string] } != nil
+        interest.shares[share].flatMap { interest.subscriptions[$0.string] } != nil
     }
 
     func forgetUnusedShares() {
-        var used = Set(subscriptions.values.map(\.share))
+        var used = Set(interest.subscriptions.values.map(\.share))
         window.forEach { _, entry in used.insert(entry.outbound.share) }
         for outbound in queue.messages { used.insert(outbound.share) }
         for outbound in queue.storedMessages { used.insert(outbound.share) }
-        for delivery in storedInflight { used.insert(delivery.share) }
-        shares.keep(used)
+        for delivery in storage.inflight { used.insert(delivery.share) }
+        interest.shares.keep(used)
     }
 }
 

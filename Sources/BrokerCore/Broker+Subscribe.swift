@@ -91,7 +91,7 @@ extension Broker {
         var options = wanted.options
         options.qos = granted(options.qos)
 
-        let existing = session.subscriptions[wanted.filter]
+        let existing = session.interest.subscriptions[wanted.filter]
         // Clients that return tend to ask for what they have: that is no change, and writes nothing.
         let isChanged = existing.map { $0.options != options || $0.identifier != identifier } ?? true
         if isChanged, commits.isRefusing, session.isStored {
@@ -106,16 +106,16 @@ extension Broker {
             subscription = existing
         } else {
             let cost = Subscription.cost(filter)
-            guard session.subscriptions.count < limits.subscriptionsPerSession,
+            guard session.interest.subscriptions.count < limits.subscriptionsPerSession,
                 accounts.sessionBytes.refusal(of: cost, for: session.holder) == nil
             else {
                 statistics.subscriptionsRefused &+= 1
                 return .failure(RequestRefused(reasonCode: .quotaExceeded))
             }
-            session.subscriptionBytes += cost
+            session.counted.subscriptionBytes += cost
             recount(session)
             subscription = Subscription(session: session, filter: filter, options: options, identifier: identifier)
-            session.subscriptions[wanted.filter] = subscription
+            session.interest.subscriptions[wanted.filter] = subscription
             router.insert(subscription)
         }
         if isChanged, session.isStored {
@@ -129,7 +129,7 @@ extension Broker {
 
     /// The Topic Filters that the connection's session is subscribed to, in no order.
     package func subscribedFilters(of connection: VirtualConnection) -> [String] {
-        connection.session?.subscriptions.values.map(\.filter.string) ?? []
+        connection.session?.interest.subscriptions.values.map(\.filter.string) ?? []
     }
 
     /// UNSUBSCRIBE; one Reason Code a filter [MQTT-3.10.4-1].
@@ -137,11 +137,11 @@ extension Broker {
         guard let session = connection.session else { return filters.map { _ in .notAuthorized } }
         var shares: Set<ShareNumber> = []
         let reasonCodes = filters.map { filter -> ReasonCode in
-            guard let subscription = session.subscriptions.removeValue(forKey: filter) else {
+            guard let subscription = session.interest.subscriptions.removeValue(forKey: filter) else {
                 return (try? TopicFilter(filter)) == nil ? .topicFilterInvalid : .noSubscriptionExisted
             }
             router.remove(subscription)
-            session.subscriptionBytes -= Subscription.cost(subscription.filter)
+            session.counted.subscriptionBytes -= Subscription.cost(subscription.filter)
             recount(session)
             // [MQTT-3.10.4-2]
             forgetRetainedDelivery(for: subscription)

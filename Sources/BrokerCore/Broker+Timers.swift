@@ -98,30 +98,30 @@ extension Broker {
 
     func scheduleExpiry(_ session: Session) {
         let due = session.expiresAt
-        guard due != .distantFuture, due < session.expiryTimer?.deadline ?? .distantFuture else { return }
-        timers.cancel(session.expiryTimer)
-        session.expiryTimer = timers.add(.sessionExpiry(session.name, session.number), at: due)
+        guard due != .distantFuture, due < session.life.expiryTimer?.deadline ?? .distantFuture else { return }
+        timers.cancel(session.life.expiryTimer)
+        session.life.expiryTimer = timers.add(.sessionExpiry(session.name, session.number), at: due)
     }
 
     func scheduleWill(_ session: Session, at due: NIODeadline) {
-        session.willDueAt = due
-        guard due < session.willTimer?.deadline ?? .distantFuture else { return }
-        timers.cancel(session.willTimer)
-        session.willTimer = timers.add(.will(session.name, session.number), at: due)
+        session.life.willDueAt = due
+        guard due < session.life.willTimer?.deadline ?? .distantFuture else { return }
+        timers.cancel(session.life.willTimer)
+        session.life.willTimer = timers.add(.will(session.name, session.number), at: due)
     }
 
     /// Expired messages are taken out of the queue, so that they take no room from others and none on disk.
     @inline(__always)
     func scheduleMessageExpiry(_ session: Session) {
-        guard session.messageTimer == nil, session.queue.earliestExpiry != .distantFuture else { return }
-        session.messageTimer = timers.add(
+        guard session.life.messageTimer == nil, session.queue.earliestExpiry != .distantFuture else { return }
+        session.life.messageTimer = timers.add(
             .messageExpiry(session.name, session.number),
             at: now + Self.messageExpiryLook
         )
     }
 
     private func checkMessageExpiry(_ session: Session) {
-        session.messageTimer = nil
+        session.life.messageTimer = nil
         dropExpired(session)
         scheduleMessageExpiry(session)
     }
@@ -152,7 +152,7 @@ extension Broker {
     }
 
     private func checkExpiry(_ session: Session) {
-        session.expiryTimer = nil
+        session.life.expiryTimer = nil
         guard session.connection == nil else { return }
         guard session.expiresAt <= now else { return scheduleExpiry(session) }
         statistics.sessionsExpired &+= 1
@@ -161,11 +161,11 @@ extension Broker {
     }
 
     private func checkWill(_ session: Session) {
-        session.willTimer = nil
-        guard let due = session.willDueAt, let will = session.will else { return }
+        session.life.willTimer = nil
+        guard let due = session.life.willDueAt, let will = session.will else { return }
         guard due <= now else { return scheduleWill(session, at: due) }
-        session.will = nil
-        session.willDueAt = nil
+        session.life.will = nil
+        session.life.willDueAt = nil
         recount(session)
         noteIdle(session)
         save(session)

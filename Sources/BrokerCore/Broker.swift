@@ -86,7 +86,7 @@ package final class Broker {
     /// QoS 1 and 2 messages that a client has not taken yet, whether they wait or were sent; 0 without a session.
     package func pendingMessages(of name: SessionName) -> Int {
         guard let session = registry[name] else { return 0 }
-        return session.queue.count + session.window.count + session.storedInflight.count
+        return session.queue.count + session.window.count + session.storage.inflight.count
     }
 
     /// Bytes of the routes that are remembered.

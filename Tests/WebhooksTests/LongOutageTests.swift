@@ -46,7 +46,7 @@ import Webhooks
             limits.messages = queue
             let core = CoreLoop(
                 eventLoop: MultiThreadedEventLoopGroup.singleton.next(),
-                broker: Broker(queue: limits, now: .now())
+                broker: Broker(limits: Limits(queue: limits), now: .now())
             )
             let endpoint = Endpoint(loop)
             self.core = core

@@ -13,11 +13,11 @@ struct IdleSessions {
 
     /// The session is left: it comes last, unless it is nobody's, or here already.
     mutating func append(_ session: Session) {
-        guard session.idleOwner == nil, let owner = session.holder.owner else { return }
-        session.idleOwner = owner
+        guard session.life.idleOwner == nil, let owner = session.holder.owner else { return }
+        session.life.idleOwner = owner
         if let list = lists[owner] {
-            session.idleBefore = list.last
-            list.last.idleAfter = session
+            session.life.idleBefore = list.last
+            list.last.life.idleAfter = session
             lists[owner]?.last = session
         } else {
             lists[owner] = List(first: session, last: session)
@@ -26,13 +26,13 @@ struct IdleSessions {
 
     /// The session is not idle any more.
     mutating func remove(_ session: Session) {
-        guard let owner = session.idleOwner else { return }
-        let (before, after) = (session.idleBefore, session.idleAfter)
-        session.idleOwner = nil
-        session.idleBefore = nil
-        session.idleAfter = nil
-        before?.idleAfter = after
-        after?.idleBefore = before
+        guard let owner = session.life.idleOwner else { return }
+        let (before, after) = (session.life.idleBefore, session.life.idleAfter)
+        session.life.idleOwner = nil
+        session.life.idleBefore = nil
+        session.life.idleAfter = nil
+        before?.life.idleAfter = after
+        after?.life.idleBefore = before
         switch (before, after) {
         case (nil, nil): lists[owner] = nil
         case (nil, let next?): lists[owner]?.first = next
@@ -45,7 +45,7 @@ struct IdleSessions {
 extension Session {
     /// Whether it is among them.
     @inline(__always)
-    var isListedIdle: Bool { idleOwner != nil }
+    var isListedIdle: Bool { life.idleOwner != nil }
 }
 
 extension Holder {

@@ -10,7 +10,7 @@ extension Broker {
     /// One that was stored stays so until it ends, since messages of its queue may be in the store alone.
     func store(_ session: Session) {
         guard session.isStored || session.isPersistent else { return }
-        session.isStored = true
+        session.storage.isStored = true
         save(session)
     }
 
@@ -27,8 +27,8 @@ extension Broker {
                     expiryInterval: session.expiryInterval,
                     expiresAt: session.expiresAt,
                     will: session.will,
-                    willDueAt: session.willDueAt,
-                    takenForRead: session.takenForRead
+                    willDueAt: session.life.willDueAt,
+                    takenForRead: session.order.takenForRead
                 )
             )
         )
@@ -42,7 +42,7 @@ extension Broker {
         guard let journal else { return body() }
         let writes = journal.writes
         let result = body()
-        if journal.writes != writes { session.lastBatch = journal.openNumber }
+        if journal.writes != writes { session.storage.lastBatch = journal.openNumber }
         return result
     }
 
@@ -50,7 +50,7 @@ extension Broker {
     func waitForAll(_ session: Session) {
         guard let journal else { return }
         journal.hurry()
-        session.lastBatch = max(session.lastBatch, commits.lastUsedBatch)
+        session.storage.lastBatch = max(session.storage.lastBatch, commits.lastUsedBatch)
     }
 
     /// Answers a client with PUBACK, PUBREC, PUBREL or PUBCOMP, when what that confirms is written.
@@ -63,7 +63,7 @@ extension Broker {
         _ stream: PacketStream
     ) {
         turn.effort &+= 1
-        let batch = connection.session?.lastBatch ?? 0
+        let batch = connection.session?.storage.lastBatch ?? 0
         if commits.isDurable(batch) {
             PacketEncoder.writeAcknowledgement(
                 type,
@@ -92,13 +92,13 @@ extension Broker {
     package func answer(_ packet: Packet, on connection: VirtualConnection, _ stream: PacketStream) {
         stream.append(packet)
         sentPacket(on: connection)
-        if let session = connection.session { cork(stream, until: session.lastBatch, connection) }
+        if let session = connection.session { cork(stream, until: session.storage.lastBatch, connection) }
     }
 
     /// So does the CONNACK of a new session.
     func corkNewSession(of connection: VirtualConnection) {
         guard case .packets(let stream) = connection.outlet, let session = connection.session else { return }
-        cork(stream, until: session.firstBatch, connection)
+        cork(stream, until: session.storage.firstBatch, connection)
     }
 
     private func cork(_ stream: PacketStream, until batch: UInt64, _ connection: VirtualConnection) {
@@ -119,7 +119,7 @@ extension Broker {
     }
 
     private func batch(awaitedBy connection: VirtualConnection) -> UInt64 {
-        connection.session.map { max($0.firstBatch, $0.lastBatch) } ?? connection.lastBatch
+        connection.session.map { max($0.storage.firstBatch, $0.storage.lastBatch) } ?? connection.lastBatch
     }
 
     /// Calls back when everything is written that there is.
@@ -190,7 +190,7 @@ extension StoredDestination {
             qos: outbound.qos,
             retain: outbound.retain,
             identifiers: outbound.identifiers,
-            share: session.shares[outbound.share]?.string,
+            share: session.interest.shares[outbound.share]?.string,
             state: .queued
         )
     }

@@ -188,11 +188,11 @@ extension Route {
         let session = subscription.session
         // Its subscriptions are being taken out.
         if session.hasEnded { return }
-        if session.routeMatching == matching {
-            destinations[session.routePosition].merge(subscription)
+        if session.routing.matching == matching {
+            destinations[session.routing.position].merge(subscription)
         } else {
-            session.routeMatching = matching
-            session.routePosition = destinations.count
+            session.routing.matching = matching
+            session.routing.position = destinations.count
             destinations.append(Destination(subscription))
         }
     }

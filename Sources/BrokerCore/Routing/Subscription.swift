@@ -21,7 +21,7 @@ final class Subscription {
     init(session: Session, filter: TopicFilter, options: SubscriptionOptions, identifier: UInt32) {
         self.session = session
         self.filter = filter
-        share = session.shares.number(of: filter)
+        share = session.interest.shares.number(of: filter)
         self.options = options
         self.identifier = identifier
     }

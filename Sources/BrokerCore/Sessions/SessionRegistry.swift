@@ -67,7 +67,7 @@ final class SessionRegistry {
 
     func rename(_ session: Session, to name: SessionName) {
         named[session.name] = nil
-        session.name = name
+        session.names.name = name
         named[name] = session
     }
 
@@ -103,8 +103,8 @@ final class SessionRegistry {
     // Sessions hold their subscriptions and connections, and the other way round.
     deinit {
         for session in all {
-            for subscription in session.subscriptions.values { subscription.list = nil }
-            session.subscriptions = ByteKeyed()
+            for subscription in session.interest.subscriptions.values { subscription.list = nil }
+            session.interest.subscriptions = ByteKeyed()
             session.connection?.forgetReference()
             session.connection?.session = nil
             idle.remove(session)

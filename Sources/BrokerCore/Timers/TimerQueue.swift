@@ -116,18 +116,18 @@ extension Broker {
 
     /// The session goes on: neither its end nor its will is due.
     func forgetEnd(of session: Session) {
-        timers.cancel(session.expiryTimer)
-        timers.cancel(session.willTimer)
-        session.expiryTimer = nil
-        session.willTimer = nil
+        timers.cancel(session.life.expiryTimer)
+        timers.cancel(session.life.willTimer)
+        session.life.expiryTimer = nil
+        session.life.willTimer = nil
     }
 
     /// Nothing is due any more for a session that is over.
     func forgetTimers(of session: Session) {
         forgetEnd(of: session)
-        timers.cancel(session.messageTimer)
-        timers.cancel(session.loadTimer)
-        session.messageTimer = nil
-        session.loadTimer = nil
+        timers.cancel(session.life.messageTimer)
+        timers.cancel(session.loading.retryTimer)
+        session.life.messageTimer = nil
+        session.loading.retryTimer = nil
     }
 }
