@@ -125,12 +125,10 @@ import Testing
         limits.connectionRate = 25
         limits.publishRate = 26
         limits.validatesPayloadFormat = true
-        var queue = QueueLimits()
-        queue.messages = 21
-        queue.bytes = 22
-        queue.whenFull = .disconnect
+        limits.queue.messages = 21
+        limits.queue.bytes = 22
+        limits.queue.whenFull = .disconnect
         #expect(configuration.limits == limits)
-        #expect(configuration.limits.queue == queue)
         var coap = CoAPLimits()
         coap.endpoints = 101
         coap.sessions = 102
