@@ -56,13 +56,11 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        // Whose word on a client's address is taken, and the PROXY protocol.
-        .target(name: "Proxies", dependencies: [nioCore], swiftSettings: settings),
-        // TLS on channels, and the names in clients' certificates.
+        // What listeners over TCP share: accepting and stopping, the PROXY protocol, TLS and the names in certificates.
         .target(
-            name: "TransportSecurity",
+            name: "Network",
             dependencies: [
-                "BrokerCore", nioCore, nioConcurrencyHelpers, nioSSL,
+                "BrokerCore", nioCore, nioConcurrencyHelpers, nioPosix, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
@@ -72,7 +70,7 @@ let package = Package(
         .target(
             name: "MQTTTransport",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "Proxies", "TransportSecurity", nioCore, nioPosix, lifecycle,
+                "MQTTCodec", "BrokerCore", "Network", nioCore, nioPosix,
             ],
             swiftSettings: settings
         ),
@@ -84,13 +82,11 @@ let package = Package(
                 "MQTTCodec",
                 "BrokerCore",
                 "JSONMessages",
-                "Proxies",
-                "TransportSecurity",
+                "Network",
                 nioCore, nioConcurrencyHelpers,
                 nioPosix,
                 nioHTTP1,
                 nioWebSocket,
-                lifecycle,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
@@ -115,7 +111,6 @@ let package = Package(
             name: "CoAPGateway",
             dependencies: [
                 "MQTTCodec", "BrokerCore", "CLibcoap", "CGnuTLS", "CSockets", nioCore, nioConcurrencyHelpers,
-                lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -162,8 +157,7 @@ let package = Package(
                 "BrokerCore",
                 "Auth",
                 "Storage",
-                "Proxies",
-                "TransportSecurity",
+                "Network",
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
@@ -200,15 +194,15 @@ let package = Package(
         .testTarget(
             name: "MQTTTransportTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "Proxies", "BrokerTestSupport", nioCore,
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "Network", "BrokerTestSupport", nioCore,
                 nioConcurrencyHelpers, nioEmbedded,
             ],
             swiftSettings: settings
         ),
         .testTarget(
-            name: "TransportSecurityTests",
+            name: "NetworkTests",
             dependencies: [
-                "BrokerCore", "TransportSecurity", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
+                "BrokerCore", "Network", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ],
             swiftSettings: settings
@@ -216,11 +210,10 @@ let package = Package(
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "Proxies",
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "Network",
                 "BrokerTestSupport",
-                nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded, lifecycle,
+                nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
         ),
@@ -261,7 +254,7 @@ let package = Package(
         .testTarget(
             name: "SluiceTests",
             dependencies: [
-                "Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "Proxies", "Webhooks", nioCore, logging,
+                "Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "Network", "Webhooks", nioCore, logging,
             ],
             swiftSettings: settings
         ),

@@ -25,13 +25,25 @@ extension Broker {
         detach(connection, from: session)
     }
 
-    /// Ends every connection with Server shutting down (0x8B) and refuses new ones; may be called again.
+    /// Ends every client's connection with Server shutting down (0x8B) and refuses new ones; may be called again.
+    ///
+    /// Wills come first, while all who want them are there. The broker's own sessions, such as webhooks', go on: what they
+    /// are given now is theirs to finish.
     package func shutdown() {
         registry.isShuttingDown = true
-        for session in registry.all {
+        let leaving = registry.all.filter { $0.connection != nil && !$0.name.isOwn }
+        for session in leaving { publishWillOfConnection(session) }
+        for session in leaving {
             if let connection = session.connection { end(connection, reason: .serverShuttingDown) }
         }
         flush(atOnce: .max)
+    }
+
+    /// Publishes the will that is due when the session's connection ends now [MQTT-3.1.2-8].
+    private func publishWillOfConnection(_ session: Session) {
+        guard let will = session.will, will.delayInterval == 0 || !session.isPersistent else { return }
+        session.life.will = nil
+        publishWill(will, of: session)
     }
 
     /// The broker ends a connection: tells the client, closes, and lets the session go on as it may.

@@ -1,11 +1,10 @@
 package import BrokerCore
-import ServiceLifecycle
 
 /// Listens for CoAP over UDP, DTLS, TCP or TLS and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959,
 /// RFC 8323).
 ///
 /// Served by a thread of its own; what it receives becomes calls on the core, one batch each way.
-package struct CoAPListener: Service {
+package struct CoAPListener: Sendable {
     /// Where to listen, and the bounds of what one endpoint or all of them may hold.
     package struct Configuration: Sendable {
         /// What carries the messages.
@@ -110,7 +109,7 @@ package struct CoAPListener: Service {
     private let refusals: Refusals
     private let events: EventLog
 
-    /// Makes a listener; nothing happens before `run`.
+    /// Makes a listener; nothing happens before `listen`.
     ///
     /// - Parameters:
     ///   - limits: what the broker grants; the largest body is its Maximum Packet Size.
@@ -135,19 +134,20 @@ package struct CoAPListener: Service {
         self.events = events
     }
 
-    /// Listens until graceful shutdown, then takes leave of every observer.
+    /// Begins to listen, on a thread of its own.
     ///
-    /// - Throws: `ListenFailed` when the address can't be had.
-    package func run() async throws {
+    /// - Throws: when the address can't be had.
+    package func listen() throws(ListenFailed) -> Listening {
         switch configuration.transport {
-        case .udp: try await run(DatagramLayer(configuration, refusals))
+        case .udp: return try serve(DatagramLayer(configuration, refusals))
         case .tcp:
             let shared = ConnectionLayer.Shared(places: places, bytes: bytes, refusals: refusals)
-            try await run(ConnectionLayer(configuration, limits: limits, shared: shared))
+            return try serve(ConnectionLayer(configuration, limits: limits, shared: shared))
         }
     }
 
-    private func run(_ layer: some ServedLayer) async throws(ListenFailed) {
+    private func serve(_ layer: some ServedLayer) throws(ListenFailed) -> Listening {
+        let port = layer.port
         let loop = CoAPLoop(
             layer,
             configuration: configuration,
@@ -156,32 +156,41 @@ package struct CoAPListener: Service {
             refusals: refusals,
             events: events
         )
-        events.note(
-            .listenerBound,
-            [.protocolName(configuration.scheme), .address(configuration.host), .port(layer.port)]
-        )
-        let ran = await withTaskCancellationOrGracefulShutdownHandler {
-            await loop.run()
-        } onCancelOrGracefulShutdown: {
-            // The broker takes leave first, as with other listeners: what it ends by itself publishes its will.
-            core.submit {
-                $0.shutdown()
-                loop.stop()
-            }
-        }
-        guard ran else {
+        guard let serving = loop.start() else {
             layer.close()
-            throw ListenFailed(address: configuration.host, reason: "no thread could be had")
+            throw configuration.listenFailed("no thread could be had")
         }
+        events.note(.listenerBound, [.protocolName(configuration.scheme), .address(configuration.host), .port(port)])
+        return Listening(port: port, inbox: loop.inbox, serving: serving)
     }
 
-    /// An address could not be listened on.
-    package struct ListenFailed: Error, CustomStringConvertible {
-        /// The address, `host:port`.
-        package let address: String
-        /// The system's words.
-        package let reason: String
+    /// An address that is listened on.
+    ///
+    /// It stops in two steps, `stopAccepting` and `drain`; between them the core takes leave of its clients, so that what it
+    /// ends by itself publishes its will.
+    package struct Listening: Sendable {
+        /// The port, which the system may have chosen.
+        package let port: Int
+        fileprivate let inbox: CoreInbox
+        fileprivate let serving: Task<Void, Never>
 
-        package var description: String { "coap: cannot listen on \(address): \(reason)" }
+        /// Waits until nobody is served any more.
+        package func ended() async { await serving.value }
+
+        /// Answers requests that come from now on with 5.03, and accepts no connections.
+        package func stopAccepting() { inbox.append(.stopAccepting) }
+
+        /// Answers what was asked before, takes leave of every observer, and waits until that is done or takes too long.
+        package func drain() async {
+            inbox.append(.shutdown)
+            await serving.value
+        }
+    }
+}
+
+extension CoAPListener.Configuration {
+    /// Why its address can't be listened on.
+    func listenFailed(_ reason: String) -> ListenFailed {
+        ListenFailed(protocolName: scheme, address: "\(host):\(port)", reason: reason)
     }
 }

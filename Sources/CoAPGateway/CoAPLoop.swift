@@ -12,7 +12,8 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
     private let server: CoAPServer<Layer>
     private let core: CoreLoop
     private let gateway: CoreGateway
-    private let inbox: CoreInbox
+    /// What others have for the thread; from any thread.
+    let inbox: CoreInbox
     private let events: EventLog
     private var stopAt: NIODeadline?
 
@@ -43,21 +44,17 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
         )
     }
 
-    /// Serves on a thread of its own until `stop`.
+    /// Serves on a thread of its own until `CoreEvent.shutdown`.
     ///
-    /// - Returns: whether there could be such a thread.
-    func run() async -> Bool {
-        await withCheckedContinuation { continuation in
-            let started = CoAPThread.start(name: "coap") {
-                self.serve()
-                continuation.resume(returning: true)
-            }
-            if !started { continuation.resume(returning: false) }
+    /// - Returns: what ends with it; nil when there could be no such thread.
+    func start() -> Task<Void, Never>? {
+        let (ended, end) = AsyncStream.makeStream(of: Never.self)
+        let isStarted = CoAPThread.start(name: "coap") {
+            self.serve()
+            end.finish()
         }
+        return isStarted ? Task { for await _ in ended {} } : nil
     }
-
-    /// Asks the thread to end; from any thread.
-    func stop() { inbox.append(.shutdown) }
 
     private func serve() {
         layer.enter()
@@ -81,6 +78,7 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
         let now = NIODeadline.now()
         take(events, now)
         let fromCore = inbox.takeAll()
+        if fromCore.stopAccepting { layer.stopAccepting() }
         if stopAt == nil, fromCore.askForShutdown { stopAt = now + Self.patience }
         if fromCore.tellOfKeys { take(layer.endOutdatedSessions(), now) }
         if let due = layer.nextDeadline, due <= now { take(layer.maintain(now: now), now) }

@@ -29,6 +29,8 @@ protocol ServedLayer: MessageLayer, SendableMetatype {
     ///
     /// - Returns: what comes of it, to be dealt with before anything is sent.
     func endOutdatedSessions() -> [LayerEvent]
+    /// Accepts no connections any more.
+    func stopAccepting()
     /// Sends what has gathered and closes the sockets; nothing may be held any more.
     func close()
 }

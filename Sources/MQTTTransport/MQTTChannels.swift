@@ -1,7 +1,6 @@
 package import BrokerCore
 package import NIOCore
-import Proxies
-package import TransportSecurity
+package import Network
 
 /// Puts the MQTT handler onto channels, whatever byte filters stand below it, and knows how many are open.
 package final class MQTTChannels: Sendable {

@@ -6,9 +6,9 @@ import Logging
 import MQTTTransport
 import NIOCore
 import NIOPosix
+import Network
 import ServiceLifecycle
 import Storage
-import TransportSecurity
 import UnixSignals
 import Webhooks
 
@@ -83,7 +83,7 @@ struct Composition {
             log: log
         )
         let listeners = configuration.listeners.enumerated().map { place, listener in
-            service(for: listener, at: place, core, eventLoopGroup, channels, places, bytes, refusals, deviceKeys, tls)
+            makeListener(listener, at: place, core, eventLoopGroup, channels, places, bytes, refusals, deviceKeys, tls)
         }
         let webhooks = WebhookService(
             configuration.webhooks.map(\.configuration),
@@ -94,11 +94,24 @@ struct Composition {
         eventLoopGroup.next().scheduleRepeatedTask(initialDelay: Self.leftOutInterval, delay: Self.leftOutInterval) {
             [events] _ in events.tellLeftOut()
         }
-        // Stopped in reverse order: webhooks last, after what clients have published.
+        // Stopped in reverse order: see docs/ARCHITECTURE.md, Shutdown.
         let services: [ServiceGroupConfiguration.ServiceConfiguration] = [
             .init(service: reload, serviceName: "access files"), .init(service: webhooks, serviceName: "webhooks"),
-            .init(service: Listeners(listeners), serviceName: "listeners"),
+            .init(service: Listeners(listeners, core: core), serviceName: "listeners"),
         ]
+        do {
+            try await run(services)
+        } catch {
+            await close(store, core)
+            throw error
+        }
+        await close(store, core)
+        try await eventLoopGroup.shutdownGracefully()
+        events.note(.brokerStopped, [])
+    }
+
+    /// Runs services until SIGTERM or SIGINT, or until one of them ends.
+    private func run(_ services: [ServiceGroupConfiguration.ServiceConfiguration]) async throws {
         var group = ServiceGroupConfiguration(
             services: services,
             gracefulShutdownSignals: [.sigterm, .sigint],
@@ -106,14 +119,15 @@ struct Composition {
         )
         group.maximumGracefulShutdownDuration = .seconds(10)
         try await ServiceGroup(configuration: group).run()
-        if let store {
-            if await !core.storeAll() {
-                events.note(.storeFailed, [.detail("what was changed last could not be stored")])
-            }
-            store.close()
+    }
+
+    /// Writes what is not written, and closes the store: the last step of a stop.
+    private func close(_ store: DurableStore?, _ core: CoreLoop) async {
+        guard let store else { return }
+        if await !core.storeAll() {
+            events.note(.storeFailed, [.detail("what was changed last could not be stored")])
         }
-        try await eventLoopGroup.shutdownGracefully()
-        events.note(.brokerStopped, [])
+        store.close()
     }
 
     private func recover(_ broker: Broker) throws {
@@ -136,8 +150,8 @@ struct Composition {
         )
     }
 
-    private func service(
-        for listener: ListenerConfiguration,
+    private func makeListener(
+        _ listener: ListenerConfiguration,
         at place: Int,
         _ core: CoreLoop,
         _ eventLoopGroup: any EventLoopGroup,
@@ -147,14 +161,13 @@ struct Composition {
         _ refusals: Refusals,
         _ deviceKeys: DeviceKeys,
         _ tls: ListenerTLS
-    ) -> any Service {
+    ) -> any Listener {
         switch listener.protocolName {
         case .mqtt:
             return MQTTListener(
                 configuration: listener.mqttConfiguration(tls[place]),
                 channels: channels,
                 places: places,
-                core: core,
                 eventLoopGroup: eventLoopGroup,
                 events: events
             )

@@ -159,7 +159,7 @@ package final class Webhook: @unchecked Sendable {
         connection = nil
         // The session sends again what has not been taken, as far as it still may.
         schedule.removeAll()
-        guard reason != .serverShuttingDown, reason != .serverUnavailable else { return }
+        guard reason != .serverUnavailable else { return }
         note(.webhookDown, reason.fields + [.detail("its session was ended")])
         eventLoop.scheduleTask(in: Self.reconnectDelay) { self.connect() }
     }

@@ -154,6 +154,76 @@ import Testing
         #expect(try client.takePublish()?.text == "x")
     }
 
+    @Test(
+        "[MQTT-3.1.2-8] a shutdown publishes wills, each once, while all who want them are there",
+        arguments: ProtocolVersion.allCases
+    )
+    func wills(_ version: ProtocolVersion) throws {
+        let test = TestBroker()
+        func connect(_ name: String, delay: UInt32 = 0, isLasting: Bool) throws -> TestClient {
+            try test.connect(name, version) {
+                if isLasting, version == .v5 { $0.properties.sessionExpiryInterval = 100 }
+                $0.cleanStart = !isLasting
+                $0.will = try? Will(
+                    topic: TopicName("will/\(name)"),
+                    payload: ByteBuffer(string: name),
+                    delayInterval: version == .v5 ? delay : 0
+                )
+            }
+        }
+        let clients = [
+            try connect("a", isLasting: true), try connect("b", isLasting: false),
+            try connect("c", delay: 10, isLasting: false),
+        ]
+        for client in clients { try client.subscribe("will/#") }
+        test.broker.shutdown()
+        test.broker.shutdown()
+        for client in clients {
+            #expect(try client.texts().sorted() == ["a", "b", "c"])
+            #expect(client.isClosed)
+        }
+    }
+
+    @Test("[MQTT-3.1.3-9] a shutdown leaves a will its delay when the session outlives it")
+    func delayedWill() throws {
+        let test = TestBroker()
+        let watcher = try test.connectPersistent("w")
+        try watcher.subscribe("will", qos: .atLeastOnce)
+        _ = try test.connect("a") {
+            $0.properties.sessionExpiryInterval = 100
+            $0.will = try? Will(
+                topic: TopicName("will"),
+                payload: ByteBuffer(string: "gone"),
+                qos: .atLeastOnce,
+                delayInterval: 10
+            )
+        }
+        test.broker.shutdown()
+        #expect(try watcher.texts().isEmpty)
+        let next = test.restarted()
+        let again = try next.connectPersistent("w")
+        #expect(try again.texts().isEmpty)
+        next.advance(seconds: 10)
+        #expect(try again.texts() == ["gone"])
+    }
+
+    @Test("a shutdown leaves the broker's own sessions, which take the wills")
+    func ownSessions() throws {
+        let test = TestBroker()
+        let webhook = SinkClient(test)
+        var request = ConnectRequest(clientID: "webhook:w", cleanStart: false, sessionExpiryInterval: .max)
+        request.scope = .own
+        webhook.connect(request)
+        webhook.subscribe("will")
+        _ = try test.connect("a") {
+            $0.will = try? Will(topic: TopicName("will"), payload: ByteBuffer(string: "gone"))
+        }
+        test.broker.shutdown()
+        test.flush()
+        #expect(webhook.deliveries().map(\.text) == ["gone"])
+        #expect(webhook.closed.isEmpty)
+    }
+
     @Test("a shutdown keeps persistent sessions for the next start")
     func sessionsStay() throws {
         let test = TestBroker()

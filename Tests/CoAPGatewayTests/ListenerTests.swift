@@ -65,10 +65,25 @@ import Testing
         #expect(await core?.perform { $0.retainedCount } == 1)
     }
 
+    @Test("who says nothing of itself is told what is wanted, in as few words as an unproven address may get")
+    func nameless() async throws {
+        try await withGateway(authenticator: NobodyUnknown()) { gateway in
+            let client = try gateway.client()
+            let answer = try client.ask(client.confirmable(Method.get, "/ps/a"))
+            #expect(answer.codeText == "4.01" && answer.text == "?u=USER&p=PASSWORD")
+            // Words that do not fit end between two of them.
+            let words = "Malformed Packet: q must be a number from 0 to 2"
+            let cut = try client.ask(client.confirmable(Method.get, "/ps/a?q=9"))
+            #expect(cut.codeText == "4.00" && words.hasPrefix(cut.text + " "))
+            let whole = try client.ask(client.confirmable(Method.get, "/ps/a-longer-topic?q=9"))
+            #expect(whole.text == words)
+        }
+    }
+
     @Test("a port in use is refused in words, and does not steal the datagrams of who had it")
     func portInUse() async throws {
         try await withGateway { gateway in
-            await #expect(throws: CoAPListener.ListenFailed.self) {
+            await #expect(throws: ListenFailed.self) {
                 try await withGateway(configuration: .local { $0.port = gateway.port }) { _ in }
             }
             let client = try gateway.client()
@@ -251,5 +266,12 @@ import Testing
             let alice = try client.ask(client.confirmable(Method.post, "/ps/a?u=alice&p=rabbit", payload: "x"))
             #expect(alice.codeText == "2.04")
         }
+    }
+}
+
+/// Lets nobody in who does not say who it is.
+private final class NobodyUnknown: Authenticator {
+    func authenticate(_ credentials: Credentials) -> Authentication {
+        credentials.userName == nil ? .notAuthorized : .accepted(userName: credentials.userName)
     }
 }

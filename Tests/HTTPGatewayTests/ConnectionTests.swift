@@ -246,7 +246,7 @@ import Testing
     @Test("an address that can't be had is an error that names it")
     func addressInUse() async throws {
         try await TestServer.run { server in
-            let error = await #expect(throws: HTTPListener.ListenFailed.self) {
+            let error = await #expect(throws: ListenFailed.self) {
                 try await HTTPListener(
                     configuration: .init(host: "127.0.0.1", port: server.port),
                     places: SocketPlaces(Quota.Limit(total: 10)),
@@ -257,7 +257,7 @@ import Testing
                     configureMQTT: { _, _, _ in },
                     events: .silent
                 )
-                .run()
+                .listen()
             }
             #expect(error?.description.contains("127.0.0.1:\(server.port)") == true)
         }
@@ -285,7 +285,7 @@ import Testing
             try await waitFor(server) { $0.connectedClients == 3 }
 
             let began = NIODeadline.now()
-            server.stop()
+            async let stopped: Void = server.stop()
             #expect(try await silent.untilClosed().isEmpty)
             _ = try await kept.untilClosed()
             #expect(
@@ -297,6 +297,7 @@ import Testing
             #expect(last == .disconnect(.init(reasonCode: .serverShuttingDown)))
             // Long before the poll has waited its time.
             #expect(NIODeadline.now() - began < .seconds(30))
+            await stopped
         }
     }
 }

@@ -3,7 +3,7 @@ import HTTPGateway
 import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
-import Proxies
+import Network
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct ProxyTests {

@@ -168,6 +168,10 @@ import Testing
         #expect(throws: Problem.self) { try SubscribeRequest(Query("topic=a&se=5"), [:], maximumWait: 60) }
         #expect(throws: Problem.self) { try SubscribeRequest(Query("topic=a/%23/b"), [:], maximumWait: 60) }
         #expect(throws: Problem.self) { try SubscribeRequest(Query(nil), [:], maximumWait: 60) }
+        // Wrong for a stream as for a long-poll.
+        for query in ["topic=a&wait=abc", "topic=a&max=0", "topic=a&max=1001"] {
+            #expect(throws: Problem.self) { try SubscribeRequest(Query(query), [:], maximumWait: 60) }
+        }
         let request = try SubscribeRequest(Query("topic=a&clean=0&clientid=c"), [:], maximumWait: 60)
         #expect(request.isPersistent)
         #expect(request.sessionExpiryInterval == 3_600)

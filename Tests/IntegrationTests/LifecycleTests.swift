@@ -57,6 +57,29 @@ struct LifecycleTests {
         print("closed by the server" + (", not for want of CONNECT" if time.monotonic() - start < 8 else ""))
         """
 
+    @Test(
+        "[MQTT-3.1.2-8] SIGTERM publishes the will of every protocol's clients once, and ends in time, whatever peers have left half done",
+        arguments: ["coap", "mqtt", "http", "mqtt,http,coap"]
+    )
+    func hangingPeers(protocols: String) async throws {
+        let script = try Client.python("stop_with_hanging_peers.py", [SluiceProcess.executable, protocols])
+        defer { script.kill() }
+        let stop = try JSONDecoder().decode(Stop.self, from: Data(try await script.line("the figures").utf8))
+        #expect(stop.status == 0)
+        #expect(stop.wills.count >= 2)
+        let once = Dictionary(uniqueKeysWithValues: stop.wills.map { ($0, 1) })
+        #expect(stop.came == once)
+        // Listeners have a second, webhooks three; peers here would stay for minutes, or for ever.
+        #expect(stop.seconds < 15)
+    }
+
+    private struct Stop: Decodable {
+        let status: Int
+        let seconds: Double
+        let wills: [String]
+        let came: [String: Int]
+    }
+
     @Test func `a port that is taken is said in words, and nothing is left running`() async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let second = try ClientProcess(

@@ -129,7 +129,7 @@ private final class Pipe {
         let sources = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Sources")
         for target in [
             "BrokerCore", "MQTTCodec", "MQTTTransport", "HTTPGateway", "CoAPGateway", "Webhooks", "Auth", "Storage",
-            "TransportSecurity", "Proxies", "JSONMessages",
+            "Network", "JSONMessages",
         ] {
             let files = FileManager.default.enumerator(
                 at: sources.appending(path: target),

@@ -1,6 +1,6 @@
 import Foundation
 import NIOCore
-import Proxies
+import Network
 import Sluice
 import Testing
 import Webhooks

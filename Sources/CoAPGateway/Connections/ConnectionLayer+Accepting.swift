@@ -56,7 +56,12 @@ extension ConnectionLayer {
     }
 
     func listen(_ listens: Bool) {
-        isListening = listens
-        streams_listen(&streams, listens)
+        isListening = listens && !isStopping
+        streams_listen(&streams, isListening)
+    }
+
+    func stopAccepting() {
+        isStopping = true
+        listen(false)
     }
 }

@@ -54,6 +54,8 @@ final class ConnectionLayer {
     /// What is being written; what the network does not take is kept with its connection.
     private var output = ByteBuffer()
     var isListening = true
+    /// Whether nobody is to be accepted any more.
+    var isStopping = false
     /// When connections are accepted again.
     var listensAt = NIODeadline.distantPast
     private var looksAt = NIODeadline.distantPast
@@ -61,12 +63,9 @@ final class ConnectionLayer {
 
     /// Listens.
     ///
-    /// - Throws: `CoAPListener.ListenFailed` when the address can't be had.
-    init(_ configuration: CoAPListener.Configuration, limits: Limits, shared: Shared) throws(CoAPListener.ListenFailed)
-    {
-        let failure = { (reason: String) in
-            CoAPListener.ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: reason)
-        }
+    /// - Throws: when the address can't be had.
+    init(_ configuration: CoAPListener.Configuration, limits: Limits, shared: Shared) throws(ListenFailed) {
+        let failure = configuration.listenFailed
         guard let port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
         guard let wakeUp = WakeUp() else { throw failure("too many open files") }
         secure = try Self.secure(configuration, limits).mapError { failure($0.reason) }.get()
@@ -99,7 +98,7 @@ final class ConnectionLayer {
 
     func turn(timeout: Int?) -> [LayerEvent] {
         attendListed()
-        if !isListening, listensAt <= now { listen(true) }
+        if !isListening, !isStopping, listensAt <= now { listen(true) }
         let isIdle = listed.isEmpty && events.isEmpty
         let timeout = isIdle ? timeout.map { Int32(clamping: $0) } ?? -1 : 0
         withUnsafeTemporaryAllocation(of: stream_event_t.self, capacity: Self.mostEvents) { ready in
@@ -143,7 +142,7 @@ final class ConnectionLayer {
 
     var nextDeadline: NIODeadline? {
         let look = links.isEmpty ? NIODeadline.distantFuture : looksAt
-        let listens = isListening ? NIODeadline.distantFuture : listensAt
+        let listens = isListening || isStopping ? NIODeadline.distantFuture : listensAt
         let next = min(look, listens, handshakes.dueAt)
         return next == .distantFuture ? nil : next
     }

@@ -15,6 +15,9 @@ package struct CoreEvents: Sendable {
     /// Whether the thread is to end.
     var askForShutdown: Bool { events.contains { if case .shutdown = $0 { true } else { false } } }
 
+    /// Whether nobody is to be accepted any more.
+    var stopAccepting: Bool { events.contains { if case .stopAccepting = $0 { true } else { false } } }
+
     /// Whether other pre-shared keys are in use from now on.
     var tellOfKeys: Bool { events.contains { if case .keysReplaced = $0 { true } else { false } } }
 }
@@ -51,6 +54,9 @@ enum CoreEvent: Sendable {
     case withdrawn(CoAPClient, generation: UInt32, Set<PacketID>)
     /// The core ended the client's virtual connection.
     case closed(CoAPClient, generation: UInt32, ReasonCode)
+    /// Nobody is to be accepted any more.
+    case stopAccepting
+    /// The thread is to end.
     case shutdown
     case keysReplaced
 }

@@ -13,6 +13,7 @@ extension DatagramLayer {
         let peer = table[address]
         switch ClientHello.judge(bytes) {
         case .useless: return
+        case .clear: if peer == nil { refuse(path, HandshakeWords.notSecure) }
         case .hello(let hello):
             guard let peer, peer.secure?.began(with: hello, now: now) ?? false else {
                 return knock(bytes, hello, path, address)
@@ -89,13 +90,12 @@ extension DatagramLayer {
     }
 
     /// A handshake's record has come to a socket where nothing is encrypted.
-    func tookSecure(_ path: UnsafePointer<datagram_path_t>) {
+    func tookSecure(_ path: UnsafePointer<datagram_path_t>) { refuse(path, HandshakeWords.notSpoken) }
+
+    /// Tells the log of somebody who is no peer, and gets no answer.
+    private func refuse(_ path: UnsafePointer<datagram_path_t>, _ words: String) {
         guard mayReject() else { return }
-        events.append(
-            .refused(
-                HandshakeRefusal(remoteAddress: text(of: path), identity: nil, words: HandshakeWords.notSpoken)
-            )
-        )
+        events.append(.refused(HandshakeRefusal(remoteAddress: text(of: path), identity: nil, words: words)))
     }
 
     /// Handshakes whose messages were lost, or that take too long.

@@ -35,11 +35,9 @@ final class DatagramLayer: ServedLayer {
 
     /// Binds.
     ///
-    /// - Throws: `CoAPListener.ListenFailed` when the address can't be had.
-    init(_ configuration: CoAPListener.Configuration, _ refusals: Refusals) throws(CoAPListener.ListenFailed) {
-        let failure = { (reason: String) in
-            CoAPListener.ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: reason)
-        }
+    /// - Throws: when the address can't be had.
+    init(_ configuration: CoAPListener.Configuration, _ refusals: Refusals) throws(ListenFailed) {
+        let failure = configuration.listenFailed
         guard let port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
         guard let wakeUp = WakeUp() else { throw failure("too many open files") }
         var opened: OpaquePointer?
@@ -87,6 +85,9 @@ final class DatagramLayer: ServedLayer {
     // MARK: The thread's turn
 
     func enter() { now = .now() }
+
+    /// There are no connections: who asks is told by the server.
+    func stopAccepting() {}
 
     func turn(timeout: Int?) -> [LayerEvent] {
         // What the system can't take now it takes soon, and does not say when.

@@ -37,7 +37,9 @@ package struct ConnectionQuery: Sendable, Equatable {
         case "will-topic": willTopic = value ?? ""
         case "will-payload": willPayload = value ?? ""
         case "will-qos":
-            guard let qos = QoS(rawValue: try RequestQuery.number(value, argument)) else { throw .bad(argument) }
+            guard let qos = QoS(rawValue: try RequestQuery.number(value, argument)) else {
+                throw .bad(argument, "a number from 0 to 2")
+            }
             willQoS = qos
         case "will-retain": willRetain = try RequestQuery.flag(value, argument)
         default: return false

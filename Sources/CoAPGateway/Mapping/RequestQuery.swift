@@ -81,21 +81,21 @@ package struct RequestQuery: Sendable, Equatable {
         switch name {
         case "topic": topic = value ?? ""
         case "qos", "q":
-            guard let value, let level = UInt8(value), let qos = QoS(rawValue: level) else { throw .bad(argument) }
+            guard let value, let level = UInt8(value), let qos = QoS(rawValue: level) else {
+                throw .bad(argument, "a number from 0 to 2")
+            }
             self.qos = qos
         case "retain", "r": retain = try Self.flag(value, argument)
-        case "expiry":
-            guard let value, let seconds = UInt32(value) else { throw .bad(argument) }
-            expiry = seconds
+        case "expiry": expiry = try Self.number(value, argument) as UInt32
         case "nl": noLocal = try Self.flag(value, argument)
         case "rh":
             guard let value, let number = UInt8(value),
                 let handling = SubscriptionOptions.RetainHandling(rawValue: number)
-            else { throw .bad(argument) }
+            else { throw .bad(argument, "a number from 0 to 2") }
             retainHandling = handling
         case "clientid", "c":
             // [MQTT-1.5.4-2]
-            guard value?.utf8.contains(0) != true else { throw .bad(argument) }
+            guard value?.utf8.contains(0) != true else { throw .bad(argument, "without U+0000") }
             credentials.clientID = value ?? ""
         case "username", "u": credentials.userName = value ?? ""
         case "password", "p": credentials.password = value ?? ""
@@ -104,7 +104,7 @@ package struct RequestQuery: Sendable, Equatable {
         case "dl": wantsDownlink = try Self.flag(value, argument)
         case "wait": wait = try Self.number(value, argument)
         case "obs":
-            guard value == "state" || value == "all" else { throw .bad(argument) }
+            guard value == "state" || value == "all" else { throw .bad(argument, "state or all") }
             coalesces = value == "state"
         case "unsub": unsubscribes = try Self.flag(value, argument)
         default:
@@ -113,7 +113,7 @@ package struct RequestQuery: Sendable, Equatable {
     }
 
     static func number<Value: FixedWidthInteger>(_ value: String?, _ argument: String) throws(CoAPFailure) -> Value {
-        guard let value, let number = Value(value) else { throw .bad(argument) }
+        guard let value, let number = Value(value) else { throw .bad(argument, "a number from 0 to \(Value.max)") }
         return number
     }
 
@@ -121,7 +121,7 @@ package struct RequestQuery: Sendable, Equatable {
         switch value {
         case nil, "", "1", "true": true
         case "0", "false": false
-        default: throw .bad(argument)
+        default: throw .bad(argument, "0 or 1")
         }
     }
 }
@@ -149,11 +149,9 @@ extension ClientCredentials: Equatable {
 }
 
 extension CoAPFailure {
-    static func bad(_ argument: String) -> CoAPFailure {
+    /// A value that its argument can't have.
+    static func bad(_ argument: String, _ range: String) -> CoAPFailure {
         // The value may be a password that was put into the wrong argument: name the argument only.
-        CoAPFailure(
-            .malformedPacket,
-            "the query argument \(argument.parted(at: UInt8(ascii: "=")).before) has no such value"
-        )
+        CoAPFailure(.malformedPacket, "\(argument.parted(at: UInt8(ascii: "=")).before) must be \(range)")
     }
 }

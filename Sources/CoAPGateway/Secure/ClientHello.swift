@@ -3,6 +3,8 @@ package struct ClientHello: Equatable, Sendable {
     /// What a datagram's first record is, by the types it names; its length is looked at after that.
     package enum Record: Equatable, Sendable {
         case hello(ClientHello)
+        /// No record, but what may be CoAP in the clear.
+        case clear
         /// Nothing that this is: cut, broken, in fragments, or a message that no client sends.
         case useless
         /// A record that belongs to a session or handshake.
@@ -19,12 +21,15 @@ package struct ClientHello: Equatable, Sendable {
 
     /// Judges a datagram that has come to a DTLS listener.
     package static func judge(_ bytes: UnsafeRawBufferPointer) -> Record {
-        guard let length = DatagramRecord.length(bytes) else { return .useless }
+        guard let length = DatagramRecord.length(bytes) else { return isCoAP(bytes) ? .clear : .useless }
         guard DatagramRecord.isOpenHandshake(bytes) else { return .other }
         guard bytes[DatagramRecord.header] == 1 else { return .other }
         return read(UnsafeRawBufferPointer(rebasing: bytes[DatagramRecord.header..<length])).map(Record.hello)
             ?? .useless
     }
+
+    /// Version 1 in the two highest bits, where a record has its type (RFC 7252 §3).
+    private static func isCoAP(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.count >= 4 && bytes[0] >> 6 == 1 }
 
     /// Reads a record's content; nil for one that is cut, broken or in fragments.
     private static func read(_ message: UnsafeRawBufferPointer) -> ClientHello? {

@@ -8,6 +8,9 @@ package enum HandshakeWords {
     package static let tooSlow = "the client did not go on with its handshake"
     package static let nobody = "the client has not said who it is"
     package static let outdated = "the key of that identity was changed in the meantime"
+    package static let notSecure = "the client speaks no DTLS, which this listener wants"
+    package static let unreadable =
+        "what the client sends can't be decrypted; one that does not take our certificate may end its handshake so"
     package static let unknownKey = "no pre-shared key has that identity"
 
     /// Why a handshake has failed.
@@ -30,6 +33,8 @@ package enum HandshakeWords {
         case GNUTLS_E_UNEXPECTED_PACKET_LENGTH where transport == .connections,
             GNUTLS_E_UNEXPECTED_PACKET where transport == .connections:
             return "what the client sends is no TLS"
+        // In TLS 1.3 what it refuses us with is often in the clear, where nothing is any more (RFC 8446 §5).
+        case GNUTLS_E_DECRYPTION_FAILED where transport == .connections && claim.key == nil: return unreadable
         case GNUTLS_E_NO_APPLICATION_PROTOCOL: return "the client wants to speak something else than CoAP (ALPN)"
         default: break
         }

@@ -232,12 +232,20 @@ package final class SecureSession {
 
     private func fail(_ result: Int32, _ body: (Happening) -> Void) {
         let words = HandshakeWords.of(result, claim, session, context.transport)
-        if let alert = claim.isUnknown ? GNUTLS_A_UNKNOWN_PSK_IDENTITY : claim.flaw?.alert {
+        if let alert = alert(for: result) {
             gnutls_alert_send(session, GNUTLS_AL_FATAL, alert)
         } else {
             gnutls_alert_send_appropriate(session, result)
         }
         fail(words, body)
+    }
+
+    /// The alert that says more than the one GnuTLS has for an error.
+    private func alert(for result: Int32) -> gnutls_alert_description_t? {
+        if claim.isUnknown { return GNUTLS_A_UNKNOWN_PSK_IDENTITY }
+        if let flaw = claim.flaw { return flaw.alert }
+        // RFC 5246 §7.4.6; TLS 1.3 has another error and an alert of its own.
+        return result == GNUTLS_E_NO_CERTIFICATE_FOUND ? GNUTLS_A_HANDSHAKE_FAILURE : nil
     }
 
     private func fail(_ words: String, _ body: (Happening) -> Void) {

@@ -15,7 +15,7 @@ extension CoAPServer {
             for delivery in deliveries { deliver(delivery, to: client, generation) }
         case .withdrawn(let client, let generation, let packetIDs): withdraw(packetIDs, from: client, generation)
         case .closed(let client, let generation, let reason): closed(client, generation, reason, now)
-        case .shutdown: isShuttingDown = true
+        case .stopAccepting, .shutdown: isShuttingDown = true
         case .keysReplaced: break
         }
     }
@@ -96,8 +96,11 @@ extension CoAPServer {
                 // Nothing was subscribed, so there is nothing to unsubscribe.
                 _ = client.endUse(of: registration.identifier)
             }
-            let isStranger = reason == .badUserNameOrPassword && exchange.client?.credentials.isAnonymous == true
-            throw CoAPFailure(reason, isStranger ? "say who you are, ?u=USER&p=PASSWORD" : nil)
+            if reason == .badUserNameOrPassword, exchange.client?.credentials.isAnonymous == true {
+                // Short, so that the answer to a short request has room for it (RFC 9175 §2.4).
+                throw CoAPFailure(.unauthorized, "?u=USER&p=PASSWORD")
+            }
+            throw CoAPFailure(reason)
         case .preconditionFailed:
             throw CoAPFailure(.preconditionFailed, "the retained message is not as If-Match or If-None-Match asks")
         case .published(let stoodBefore): return CoAPResponse(exchange.published(stoodBefore: stoodBefore))

@@ -50,7 +50,7 @@ extension CoAPServer {
         guard brief.encodedLength <= bytes else { return CoAPResponse(answer.code) }
         if case .text(let words) = answer.payload {
             var words = words[...]
-            while !words.isEmpty, brief.encodedLength + 1 + words.utf8.count > bytes { words.removeLast() }
+            while !words.isEmpty, brief.encodedLength + 1 + words.utf8.count > bytes { words = words.withoutLastWord }
             if !words.isEmpty { brief.payload = .text(String(words)) }
         }
         return brief
@@ -76,5 +76,14 @@ extension CoAPServer {
             // It was asked for one as often as it may be.
             unreachable(endpoint, item, at: endpoint.outstanding.count)
         }
+    }
+}
+
+extension Substring {
+    /// What stands before its last space, and before the colon there; nothing if it is one word.
+    fileprivate var withoutLastWord: Substring {
+        guard let space = utf8.lastIndex(of: UInt8(ascii: " ")) else { return "" }
+        let rest = self[..<space]
+        return rest.utf8.last == UInt8(ascii: ":") ? rest.dropLast() : rest
     }
 }

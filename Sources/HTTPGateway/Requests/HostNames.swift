@@ -1,5 +1,5 @@
 import NIOCore
-import Proxies
+import Network
 
 /// The names under which a listener serves (RFC 9110 §7.2).
 ///

@@ -1,6 +1,6 @@
 import BrokerCore
 import NIOCore
-import Proxies
+import Network
 
 /// The client of one HTTP connection.
 struct Client: Sendable {

@@ -2,8 +2,7 @@ import BrokerCore
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypesHTTP1
-import Proxies
-import TransportSecurity
+import Network
 
 /// Sets accepted connections up: HTTP, unless the first request makes it a WebSocket.
 final class GatewayChannels: Sendable {

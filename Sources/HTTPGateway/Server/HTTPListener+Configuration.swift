@@ -1,5 +1,4 @@
-package import Proxies
-package import TransportSecurity
+package import Network
 
 extension HTTPListener {
     /// Where to listen, and what a public server has to bound.

@@ -1,15 +1,13 @@
 package import BrokerCore
 package import NIOCore
 import NIOPosix
-import Proxies
-import ServiceLifecycle
-import TransportSecurity
+package import Network
 
 /// Listens for HTTP/1.1, and for MQTT over WebSocket on the same port.
 ///
 /// Every request is a virtual connection to the broker: it connects, publishes or subscribes, and disconnects, through
 /// the same authentication, authorisation and queues as an MQTT client.
-package struct HTTPListener: Service {
+package struct HTTPListener: Sendable {
     /// Puts the MQTT handler at the end of the pipeline of a channel that has become a WebSocket, given the client's
     /// address and the user name its certificate gives it; called on the channel's event loop.
     package typealias ConfigureMQTT =
@@ -24,9 +22,8 @@ package struct HTTPListener: Service {
     private let limits: Limits
     private let configureMQTT: ConfigureMQTT
     private let events: EventLog
-    private let onListening: @Sendable (Int) -> Void
 
-    /// Makes a listener; `run` starts it.
+    /// Makes a listener; `listen` starts it.
     ///
     /// - Parameters:
     ///   - places: for network connections, of all listeners.
@@ -34,7 +31,6 @@ package struct HTTPListener: Service {
     ///   - limits: what the broker grants; `maximumPacketSize` bounds bodies and WebSocket messages.
     ///   - refusals: told of what is refused because a limit is reached.
     ///   - configureMQTT: makes an MQTT connection of a WebSocket.
-    ///   - onListening: told the real port once clients can connect.
     package init(
         configuration: Configuration,
         places: SocketPlaces,
@@ -44,8 +40,7 @@ package struct HTTPListener: Service {
         eventLoopGroup: any EventLoopGroup,
         limits: Limits,
         configureMQTT: @escaping ConfigureMQTT,
-        events: EventLog = .silent,
-        onListening: @escaping @Sendable (Int) -> Void = { _ in }
+        events: EventLog = .silent
     ) {
         self.configuration = configuration
         self.places = places
@@ -56,13 +51,12 @@ package struct HTTPListener: Service {
         self.limits = limits
         self.configureMQTT = configureMQTT
         self.events = events
-        self.onListening = onListening
     }
 
-    /// Listens until graceful shutdown, then ends every request, stream and WebSocket and waits for them to close.
+    /// Begins to listen.
     ///
-    /// - Throws: `ListenFailed` when the address can't be had.
-    package func run() async throws {
+    /// - Throws: when the address can't be had.
+    package func listen() async throws(ListenFailed) -> TCPListener {
         let gateway = Gateway(
             configuration: configuration,
             core: core,
@@ -77,73 +71,19 @@ package struct HTTPListener: Service {
             on: eventLoopGroup,
             configureMQTT: configureMQTT
         )
-        let open = OpenChannels()
-        let server = try await bind(channels, open)
-        announce(server)
-        await withTaskCancellationOrGracefulShutdownHandler {
-            try? await server.closeFuture.get()
-        } onCancelOrGracefulShutdown: {
-            server.close(promise: nil)
-        }
-        // The time begins when the core has said its last words, however busy it is.
-        await core.perform { $0.shutdown() }
-        open.quiesce()
-        open.closeAll(in: configuration.shutdownTimeout.timeAmount)
-        await open.allClosed()
-    }
-
-    private func bind(_ channels: GatewayChannels, _ open: OpenChannels) async throws -> any Channel {
-        do {
-            return try await ServerBootstrap(group: eventLoopGroup)
-                .serverChannelOption(.backlog, value: 4_096)
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .serverChannelOption(.maxMessagesPerRead, value: 16)
-                .serverChannelInitializer { [places, proxies = configuration.trustedProxies] channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(
-                            AcceptGate(places) { proxies.contains($0) }
-                        )
-                    }
-                }
-                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                // One read at a time: a client that sends requests ahead is stopped between two.
-                .childChannelOption(.maxMessagesPerRead, value: 1)
-                // A client may end its half after the request, and still wants the answer.
-                .childChannelOption(.allowRemoteHalfClosure, value: true)
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        open.add(channel)
-                        // It is gone again: nobody knows whether it was a proxy, and there is nobody to talk to.
-                        guard channel.remoteAddress != nil else {
-                            return channel.eventLoop.execute { channel.close(promise: nil) }
-                        }
-                        try channels.configure(channel)
-                    }
-                }
-                .bind(host: configuration.host, port: configuration.port)
-                .get()
-        } catch {
-            throw ListenFailed(address: "\(configuration.host):\(configuration.port)", reason: error.wordsOfBinding)
-        }
-    }
-
-    private func announce(_ channel: any Channel) {
-        let port = channel.localAddress?.port ?? 0
-        events.note(
-            .listenerBound,
-            [.protocolName(configuration.tls == nil ? "http" : "https"), .address(configuration.host), .port(port)]
+        let bootstrap = ServerBootstrap(group: eventLoopGroup)
+            // One read at a time: a client that sends requests ahead is stopped between two.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            // A client may end its half after the request, and still wants the answer.
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+        let listening = TCPListener.Configuration(
+            configuration.tls == nil ? "http" : "https",
+            host: configuration.host,
+            port: configuration.port,
+            trustedProxies: configuration.trustedProxies,
+            farewell: configuration.shutdownTimeout.timeAmount
         )
-        onListening(port)
-    }
-
-    /// An address could not be listened on.
-    package struct ListenFailed: Error, CustomStringConvertible {
-        /// The address, `host:port`.
-        package let address: String
-        /// The system's words.
-        package let reason: String
-
-        package var description: String { "http: cannot listen on \(address): \(reason)" }
+        return try await .listen(listening, bootstrap, places: places, events: events) { try channels.configure($0) }
     }
 }
 

@@ -80,6 +80,9 @@ package struct SubscribeRequest: Sendable {
                 "messages come as \(available.joined(separator: ", "))"
             )
         }
+        // What a stream does not need has to be right in it, too.
+        let wait = try query.integer("wait", in: 0...86_400) ?? defaultWait
+        let maximum = try query.integer("max", in: 1...maximumOfMaximum) ?? defaultMaximum
         if let format = EventFormat.allCases.first(where: { $0.mediaType == chosen }) { return .stream(format) }
         var cursor: EventID?
         if let text = try query.string("cursor"), !text.isEmpty {
@@ -88,13 +91,7 @@ package struct SubscribeRequest: Sendable {
             }
             cursor = parsed
         }
-        return .longPoll(
-            LongPoll(
-                wait: min(try query.integer("wait", in: 0...86_400) ?? defaultWait, maximumWait),
-                maximum: try query.integer("max", in: 1...maximumOfMaximum) ?? defaultMaximum,
-                cursor: cursor
-            )
-        )
+        return .longPoll(LongPoll(wait: min(wait, maximumWait), maximum: maximum, cursor: cursor))
     }
 
     private static func subscriptions(

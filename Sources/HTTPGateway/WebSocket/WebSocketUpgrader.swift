@@ -2,6 +2,7 @@ import BrokerCore
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket
+import Network
 
 /// Turns an HTTP connection into a WebSocket that carries MQTT, or `sluice.json`.
 struct WebSocketUpgrader {

@@ -4,8 +4,7 @@ import CoAPGateway
 import Foundation
 import HTTPGateway
 import Logging
-import Proxies
-import TransportSecurity
+import Network
 import Yams
 
 extension SluiceConfiguration {

@@ -1,7 +1,7 @@
 package import Auth
 package import BrokerCore
 package import Logging
-package import Proxies
+package import Network
 
 /// All that one YAML file configures.
 package struct SluiceConfiguration: Equatable, Sendable {

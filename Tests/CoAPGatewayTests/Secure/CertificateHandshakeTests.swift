@@ -66,9 +66,24 @@ import Testing
         }
         let nameless = try shakeHands(transport, authority.sign("lamp"), identity: .subjectAlternativeName)
         #expect(nameless.server.refusals.map(\.words) == ["the client's certificate has no Subject Alternative Name"])
-        let without = try shakeHands(transport, nil).server
+        let (stranger, without) = try shakeHands(transport, nil)
         #expect(without.established == nil && without.isOver)
         #expect(without.refusals.map(\.words) == ["the client has shown no certificate"])
+        _ = stranger.receive()
+        let alert = transport == .datagrams ? GNUTLS_A_HANDSHAKE_FAILURE : GNUTLS_A_CERTIFICATE_REQUIRED
+        #expect(stranger.alert == alert)
+    }
+
+    @Test("RFC 8446 §5 an alert in the clear, where all is to be encrypted, has words that tell what it may mean")
+    func alertInTheClear() throws {
+        let server = try SecureServer(SecureSessionTests.security(certificates.listener()), .connections)
+        let client = try SecureClient(.connections, .certificate(certificates.authority.sign("lamp")))
+        client.shakeHands()
+        for bytes in client.outgoing { try server.take(bytes) }
+        // unknown_ca, from who does not take our certificate.
+        try server.take([21, 3, 3, 0, 2, 2, 48])
+        #expect(server.isOver)
+        #expect(server.refusals.map(\.words) == [HandshakeWords.unreadable])
     }
 
     @Test("where no certificate is asked for, whoever has no key is nobody", arguments: transports)

@@ -38,6 +38,21 @@ struct DTLSListenerTests {
         }
     }
 
+    @Test("what comes in the clear is told to the log, and gets no answer")
+    func clear() async throws {
+        let (events, note) = AsyncStream.makeStream(of: Event.self)
+        let log = EventLog(from: .info) { note.yield($0) }
+        try await withGateway(configuration: configuration(), events: log) { gateway in
+            let client = try gateway.client()
+            client.send(client.confirmable(Method.get, "/ps/a"))
+            for await event in events where event.kind == .clientRefused {
+                #expect(event.fields.contains { $0.value == .text(HandshakeWords.notSecure) })
+                break
+            }
+            #expect(client.receive(within: 100) == nil)
+        }
+    }
+
     @Test("a device that lost its state gets in at once from the same port, and what it had is over")
     func reboot() async throws {
         try await withGateway(configuration: configuration()) { gateway in

@@ -39,7 +39,11 @@ import Testing
         other[0] = 23
         #expect(judge(other) == .other)
         other[0] = 0x44
+        #expect(judge(other) == .clear)
+        other[0] = 0x84
         #expect(judge(other) == .useless)
+        #expect(judge([0x40, 1, 0, 0]) == .clear)
+        #expect(judge([0x40, 1, 0]) == .useless)
         var fragment = hello
         fragment[13 + 8] = 1
         #expect(judge(fragment) == .useless)

@@ -13,6 +13,7 @@ func withGateway(
     authenticator: sending any Authenticator = AnonymousAccess(),
     places: SocketPlaces = SocketPlaces(Quota.Limit(total: 1_000)),
     bytes: ConnectionBytes = ConnectionBytes(Quota.Limit(total: 268_435_456)),
+    events: EventLog = .silent,
     _ body: (TestGateway) async throws -> Void
 ) async throws {
     let loop = MultiThreadedEventLoopGroup.singleton.next()
@@ -20,25 +21,28 @@ func withGateway(
         eventLoop: loop,
         broker: Broker(limits: limits, authenticator: authenticator, now: .now())
     )
-    let ports = PortRecorder()
-    let listener = CoAPListener(
+    let listening = try CoAPListener(
         configuration: configuration,
         core: core,
         limits: limits,
         places: places,
         bytes: bytes,
-        events: EventLog(from: .info) { ports.take($0) }
+        events: events
     )
-    try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask {
-            defer { ports.finish() }
-            try await listener.run()
-        }
-        guard let port = await ports.first() else { return try await group.waitForAll() }
-        try await body(TestGateway(port: port, core: core))
-        group.cancelAll()
-        try await group.waitForAll()
+    .listen()
+    // As the composition does it.
+    let stop = {
+        listening.stopAccepting()
+        await core.perform { $0.shutdown() }
+        await listening.drain()
     }
+    do {
+        try await body(TestGateway(port: listening.port, core: core))
+    } catch {
+        await stop()
+        throw error
+    }
+    await stop()
 }
 
 struct TestGateway {
@@ -89,30 +93,6 @@ struct TestGateway {
                 outlet: .messages(MessageSink(capacity: 1, receive: { _ in }, closed: { _ in }))
             )
             _ = broker.connect(ConnectRequest(clientID: clientID), on: other)
-        }
-    }
-}
-
-/// Waits for the port a listener says it listens on.
-final class PortRecorder: Sendable {
-    private let lines: AsyncStream<Int>
-    private let continuation: AsyncStream<Int>.Continuation
-
-    init() { (lines, continuation) = AsyncStream.makeStream() }
-
-    /// The first port; nil when the listener ended without one.
-    func first() async -> Int? {
-        for await port in lines { return port }
-        return nil
-    }
-
-    /// No port is to come any more.
-    func finish() { continuation.finish() }
-
-    func take(_ event: Event) {
-        guard event.kind == .listenerBound else { return }
-        for field in event.fields {
-            if field.key == .port, case .number(let port)? = field.value { continuation.yield(port) }
         }
     }
 }

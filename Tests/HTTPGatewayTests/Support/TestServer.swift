@@ -4,8 +4,7 @@ import MQTTTransport
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import ServiceLifecycle
-import ServiceLifecycleTestKit
+import Network
 
 /// A listener with a core and a broker of its own, on a free port.
 struct TestServer: Sendable {
@@ -14,8 +13,8 @@ struct TestServer: Sendable {
     let eventLoopGroup: any EventLoopGroup
     /// What connections keep.
     let bytes: ConnectionBytes
-    /// Stops the listener gracefully.
-    let stop: @Sendable () -> Void
+    /// Stops the listener gracefully; may be called again.
+    let stop: @Sendable () async -> Void
 
     /// Runs a server, then the test, then stops the server and waits for it.
     static func run(
@@ -38,8 +37,7 @@ struct TestServer: Sendable {
         let places = places ?? SocketPlaces(Quota.Limit(total: limits.connections, perAddress: limits.connections))
         let bytes = ConnectionBytes(Quota.Limit(total: limits.connectionBytes))
         let channels = MQTTChannels(core: core, eventLoopGroup: group, limits: limits, places: places, bytes: bytes)
-        let listening = Waiter<Int>()
-        let listener = HTTPListener(
+        let listening = try await HTTPListener(
             configuration: configuration,
             places: places,
             bytes: bytes,
@@ -49,27 +47,24 @@ struct TestServer: Sendable {
             configureMQTT: {
                 try channels.configure($0, transportProtocol: .websocket, address: $1, transportIdentity: $2)
             },
-            events: .silent,
-            onListening: { listening.fulfil($0) }
+            events: .silent
         )
-        try await testGracefulShutdown { trigger in
-            try await withThrowingTaskGroup(of: Void.self) { tasks in
-                tasks.addTask { try await listener.run() }
-                let port = try await listening.value(within: .seconds(30), on: group.next())
-                do {
-                    try await test(
-                        TestServer(port: port, core: core, eventLoopGroup: group, bytes: bytes) {
-                            trigger.triggerGracefulShutdown()
-                        }
-                    )
-                } catch {
-                    trigger.triggerGracefulShutdown()
-                    throw error
-                }
-                trigger.triggerGracefulShutdown()
-                try await tasks.waitForAll()
-            }
+        .listen()
+        // As the composition does it.
+        let stop = { @Sendable in
+            await listening.stopAccepting()
+            await core.perform { $0.shutdown() }
+            await listening.drain()
         }
+        do {
+            try await test(
+                TestServer(port: listening.port, core: core, eventLoopGroup: group, bytes: bytes, stop: stop)
+            )
+        } catch {
+            await stop()
+            throw error
+        }
+        await stop()
         try await group.shutdownGracefully()
     }
 

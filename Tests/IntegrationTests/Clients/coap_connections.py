@@ -85,4 +85,5 @@ def main():
     print(f"{good} of {total + len(posts)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

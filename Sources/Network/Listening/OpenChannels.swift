@@ -1,8 +1,8 @@
 import NIOConcurrencyHelpers
-package import NIOCore
+import NIOCore
 
 /// The open network connections of a listener, for a shutdown that waits until there are none, and not for ever.
-package final class OpenChannels: Sendable {
+final class OpenChannels: Sendable {
     private struct State {
         var channels: [ObjectIdentifier: any Channel] = [:]
         var waiting: CheckedContinuation<Void, Never>?
@@ -12,10 +12,10 @@ package final class OpenChannels: Sendable {
 
     private let state = NIOLockedValueBox(State())
 
-    package init() {}
+    init() {}
 
     /// Remembers a channel until it closes.
-    package func add(_ channel: any Channel) {
+    func add(_ channel: any Channel) {
         let key = ObjectIdentifier(channel)
         let isTooLate = state.withLockedValue { state in
             state.channels[key] = channel
@@ -26,14 +26,14 @@ package final class OpenChannels: Sendable {
     }
 
     /// Tells all of them that the server stops.
-    package func quiesce() {
+    func quiesce() {
         for channel in state.withLockedValue({ Array($0.channels.values) }) {
             channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
         }
     }
 
     /// Closes whatever is still open by then.
-    package func closeAll(in delay: TimeAmount) {
+    func closeAll(in delay: TimeAmount) {
         let open = state.withLockedValue { state in
             state.isClosing = true
             return Array(state.channels.values)
@@ -44,7 +44,7 @@ package final class OpenChannels: Sendable {
     }
 
     /// Waits until there is none.
-    package func allClosed() async {
+    func allClosed() async {
         await withCheckedContinuation { continuation in
             let isDone = state.withLockedValue { state in
                 guard !state.channels.isEmpty else { return true }

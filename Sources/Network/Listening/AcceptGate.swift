@@ -1,15 +1,16 @@
+import BrokerCore
 import Glibc
-package import NIOCore
+import NIOCore
 
 /// Stands in a listener's pipeline: accepts no connections while there are no places, or the system has no descriptor
 /// for them, and closes those of an address that has its share.
 ///
 /// Those that are not accepted wait in the system's queue.
-package final class AcceptGate: ChannelInboundHandler, @unchecked Sendable {
+final class AcceptGate: ChannelInboundHandler, @unchecked Sendable {
     // Sendable as a handle that a connection's end carries back to the listener's event loop, where alone it is touched.
 
-    package typealias InboundIn = any Channel
-    package typealias InboundOut = any Channel
+    typealias InboundIn = any Channel
+    typealias InboundOut = any Channel
 
     /// How long no connection is accepted after one for which there was no descriptor, if none is given back before.
     private static let pause = TimeAmount.milliseconds(500)
@@ -21,12 +22,12 @@ package final class AcceptGate: ChannelInboundHandler, @unchecked Sendable {
     private var isWaiting = false
 
     /// - Parameter isProxy: whether a peer is a trusted proxy.
-    package init(_ places: SocketPlaces, isProxy: @escaping @Sendable (SocketAddress?) -> Bool) {
+    init(_ places: SocketPlaces, isProxy: @escaping @Sendable (SocketAddress?) -> Bool) {
         self.places = places
         self.isProxy = isProxy
     }
 
-    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let accepted = unwrapInboundIn(data)
         let peer = accepted.remoteAddress
         guard places.take(accepted, ClientAddress(peer, isProxy: isProxy(peer))) else {
@@ -39,7 +40,7 @@ package final class AcceptGate: ChannelInboundHandler, @unchecked Sendable {
         context.fireChannelRead(data)
     }
 
-    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // Else the channel would try again at once, and so for ever: a connection that waits makes it readable.
         guard let error = error as? IOError, [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errnoCode) else {
             return context.fireErrorCaught(error)

@@ -1,5 +1,4 @@
 import NIOConcurrencyHelpers
-package import NIOCore
 
 /// The places for network connections that all listeners share: so many in all, and so many for one network.
 ///
@@ -14,7 +13,7 @@ package final class SocketPlaces: Sendable {
     }
 
     private let state: NIOLockedValueBox<State>
-    let refusals: Refusals
+    package let refusals: Refusals
 
     /// - Parameter limit: connections at a time, give or take those that are accepted with one read.
     package init(_ limit: Quota.Limit, refusals: Refusals = Refusals()) {
@@ -25,18 +24,13 @@ package final class SocketPlaces: Sendable {
     /// Connections that are open.
     package var count: Int { state.withLockedValue { $0.networks.count } }
 
-    /// Takes a place for a connection that was accepted.
+    /// Takes a place for a connection that was accepted; it is given back by `leave`.
     ///
-    /// - Parameter peer: its other end.
+    /// - Parameters:
+    ///   - key: the connection's.
+    ///   - peer: its other end.
     /// - Returns: false when its network has its share: it is to be closed.
-    func take(_ channel: any Channel, _ peer: ClientAddress) -> Bool {
-        let key = ObjectIdentifier(channel)
-        guard take(key, peer) else { return false }
-        channel.closeFuture.whenComplete { _ in self.leave(key) }
-        return true
-    }
-
-    private func take(_ key: ObjectIdentifier, _ peer: ClientAddress) -> Bool {
+    package func take(_ key: ObjectIdentifier, _ peer: ClientAddress) -> Bool {
         let isTaken = state.withLockedValue { state -> Bool in
             let holder = Holder(network: peer.network)
             let refusal = state.quota.refusal(for: holder)
@@ -72,16 +66,16 @@ package final class SocketPlaces: Sendable {
     /// A trusted proxy has said for whom a connection is.
     ///
     /// - Returns: false when the client's network has its share: the connection is to be closed.
-    package func assign(_ channel: any Channel, to client: ClientAddress) -> Bool {
+    package func assign(_ key: ObjectIdentifier, to client: ClientAddress) -> Bool {
         let isAssigned = state.withLockedValue { state -> Bool in
             // One that has given its place back has nothing to be assigned.
-            guard let former = state.networks[ObjectIdentifier(channel)], former != client.network else { return true }
+            guard let former = state.networks[key], former != client.network else { return true }
             state.quota.giveBack(for: Holder(network: former))
             guard state.quota.take(for: Holder(network: client.network)) == nil else {
                 state.quota.add(1, for: Holder(network: former))
                 return false
             }
-            state.networks[ObjectIdentifier(channel)] = .some(client.network)
+            state.networks[key] = .some(client.network)
             return true
         }
         if !isAssigned { refusals.note(.connections, "\(client)") }
@@ -92,11 +86,12 @@ package final class SocketPlaces: Sendable {
     package var hasPlace: Bool { state.withLockedValue { $0.quota.used < $0.quota.limit.total } }
 
     /// Calls `resume` once, when a connection has closed and there is a place.
-    func whenLeft(_ resume: @escaping @Sendable () -> Void) {
+    package func whenLeft(_ resume: @escaping @Sendable () -> Void) {
         state.withLockedValue { $0.waiting.append(resume) }
     }
 
-    private func leave(_ key: ObjectIdentifier) {
+    /// Gives a connection's place back.
+    package func leave(_ key: ObjectIdentifier) {
         let waiting = state.withLockedValue { state -> [@Sendable () -> Void] in
             if let network = state.networks.removeValue(forKey: key) {
                 state.quota.giveBack(for: Holder(network: network))

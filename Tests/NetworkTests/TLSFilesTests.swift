@@ -1,5 +1,5 @@
+import Network
 import Testing
-import TransportSecurity
 
 @Suite struct TLSFilesTests {
     private let certificates: TestCertificates

@@ -2,8 +2,8 @@ import BrokerCore
 import NIOCore
 import NIOEmbedded
 import NIOSSL
+import Network
 import Testing
-import TransportSecurity
 
 @Suite struct TLSServerTests {
     private let certificates: TestCertificates
