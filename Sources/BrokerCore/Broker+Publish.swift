@@ -156,7 +156,8 @@ extension Broker {
         if destinations.count > 1 { noteFanOut((destinations.count & (Self.fanOutStep - 1)) * size) }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
         // To copy 256 bytes takes as long as the rest.
-        turn.effort &+= Backlog.delivery &* route.destinations.count &* (1 &+ payload.byteCount &>> 8)
+        let delivery = destinations.count < Backlog.wide ? Backlog.delivery : Backlog.wideDelivery
+        turn.effort &+= destinations.count &* (delivery &+ Backlog.delivery &* (payload.byteCount &>> 8))
         turn.effort &+= 16 &* route.sharedGroups.count
         return true
     }

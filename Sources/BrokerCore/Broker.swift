@@ -116,9 +116,11 @@ package final class Broker {
     /// Ends the tick: everything gathered for each connection leaves in one write or one batch.
     ///
     /// - Parameter limit: connections whose output leaves now, unless it is much; that of others leaves in slices, since a
-    ///   write takes a while.
+    ///   write takes a while. It is a quarter of them where the tick has been a long one already.
     package func flush(atOnce limit: Int = 1_024) {
         output.isRequested = false
+        let limit = isTurnOver || turn.hasDoneMuch ? limit / 4 : limit
+        turn.hasDoneMuch = false
         beginTurn()
         disconnectOverflowed()
         output.fannedOut = 0

@@ -206,6 +206,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         guard !isWaiting, !broker.isTurnOver, !broker.hasBacklog else {
             isEnding = true
             isBehind = true
+            broker.putOffEnd()
             return isSubscribing ? () : putOff(broker)
         }
         end(broker)

@@ -242,4 +242,31 @@ import Testing
         test.flush()
         #expect(got + subscriber.deliveries().count == 60_000)
     }
+
+    @Test("what a long turn has brought about leaves a part at a time")
+    func outputOfLongTurn() throws {
+        let test = TestBroker()
+        let subscribers = (0..<600).map { _ in SinkClient(test, capacity: 1_000) }
+        for (number, subscriber) in subscribers.enumerated() {
+            subscriber.connect(ConnectRequest(clientID: "s\(number)"))
+            subscriber.subscribe("t")
+        }
+        let publisher = SinkClient(test)
+        publisher.connect(ConnectRequest(clientID: "p"))
+        let message = Message(topic: try TopicName("t"), payload: ByteBuffer(), qos: .atMostOnce)
+        test.flush()
+        _ = test.broker.publish(message, from: publisher.connection)
+        test.broker.flush()
+        #expect(subscribers.allSatisfy { $0.deliveries().count == 1 })
+        var count = 0
+        while !test.broker.isTurnOver {
+            _ = test.broker.publish(message, from: publisher.connection)
+            count += 1
+        }
+        test.broker.flush()
+        let first = subscribers.map { $0.deliveries().count }
+        #expect(first.count { $0 > 0 } == 256)
+        test.flush()
+        #expect(zip(first, subscribers).allSatisfy { $0 + $1.deliveries().count == count })
+    }
 }

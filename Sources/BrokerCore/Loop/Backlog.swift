@@ -18,6 +18,8 @@ struct Backlog {
     static let step = 16
     /// A delivery at QoS 0.
     static let delivery = 2
+    /// The same to each of so many clients that what they have in memory is not at hand: these, and more.
+    static let (wideDelivery, wide) = (6, 256)
 
     /// What it is worth to write a connection's output.
     static let write = 8
@@ -74,6 +76,7 @@ extension Broker {
             steps -= max(most - left, 1)
             if !isDone { turn.backlog.goOn(work) }
         }
+        turn.hasDoneMuch = steps <= 0
         beginTurn()
     }
 
@@ -95,6 +98,9 @@ extension Broker {
     /// Something has been done that takes so many units of about 50 ns.
     @inline(__always)
     package func count(effort units: Int) { turn.effort &+= units }
+
+    /// A connection has ended, which is seen to later.
+    package func putOffEnd() { turn.endsPutOff += 1 }
 
     /// Other events have had their turn.
     func beginTurn() {

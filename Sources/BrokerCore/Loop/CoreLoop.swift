@@ -18,6 +18,11 @@ package final class CoreLoop: @unchecked Sendable {
 
     /// Between two slices of long work sockets are read: the event loop looks at them only when no task is due.
     private static let pause = TimeAmount.microseconds(50)
+    /// Ends of connections in one pause that show that others may wait behind them: the event loop takes in some sockets at
+    /// a time, in the order in which something came.
+    private static let manyEnds = 32
+    /// How long such pauses may last together.
+    private static let longestPause = TimeAmount.milliseconds(10)
 
     /// Takes a broker over: from now on only this loop touches it.
     package init(eventLoop: any EventLoop, broker: sending Broker) {
@@ -117,13 +122,19 @@ package final class CoreLoop: @unchecked Sendable {
         isProceedScheduled = true
         // Counted from the end of the tasks that stand in line, the flush among them: however long they take, the pause is
         // still to come.
-        eventLoop.execute {
-            self.eventLoop.scheduleTask(in: Self.pause) {
-                self.isProceedScheduled = false
-                self.run { broker in
-                    self.doSubmitted(broker)
-                    broker.proceed()
-                }
+        eventLoop.execute { self.pause(since: .now()) }
+    }
+
+    private func pause(since begin: NIODeadline) {
+        broker.turn.endsPutOff = 0
+        eventLoop.scheduleTask(in: Self.pause) {
+            if self.broker.turn.endsPutOff >= Self.manyEnds, .now() - begin < Self.longestPause {
+                return self.pause(since: begin)
+            }
+            self.isProceedScheduled = false
+            self.run { broker in
+                self.doSubmitted(broker)
+                broker.proceed()
             }
         }
     }

@@ -12,6 +12,10 @@ struct Turn {
     var backlog = Backlog()
     /// Whether what is due is done in slices.
     var isBehindTime = false
+    /// Whether a whole slice of the backlog was done since output left.
+    var hasDoneMuch = false
+    /// Connections that have ended since the owner last set it to 0, and that are seen to later.
+    var endsPutOff = 0
 
     init(now: NIODeadline) { self.now = now }
 }
