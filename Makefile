@@ -111,6 +111,7 @@ lint:
 	python3 docs/conformance/generate.py --check
 	python3 -B scripts/house/exact_text.py
 	python3 -B scripts/house/limits.py
+	python3 -B scripts/house/words.py
 	swift format lint --strict --recursive --parallel $(SOURCES)
 
 format:

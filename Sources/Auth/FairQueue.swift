@@ -1,7 +1,7 @@
 import BrokerCore
 import DequeModule
 
-/// What waits to be done, in turns: one of each network after the other, so that nobody waits for somebody else's crowd.
+/// What waits to be done, in turns: one of each network after the other, so that no network waits for all the requests of another.
 struct FairQueue<Element: Sendable>: Sendable {
     /// What became of something that was to wait.
     enum Outcome {

@@ -22,7 +22,7 @@ extension Broker {
         {
             return .success(exchange)
         } else {
-            // Also for whom the transport names already: nobody is two.
+            // Also where the transport has named the client: it can't have two identities.
             reason = .badAuthenticationMethod
         }
         _ = refuse(connection, reason, request)

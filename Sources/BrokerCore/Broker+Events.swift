@@ -1,7 +1,7 @@
 import MQTTCodec
 import NIOCore
 
-// What the log is told of clients. Nothing here is on the way of a message that is not refused.
+// Log events about clients. Nothing here is on the path of a message that is accepted.
 extension Broker {
     /// Something has become of a client.
     func note(

@@ -75,7 +75,7 @@ package final class MessageSink {
 
     /// Lets a QoS 0 message wait, since it is not writable.
     ///
-    /// The client is told of those that it does not get with the next one that it gets: that is the point at which they are
+    /// The client learns how many it missed with the next one that it gets: that is the point at which they are
     /// missing.
     ///
     /// - Returns: the number of messages that have given way.

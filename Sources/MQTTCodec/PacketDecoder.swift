@@ -3,7 +3,7 @@ package import NIOCore
 /// Turns bytes into packets, strictly: what the standard forbids is an error, never a guess.
 ///
 /// The bytes may arrive cut anywhere; a packet is read when it is whole. Its protocol version is the one of the CONNECT
-/// that it reads first, or that it is told of.
+/// that it reads first, or the one that it is given.
 package struct PacketDecoder: Sendable {
     /// Whose packets are read; the peer of a server may send other packets and reasons than the peer of a client.
     package enum Role: Sendable {

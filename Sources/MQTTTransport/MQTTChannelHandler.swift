@@ -14,7 +14,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
 
     /// Bytes on their way to the core at which reading pauses until the core has caught up.
     private static let pauseMark = 256 * 1_024
-    /// How long a closed connection may take to read our last words.
+    /// How long a closed connection may take to read our final bytes.
     private static let lingering = TimeAmount.milliseconds(500)
 
     private let core: CoreLoop

@@ -68,7 +68,7 @@ extension MQTTDialogue {
 
     func disconnectReceived(_ disconnect: Disconnect, _ broker: Broker) throws(MalformedPacket) {
         guard state == .connected else {
-            // It has thought better of it while it was being authenticated.
+            // The client has cancelled while it was being authenticated.
             state = .closed
             return broker.close(connection)
         }

@@ -24,8 +24,8 @@ package struct MQTTListener: Sendable {
         }
     }
 
-    /// How long clients may take to read our last words when the server stops.
-    private static let farewell = TimeAmount.seconds(1)
+    /// How long clients may take to read our final bytes when the server stops.
+    private static let closeTime = TimeAmount.seconds(1)
 
     private let configuration: Configuration
     private let channels: MQTTChannels
@@ -64,7 +64,7 @@ package struct MQTTListener: Sendable {
             host: configuration.host,
             port: configuration.port,
             trustedProxies: configuration.trustedProxies,
-            farewell: Self.farewell
+            closeTime: Self.closeTime
         )
         return try await .listen(listening, bootstrap, places: places, events: events) {
             [channels, configuration] channel in

@@ -19,7 +19,7 @@ struct Composition {
     private var logger: Logger { log.logger }
     private var events: EventLog { log.events }
 
-    /// How often the log is told of lines that were left out.
+    /// How often the log says how many lines were left out.
     private static let leftOutInterval = TimeAmount.seconds(10)
 
     init(_ loaded: LoadedConfiguration) {

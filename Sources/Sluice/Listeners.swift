@@ -19,7 +19,7 @@ protocol OpenListener: Sendable {
     func ended() async
     /// Takes no new clients; those that are there go on.
     func stopAccepting() async
-    /// Lets clients read the last words, and closes what is still open after a bounded time.
+    /// Lets clients read the final packets, and closes what is still open after a bounded time.
     func drain() async
 }
 

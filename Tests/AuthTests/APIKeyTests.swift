@@ -5,7 +5,7 @@ import NIOCore
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct APIKeyTests {
-    @Test func `a key stands for its user, whose name may be left out`() async throws {
+    @Test("a key stands for its user, whose name may be left out") func keyStandsUserName() async throws {
         let (first, second, other) = (
             APIKeyFile.make(for: "shop"), APIKeyFile.make(for: "shop"), APIKeyFile.make(for: "lamp")
         )
@@ -22,7 +22,7 @@ import Testing
         #expect("\(await authenticator.answer(other.key + "x", isToken: true))" == "badCredentials")
     }
 
-    @Test func `a mistyped key is refused, and not let in as anonymous`() async throws {
+    @Test("a mistyped key is refused, and not let in as anonymous") func mistypedKeyRefusedNot() async throws {
         let shop = APIKeyFile.make(for: "shop")
         var accepted = AcceptedCredentials()
         accepted.apiKeys = try APIKeyFile(shop.line)
@@ -44,7 +44,7 @@ import Testing
         }
     }
 
-    @Test func `users that lose a key are known`() throws {
+    @Test("users that lose a key are known") func usersLoseKeyKnown() throws {
         let (shop, next, lamp) = (
             APIKeyFile.make(for: "shop"), APIKeyFile.make(for: "shop"), APIKeyFile.make(for: "lamp")
         )
@@ -54,7 +54,7 @@ import Testing
         #expect(old.usersLosingKeys(to: nil) == [ExactText("shop"), ExactText("lamp")])
     }
 
-    @Test func `mistakes are told with their lines`() {
+    @Test("mistakes are told with their lines") func mistakesToldTheirLines() {
         let digest = String(repeating: "0a", count: 32)
         let text = "shop:\(digest)\nshop\n:\(digest)\nshop:12\nshop:\(digest)\nshop:\(digest.uppercased())\n"
         let refused = #expect(throws: AccessFileRefused.self) { try APIKeyFile(text) }

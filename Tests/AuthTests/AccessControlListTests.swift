@@ -36,6 +36,7 @@ import Testing
         """
 
     @Test(
+        "rules are looked up as mosquitto does",
         arguments: [
             (nil, "public/a", "r"), (nil, "public", "r"), (nil, "sensors/a", ""), (nil, "$SYS/broker/uptime", "rw"),
             ("alice", "public/a", ""), ("alice", "sensors/a/b", "r"), ("alice", "sensors", "r"),
@@ -51,11 +52,11 @@ import Testing
             ("carol", "devices/carol/c/hidden", ""), ("bob", "devices/bob/c/hidden", "rw"), ("ALICE", "notes", ""),
         ] as [(String?, String, String)]
     )
-    func `rules are looked up as mosquitto does`(user: String?, topic: String, allowed: String) throws {
+    func rulesLookedUpMosquitto(user: String?, topic: String, allowed: String) throws {
         #expect(access(try authorizer(Self.house), topic, user: user) == allowed)
     }
 
-    @Test func `a name with a wildcard in it never becomes part of a pattern`() throws {
+    @Test("a name with a wildcard in it never becomes part of a pattern") func nameWildcardNeverBecomes() throws {
         let authorizer = try authorizer("pattern readwrite devices/%u/#\npattern readwrite own/%c\npattern read all")
         #expect(access(authorizer, "devices/bob/x", user: "+") == "")
         #expect(access(authorizer, "devices/bob/x", user: "#") == "")
@@ -64,31 +65,35 @@ import Testing
         #expect(access(authorizer, "all", user: "a") == "r")
     }
 
-    @Test func `nobody reaches reserved topics by being called so`() throws {
+    @Test("nobody reaches reserved topics by being called so") func nobodyReachesReservedTopics() throws {
         let authorizer = try authorizer("pattern readwrite %u/#\npattern read %c/x")
         #expect(access(authorizer, "$SYS/x", user: "$SYS", client: "$SYS") == "")
         #expect(access(authorizer, "alice/x", user: "alice") == "rw")
     }
 
-    @Test func `sections of one user add up, and an empty list allows nothing`() throws {
+    @Test("sections of one user add up, and an empty list allows nothing") func sectionsOneUserAdd() throws {
         let authorizer = try authorizer("user a\ntopic read x\nuser b\ntopic read y\nuser a\ntopic write x\n")
         #expect(access(authorizer, "x", user: "a") == "rw")
         #expect(access(authorizer, "y", user: "a") == "")
         #expect(access(try self.authorizer(""), "x", user: nil) == "")
     }
 
-    @Test(arguments: [
-        ("sensors/#", true), ("#", true), ("+/a", true), ("sensors/+/x", true), ("commands/#", false),
-        ("notes/+", false), ("notes/#", true), ("+", true), ("sensors/secret", false), ("public/+", false),
-        ("devices/+/+/x", true), ("devices/bob/#", false), ("devices/#", true), ("$SYS/#", false), ("sensors", true),
-        ("+/+/+/+", true), ("with blanks/+", true), ("a/#", false),
-    ])
-    func `a filter is refused when nothing that matches it may be read`(filter: String, granted: Bool) throws {
+    @Test(
+        "a filter is refused when nothing that matches it may be read",
+        arguments: [
+            ("sensors/#", true), ("#", true), ("+/a", true), ("sensors/+/x", true), ("commands/#", false),
+            ("notes/+", false), ("notes/#", true), ("+", true), ("sensors/secret", false), ("public/+", false),
+            ("devices/+/+/x", true), ("devices/bob/#", false), ("devices/#", true), ("$SYS/#", false),
+            ("sensors", true),
+            ("+/+/+/+", true), ("with blanks/+", true), ("a/#", false),
+        ]
+    )
+    func filterRefusedWhenNothing(filter: String, granted: Bool) throws {
         let client = ClientIdentity(clientID: "c", userName: "alice")
         #expect(try authorizer(Self.house).maySubscribe(filter, client: client) == granted)
     }
 
-    @Test func `a file says all that is wrong with it, by line`() {
+    @Test("a file says all that is wrong with it, by line") func fileSaysAllWrong() {
         let refused = #expect(throws: AccessFileRefused.self) {
             try AccessControlList(
                 """
@@ -108,7 +113,8 @@ import Testing
         )
     }
 
-    @Test func `a broker hides what may not be read, from wildcards, retained messages and wills alike`() throws {
+    @Test("a broker hides what may not be read, from wildcards, retained messages and wills alike")
+    func brokerHidesNotRead() throws {
         let authorizer = try authorizer(Self.house)
         let test = TestBroker(authorizer: authorizer)
         func connect(_ name: String) throws -> TestClient { try test.connect(name) { $0.userName = name } }

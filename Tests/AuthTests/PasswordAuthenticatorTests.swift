@@ -36,7 +36,9 @@ import Testing
     private static let alice = "\(Authentication.accepted(userName: "alice"))"
     private static let bob = "\(Authentication.accepted(userName: "bob"))"
 
-    @Test func `a password is looked at elsewhere, and remembered when it is good`() async throws {
+    @Test("a password is looked at elsewhere, and remembered when it is good") func passwordLookedElsewhereRemembered()
+        async throws
+    {
         let authenticator = PasswordAuthenticator(try Self.file("rabbit"), allowsAnonymous: false)
         for (user, accepted) in [("alice", Self.alice), ("bob", Self.bob)] {
             let first = authenticator.authenticate(credentials(user, "rabbit"))
@@ -51,14 +53,16 @@ import Testing
         }
     }
 
-    @Test func `a user that is not there is looked at as long, and refused`() async throws {
+    @Test("a user that is not there is looked at as long, and refused") func userNotThereLooked() async throws {
         let authenticator = PasswordAuthenticator(try Self.file("rabbit"), allowsAnonymous: false)
         let answer = authenticator.authenticate(credentials("nobody", "rabbit"))
         #expect(isPending(answer))
         #expect(await settled(answer) == "badCredentials")
     }
 
-    @Test func `who shows nothing is anonymous, and the transport's word is good`() async throws {
+    @Test("who shows nothing is anonymous, and the transport's word is good") func showsNothingAnonymousTransports()
+        async throws
+    {
         let open = PasswordAuthenticator(try Self.file("rabbit"), allowsAnonymous: true)
         let closed = PasswordAuthenticator(try Self.file("rabbit"), allowsAnonymous: false)
         #expect("\(open.authenticate(credentials(nil, nil)))" == "\(Authentication.accepted(userName: nil))")
@@ -76,7 +80,7 @@ import Testing
         #expect("\(empty.authenticate(credentials("alice", "rabbit")))" == "badCredentials")
     }
 
-    @Test func `another file forgets what was found with the old one`() async throws {
+    @Test("another file forgets what was found with the old one") func anotherFileForgetsFound() async throws {
         let authenticator = PasswordAuthenticator(try Self.file("rabbit"), allowsAnonymous: false)
         #expect(await settled(authenticator.authenticate(credentials("alice", "rabbit"))) == Self.alice)
         authenticator.replace(try Self.file("hatter"))
@@ -84,7 +88,8 @@ import Testing
         #expect(await settled(authenticator.authenticate(credentials("alice", "hatter"))) == Self.alice)
     }
 
-    @Test func `as many as may wait do, the next is told that the server is busy, and one who asks the same is not`()
+    @Test("as many as may wait do, the next is told that the server is busy, and one who asks the same is not")
+    func manyWaitDoNext()
         async throws
     {
         let file = try Self.file("rabbit", iterations: 50_000)
@@ -95,8 +100,8 @@ import Testing
         #expect(isPending(authenticator.authenticate(credentials("alice", "c"))))
     }
 
-    @Test(arguments: ProtocolVersion.allCases)
-    func `a broker lets nobody in but those with the right password`(_ version: ProtocolVersion) async throws {
+    @Test("a broker lets nobody in but those with the right password", arguments: ProtocolVersion.allCases)
+    func brokerLetsNobodyBut(_ version: ProtocolVersion) async throws {
         let authenticator = PasswordAuthenticator(try Self.file("rabbit"), allowsAnonymous: false)
         #expect(await settled(authenticator.authenticate(credentials("alice", "rabbit"))) == Self.alice)
         let test = TestBroker(authenticator: authenticator)
@@ -132,7 +137,8 @@ import Testing
         )
     }
 
-    @Test func `who comes from another address waits for a few of those that one address sends`() async throws {
+    @Test("who comes from another address waits for a few of those that one address sends")
+    func comesAnotherAddressWaits() async throws {
         let authenticator = PasswordAuthenticator(try Self.file("rabbit", iterations: 5_000), allowsAnonymous: false)
         let order = Order()
         var last: Authentication?
@@ -152,7 +158,9 @@ import Testing
         #expect(order.all.count == 201)
     }
 
-    @Test func `one address has half of the places, and gives some when others have none`() async throws {
+    @Test("one address has half of the places, and gives some when others have none") func oneAddressHalfPlaces()
+        async throws
+    {
         let file = try Self.file("rabbit", iterations: 100_000)
         let authenticator = PasswordAuthenticator(file, allowsAnonymous: false, waiting: 8)
         let crowd = (0..<8).map { authenticator.authenticate(wrong($0, from: "192.0.2.1:\($0)")) }

@@ -43,7 +43,8 @@ import Testing
         return await CredentialAuthenticator(accepted, allowsAnonymous: false).user(token)
     }
 
-    @Test func `a token is verified with the key of the set that it names, or with any when it names none`()
+    @Test("a token is verified with the key of the set that it names, or with any when it names none")
+    func tokenVerifiedKeySet()
         async throws
     {
         let keys = try TokenKeys(keySet: try set())
@@ -62,7 +63,8 @@ import Testing
         }
     }
 
-    @Test func `the first token does not choose the algorithm of a key that has none`() async throws {
+    @Test("the first token does not choose the algorithm of a key that has none") func firstTokenDoesNot() async throws
+    {
         let keys = try TokenKeys(keySet: try set(["rsa"]))
         let other = await JWTKeyCollection().add(rsa: rsa, digestAlgorithm: .sha512)
         let usual = await JWTKeyCollection().add(rsa: rsa, digestAlgorithm: .sha256)
@@ -70,7 +72,7 @@ import Testing
         #expect(await user(try await usual.sign(TestClaims.user("alice")), keys) == "alice")
     }
 
-    @Test func `a set that has all former keys is known to have them`() throws {
+    @Test("a set that has all former keys is known to have them") func setAllFormerKeys() throws {
         let (few, many) = (try TokenKeys(keySet: try set(["rsa"])), try TokenKeys(keySet: try set()))
         #expect(many.contain(few))
         #expect(!few.contain(many))
@@ -93,8 +95,8 @@ import Testing
         (#"{"kty":"OKP","crv":"X25519","x":"AA"}"#, "key 2 is on a curve that is not known"),
     ]
 
-    @Test(arguments: unused)
-    func `a key of a set that is of no use is left out, and told`(key: String, words: String) async throws {
+    @Test("a key of a set that is of no use is left out, and told", arguments: unused)
+    func keySetNoUse(key: String, words: String) async throws {
         let keys = try TokenKeys(keySet: try set(["ec"], and: key))
         #expect(keys.warnings.count == 1)
         #expect(keys.warnings.first?.hasPrefix(words) == true, "\(keys.warnings)")
@@ -102,7 +104,7 @@ import Testing
         #expect(await user(try await signer.sign(TestClaims.user("alice")), keys) == "alice")
     }
 
-    @Test func `a key for encryption verifies nothing`() async throws {
+    @Test("a key for encryption verifies nothing") func keyEncryptionVerifiesNothing() async throws {
         let signer = await JWTKeyCollection().add(rsa: rsa, digestAlgorithm: .sha256)
         let token = try await signer.sign(TestClaims.user("alice"))
         #expect(await user(token, try TokenKeys(keySet: try set(["rsa", "ec"]))) == "alice")
@@ -110,7 +112,8 @@ import Testing
         #expect(await user(token, try TokenKeys(keySet: encryption)) == nil)
     }
 
-    @Test func `two keys for signatures with the same kid are an error that names both`() throws {
+    @Test("two keys for signatures with the same kid are an error that names both") func twoKeysSignaturesSame() throws
+    {
         let twice = try set(["rsa", "ec", "ed"]).replacing(#""kid":"ed""#, with: #""kid":"rsa""#)
         let words = words { () throws(AccessFileRefused) in try TokenKeys(keySet: twice) }
         #expect(words == [#"keys 1 and 3 have the same kid "rsa" (RFC 7517 §4.5)"#])
@@ -127,7 +130,7 @@ import Testing
         }
     }
 
-    @Test func `what is no key is told`() throws {
+    @Test("what is no key is told") func noKeyTold() throws {
         #expect(words { () throws(AccessFileRefused) in try TokenKeys(secret: "short\n") }.count == 1)
         #expect(words { () throws(AccessFileRefused) in try TokenKeys(publicKey: "-----BEGIN NONSENSE") }.count == 1)
         let sets = [

@@ -22,7 +22,7 @@ import Testing
         return CredentialAuthenticator(accepted, allowsAnonymous: allowsAnonymous)
     }
 
-    @Test func `tokens of every algorithm are good with their own key only`() async throws {
+    @Test("tokens of every algorithm are good with their own key only") func tokensEveryAlgorithmGood() async throws {
         let issuers = try await TestIssuer.all()
         for issuer in issuers {
             let token = try await issuer.token(.user("alice"))
@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    @Test func `a token that was tampered with is worthless`() async throws {
+    @Test("a token that was tampered with is worthless") func tokenTamperedWorthless() async throws {
         for issuer in try await TestIssuer.all() {
             let authenticator = authenticator(issuer.keys)
             let parts = try await issuer.token(.user("alice")).split(separator: ".").map(String.init)
@@ -47,8 +47,8 @@ import Testing
         }
     }
 
-    @Test(arguments: 0..<6, [1, 2, 3] as [UInt64])
-    func `no change of some bytes of a token lets anybody else in`(place: Int, seed: UInt64) async throws {
+    @Test("no change of some bytes of a token lets anybody else in", arguments: 0..<6, [1, 2, 3] as [UInt64])
+    func noChangeSomeBytes(place: Int, seed: UInt64) async throws {
         let issuer = try await TestIssuer.all()[place]
         let authenticator = authenticator(issuer.keys)
         let token = Array(try await issuer.token(.user("alice")).utf8)
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    @Test func `a public key is no secret for HS256`() async throws {
+    @Test("a public key is no secret for HS256") func publicKeyNoSecret() async throws {
         let key = ES256PrivateKey()
         let pem = key.publicKey.pemRepresentation
         let forger = await JWTKeyCollection().add(hmac: HMACKey(from: pem), digestAlgorithm: .sha256)
@@ -77,7 +77,7 @@ import Testing
         #expect(await authenticator(try TokenKeys(publicKey: pem)).user(forged) == nil)
     }
 
-    @Test func `a token is good from nbf to exp, give or take the leeway`() async throws {
+    @Test("a token is good from nbf to exp, give or take the leeway") func tokenGoodNbfExp() async throws {
         let issuer = try await TestIssuer.hmac()
         let now = Date().timeIntervalSince1970
         let strict = authenticator(issuer.keys) { $0.leeway = 0 }
@@ -98,7 +98,9 @@ import Testing
         #expect((NIODeadline.now() + .seconds(90)...NIODeadline.now() + .seconds(100)).contains(expiresAt))
     }
 
-    @Test func `audience, issuer, user and client are asked for as the rules say`() async throws {
+    @Test("audience, issuer, user and client are asked for as the rules say") func audienceIssuerUserClient()
+        async throws
+    {
         let issuer = try await TestIssuer.hmac()
         let authenticator = authenticator(issuer.keys) {
             $0.audience = "sluice"
@@ -118,7 +120,7 @@ import Testing
         }
     }
 
-    @Test func `the log is told why a token is not good`() async throws {
+    @Test("the log is told why a token is not good") func logToldWhyToken() async throws {
         let issuer = try await TestIssuer.hmac()
         let authenticator = authenticator(issuer.keys) { $0.leeway = 0 }
         func why(_ token: String, userName: String? = nil) async -> String? {
@@ -149,7 +151,7 @@ import Testing
         #expect(await why(good, userName: "bob") == "the token: it is another user's, alice")
     }
 
-    @Test func `the user name may be left out, or must be the token's`() async throws {
+    @Test("the user name may be left out, or must be the token's") func userNameLeftOut() async throws {
         let issuer = try await TestIssuer.hmac()
         let authenticator = authenticator(issuer.keys)
         let token = try await issuer.token(.user("alice"))
@@ -159,7 +161,9 @@ import Testing
         }
     }
 
-    @Test func `a payload is given to be read only once its signature is good, whatever it says`() async throws {
+    @Test("a payload is given to be read only once its signature is good, whatever it says") func payloadGivenReadOnly()
+        async throws
+    {
         let secret = TestIssuer.secret
         let keys = try TokenKeys(secret: secret)
         func signed(_ header: String, _ payload: String, secret: String = secret) -> [UInt8] {
@@ -188,7 +192,7 @@ import Testing
         data.base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
     }
 
-    @Test func `a token header that asks for an extension is refused`() async throws {
+    @Test("a token header that asks for an extension is refused") func tokenHeaderAsksExtension() async throws {
         let issuer = try await TestIssuer.hmac()
         var header = JWTHeader()
         header.fields["crit"] = .array([.string("b64")])
@@ -196,7 +200,8 @@ import Testing
         #expect(await authenticator(issuer.keys).user(token) == nil)
     }
 
-    @Test func `passwords go on to work beside tokens, and who shows nothing is as anonymous as before`() async throws {
+    @Test("passwords go on to work beside tokens, and who shows nothing is as anonymous as before")
+    func passwordsGoWorkBeside() async throws {
         let issuer = try await TestIssuer.hmac()
         let file = try PasswordFile("alice:\(try PasswordHash.pbkdf2("rabbit", iterations: 5))\n")
         let both = authenticator(issuer.keys, passwords: file)
@@ -213,7 +218,9 @@ import Testing
         #expect("\(await both.answer("nonsense", identity: "lamp"))" == "\(Authentication.accepted(userName: "lamp"))")
     }
 
-    @Test func `many clients with one token wait for one look at it, and only so many wait`() async throws {
+    @Test("many clients with one token wait for one look at it, and only so many wait") func manyClientsOneToken()
+        async throws
+    {
         let issuer = try await TestIssuer.hmac()
         var accepted = AcceptedCredentials()
         accepted.tokens = issuer.keys
@@ -221,7 +228,7 @@ import Testing
         #expect("\(await authenticator.answer(try await issuer.token(.user("alice"))))" == "busy")
     }
 
-    @Test func `another key is in force at once`() async throws {
+    @Test("another key is in force at once") func anotherKeyForceOnce() async throws {
         let (old, new) = (try await TestIssuer.hmac(), try await TestIssuer.hmac(String(repeating: "x", count: 32)))
         let authenticator = authenticator(old.keys)
         let token = try await old.token(.user("alice"))

@@ -23,7 +23,7 @@ extension Event {
 
     private func log(from level: Event.Level = .info) -> EventLog { EventLog(from: level) { [told] in told.add($0) } }
 
-    @Test func `one client's mistakes are some lines and a count, and hide no other's`() {
+    @Test("one client's mistakes are some lines and a count, and hide no other's") func oneClientsMistakesSome() {
         let log = log()
         let now = NIODeadline.now()
         let (noisy, quiet) = (ClientAddress("192.0.2.1:1000"), ClientAddress("192.0.2.2:1000"))
@@ -41,7 +41,7 @@ extension Event {
         #expect(told.all.count == 53)
     }
 
-    @Test func `a client that goes on making mistakes has five lines a second`() {
+    @Test("a client that goes on making mistakes has five lines a second") func clientGoesMakingMistakes() {
         let log = log()
         let start = NIODeadline.now()
         for step in 0..<10_000 {
@@ -50,7 +50,7 @@ extension Event {
         #expect((99...101).contains(told.all.count))
     }
 
-    @Test func `mistakes from very many addresses are bounded together`() {
+    @Test("mistakes from very many addresses are bounded together") func mistakesVeryManyAddresses() {
         let log = log()
         let now = NIODeadline.now()
         for place in 0..<5_000 {
@@ -60,7 +60,7 @@ extension Event {
         #expect(told.all.count >= 500)
     }
 
-    @Test func `what is not told is not put into words`() {
+    @Test("what is not told is not put into words") func notToldNotPut() {
         let log = log(from: .error)
         func fields() -> [Event.Field] {
             Issue.record("asked for")
@@ -70,7 +70,8 @@ extension Event {
         EventLog.silent.note(.storeFailed, fields())
     }
 
-    @Test func `identifiers have 64 characters and other fields 256, and say how long they were`() {
+    @Test("identifiers have 64 characters and other fields 256, and say how long they were")
+    func identifiers64CharactersOther() {
         let log = log()
         log.note(
             .clientRefused,
@@ -90,8 +91,11 @@ extension Event {
 
     private func events(_ kind: Event.Kind) -> [Event] { told.all.filter { $0.kind == kind } }
 
-    @Test(arguments: [ProtocolVersion.v3_1_1, .v5])
-    func `a PUBLISH and a SUBSCRIBE that are forbidden have a line with client, topic and rule`(
+    @Test(
+        "a PUBLISH and a SUBSCRIBE that are forbidden have a line with client, topic and rule",
+        arguments: [ProtocolVersion.v3_1_1, .v5]
+    )
+    func publishSUBSCRIBEForbiddenLine(
         version: ProtocolVersion
     ) throws {
         let test = TestBroker(authorizer: OnlyOwn(), events: log())
@@ -113,7 +117,7 @@ extension Event {
         }
     }
 
-    @Test func `a will that may not be published has a line`() throws {
+    @Test("a will that may not be published has a line") func willNotPublishedLine() throws {
         let test = TestBroker(authorizer: OnlyOwn(), events: log())
         let gone = try TopicName("other/gone")
         let client = try test.connect("lamp") {
@@ -125,7 +129,8 @@ extension Event {
         #expect(events(.accessDenied).first?[.clientID] == .text("lamp"))
     }
 
-    @Test func `a subscription above the limit, and a message above the rate, have a line`() throws {
+    @Test("a subscription above the limit, and a message above the rate, have a line")
+    func subscriptionAboveLimitMessage() throws {
         let test = TestBroker(events: log()) {
             $0.subscriptionsPerSession = 1
             $0.publishRate = 1
@@ -138,7 +143,7 @@ extension Event {
         #expect(events(.limitReached).count > 1)
     }
 
-    @Test func `a client that is not let in has a line with both of its names`() throws {
+    @Test("a client that is not let in has a line with both of its names") func clientNotLetLine() throws {
         let test = TestBroker(authenticator: Nobody(), events: log())
         for version in [ProtocolVersion.v3_1_1, .v5] {
             let client = test.open(version)
@@ -153,7 +158,7 @@ extension Event {
         }
     }
 
-    @Test func `a client of 3.1.1 without an identifier that wants a session has a line`() throws {
+    @Test("a client of 3.1.1 without an identifier that wants a session has a line") func client311() throws {
         let test = TestBroker(events: log())
         let client = test.open(.v3_1_1)
         try client.connect("") { $0.cleanStart = false }
@@ -161,7 +166,7 @@ extension Event {
         #expect(events(.clientRefused).map { $0[.reason] } == [.text("Client Identifier not valid")])
     }
 
-    @Test func `the end of a connection is told in words`() throws {
+    @Test("the end of a connection is told in words") func endConnectionToldWords() throws {
         let test = TestBroker(events: log(from: .debug))
         try test.connect("a").drop()
         let client = try test.connect("b")
@@ -173,7 +178,8 @@ extension Event {
         )
     }
 
-    @Test func `a queue that is full is told at once, and then once a minute with what it has dropped`() throws {
+    @Test("a queue that is full is told at once, and then once a minute with what it has dropped")
+    func queueFullToldOnce() throws {
         let test = TestBroker(events: log(), queue: { $0.messages = 1 })
         let away = try test.connectPersistent("away")
         _ = try away.subscribe("t", qos: .atLeastOnce)

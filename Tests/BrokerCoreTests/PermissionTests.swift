@@ -7,8 +7,11 @@ import Testing
 @Suite("What a client may not read it does not get, whatever it subscribes to") struct PermissionTests {
     private let secrets = Secrets()
 
-    @Test(arguments: ["#", "a/+", "+/secret", "a/secret"])
-    func `messages are filtered for each subscriber, hot topics and cold ones`(filter: String) throws {
+    @Test(
+        "messages are filtered for each subscriber, hot topics and cold ones",
+        arguments: ["#", "a/+", "+/secret", "a/secret"]
+    )
+    func messagesFilteredEachSubscriber(filter: String) throws {
         let test = TestBroker(authorizer: secrets)
         let hidden = try test.connect("hidden")
         let trusted = try test.connect("trusted")
@@ -21,7 +24,7 @@ import Testing
         #expect(try trusted.texts().prefix(4) == ["s", "s", "s", "s"])
     }
 
-    @Test func `retained messages are filtered, too`() throws {
+    @Test("retained messages are filtered, too") func retainedMessagesFilteredToo() throws {
         let test = TestBroker(authorizer: secrets)
         let trusted = try test.connect("trusted")
         try trusted.publish("a/secret", "s", retain: true)
@@ -31,7 +34,7 @@ import Testing
         #expect(try hidden.texts() == ["o"])
     }
 
-    @Test func `queues of those who are away are filtered, too`() throws {
+    @Test("queues of those who are away are filtered, too") func queuesThoseAwayFiltered() throws {
         let test = TestBroker(authorizer: secrets)
         let hidden = try test.connectPersistent("hidden")
         try hidden.subscribe("#", qos: .atLeastOnce)
@@ -42,7 +45,9 @@ import Testing
         #expect(try test.connectPersistent("hidden").texts() == ["o"])
     }
 
-    @Test func `a shared subscription gives a message only to those who may read it`() throws {
+    @Test("a shared subscription gives a message only to those who may read it") func sharedSubscriptionGivesMessage()
+        throws
+    {
         let test = TestBroker(authorizer: secrets)
         let clients = try ["hidden", "trusted", "hidden2"].map { try test.connect($0) }
         for client in clients { try client.subscribe("$share/g/#") }
@@ -52,7 +57,7 @@ import Testing
         #expect(try clients[2].texts().isEmpty)
     }
 
-    @Test func `permissions that change hold for the next message`() throws {
+    @Test("permissions that change hold for the next message") func permissionsChangeHoldNext() throws {
         let test = TestBroker(authorizer: secrets)
         let client = try test.connect("hidden")
         let trusted = try test.connect("trusted")
@@ -64,7 +69,9 @@ import Testing
         #expect(try client.texts() == ["after"])
     }
 
-    @Test func `another user does not get the session of the one before, nor what is queued in it`() throws {
+    @Test("another user does not get the session of the one before, nor what is queued in it") func anotherUserDoesNot()
+        throws
+    {
         let test = TestBroker(authorizer: secrets)
         func connect(as userName: String) throws -> TestClient {
             try test.connectPersistent("c") { $0.userName = userName }
@@ -83,7 +90,7 @@ import Testing
         #expect(try other.texts() == ["o"])
     }
 
-    @Test func `clients that would not be let in any more are disconnected, others stay`() throws {
+    @Test("clients that would not be let in any more are disconnected, others stay") func clientsWouldNotLet() throws {
         let test = TestBroker(authorizer: secrets)
         let clients = try ["alice", "bob"].map { name in try test.connect(name) { $0.userName = name } }
         let anonymous = try test.connect("c")

@@ -33,8 +33,12 @@ import Testing
         }?.reasonCode
     }
 
-    @Test(arguments: [ProtocolVersion.v5, .v3_1_1], ["bob", nil])
-    func `another user's CONNECT is refused and takes nothing`(version: ProtocolVersion, stranger: String?) throws {
+    @Test(
+        "another user's CONNECT is refused and takes nothing",
+        arguments: [ProtocolVersion.v5, .v3_1_1],
+        ["bob", nil]
+    )
+    func anotherUsersCONNECTRefused(version: ProtocolVersion, stranger: String?) throws {
         let watcher = try test.connect("watcher")
         try watcher.subscribe("gone")
         let alice = try connect(as: "alice") {
@@ -54,14 +58,15 @@ import Testing
         #expect(try watcher.texts().isEmpty)
     }
 
-    @Test func `the owner's CONNECT is a takeover`() throws {
+    @Test("the owner's CONNECT is a takeover") func ownersCONNECTTakeover() throws {
         let first = try connect(as: "alice")
         let second = try connect(as: "alice")
         #expect(second.connack?.sessionPresent == true)
         #expect(try first.wasEnded(.sessionTakenOver))
     }
 
-    @Test func `a user's CONNECT ends an anonymous session of that name, and begins a new one`() throws {
+    @Test("a user's CONNECT ends an anonymous session of that name, and begins a new one")
+    func usersCONNECTEndsAnonymous() throws {
         let anonymous = try connect(as: nil)
         try anonymous.subscribe("t", qos: .atLeastOnce)
         let alice = try connect(as: "alice")
@@ -72,24 +77,24 @@ import Testing
         #expect(try refusal(as: nil) == .clientIdentifierNotValid)
     }
 
-    @Test func `user names are the same only byte for byte`() throws {
+    @Test("user names are the same only byte for byte") func userNamesSameOnly() throws {
         _ = try connect(as: "ren\u{e9}")
         #expect(try refusal(as: "rene\u{301}") == .clientIdentifierNotValid)
     }
 
-    @Test func `Client Identifiers are the same only byte for byte`() throws {
+    @Test("Client Identifiers are the same only byte for byte") func clientIdentifiersSameOnly() throws {
         _ = try connect("dev-\u{e9}", as: "alice")
         #expect(try refusal("dev-e\u{301}", as: "bob") == .success)
     }
 
-    @Test func `a session without a connection that is over is nobody's`() throws {
+    @Test("a session without a connection that is over is nobody's") func sessionWithoutConnectionOver() throws {
         try connect(as: "alice") { $0.properties.sessionExpiryInterval = 10 }.disconnect()
         #expect(try refusal(as: "bob") == .clientIdentifierNotValid)
         test.advance(seconds: 11)
         #expect(try refusal(as: "bob") == .success)
     }
 
-    @Test func `it is the user's after a restart, too`() throws {
+    @Test("it is the user's after a restart, too") func usersAfterRestartToo() throws {
         _ = try connect(as: "alice")
         _ = try connect("lamp", as: nil)
         test.storeAll()
@@ -99,7 +104,7 @@ import Testing
         #expect(try connect("lamp", as: "bob", on: next).connack?.sessionPresent == false)
     }
 
-    @Test func `a name that nobody has proven owns nothing`() throws {
+    @Test("a name that nobody has proven owns nothing") func nameNobodyProvenOwns() throws {
         let open = TestBroker()
         _ = try connect(as: "alice", on: open)
         #expect(try connect(as: "bob", on: open).connack?.sessionPresent == true)
@@ -108,7 +113,8 @@ import Testing
         #expect(try connect(as: "carol", on: closed).connack?.sessionPresent == false)
     }
 
-    @Test func `a request, or a device without a session, does not speak under another user's Client Identifier`()
+    @Test("a request, or a device without a session, does not speak under another user's Client Identifier")
+    func requestDeviceWithoutSession()
         throws
     {
         _ = try connect(as: "alice")
@@ -121,8 +127,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [ConnectRequest.Scope.request, .connection])
-    func `a request, or a device without a session, leaves the session of its Client Identifier alone`(
+    @Test(
+        "a request, or a device without a session, leaves the session of its Client Identifier alone",
+        arguments: [ConnectRequest.Scope.request, .connection]
+    )
+    func requestDeviceWithoutSession2(
         scope: ConnectRequest.Scope
     ) throws {
         let alice = try connect(as: "alice")
@@ -139,8 +148,11 @@ import Testing
         #expect(try alice.ping())
     }
 
-    @Test(arguments: [ConnectRequest.Scope.request, .connection])
-    func `a connection without a session of a name ends with its user, its token and the broker`(
+    @Test(
+        "a connection without a session of a name ends with its user, its token and the broker",
+        arguments: [ConnectRequest.Scope.request, .connection]
+    )
+    func connectionWithoutSessionName(
         scope: ConnectRequest.Scope
     ) throws {
         var request = ConnectRequest(clientID: "meter", userName: "alice")
@@ -155,8 +167,11 @@ import Testing
         #expect(second.closed == [.serverShuttingDown])
     }
 
-    @Test(arguments: ["a\u{0}b", "\u{0}webhook:orders", String(repeating: "x", count: 65_536)])
-    func `a Client Identifier that MQTT can't say is refused, whichever way it has come`(clientID: String) {
+    @Test(
+        "a Client Identifier that MQTT can't say is refused, whichever way it has come",
+        arguments: ["a\u{0}b", "\u{0}webhook:orders", String(repeating: "x", count: 65_536)]
+    )
+    func clientIdentifierMQTTCant(clientID: String) {
         let request = ConnectRequest(clientID: clientID)
         #expect(SinkClient(test).connect(request).reasonCode == .clientIdentifierNotValid)
     }
@@ -174,7 +189,7 @@ import Testing
         return client.connect(request)
     }
 
-    @Test func `a client of that name has a session of its own`() throws {
+    @Test("a client of that name has a session of its own") func clientNameSessionOwn() throws {
         let test = TestBroker()
         let webhook = SinkClient(test)
         #expect(connectOwn(test, as: webhook).reasonCode == .success)
@@ -194,7 +209,9 @@ import Testing
         #expect(again.deliveries().map(\.text) == ["1"])
     }
 
-    @Test func `one that an earlier version has stored among the clients' is found again`() throws {
+    @Test("one that an earlier version has stored among the clients' is found again") func oneEarlierVersionStored()
+        throws
+    {
         let store = TestStore()
         let number = SessionNumber(rawValue: 5)
         var batch = StoreBatch(number: 1)

@@ -16,7 +16,9 @@ import Testing
         )
     }
 
-    @Test func `a message added to a batch knows its destinations and how many are left`() throws {
+    @Test("a message added to a batch knows its destinations and how many are left") func messageAddedBatchKnows()
+        throws
+    {
         let message = Message(topic: try TopicName("t"), payload: ByteBuffer(string: "m"), qos: .atLeastOnce)
         var batch = StoreBatch(number: 1)
         batch.add(message, number: MessageNumber(rawValue: 1), for: [destination(1, .queued), destination(2, .done)])

@@ -16,8 +16,8 @@ import Testing
         }
     }
 
-    @Test(arguments: [5, 200])
-    func `a connection ends with the token that let it in, and its session goes on`(seconds: Int64) throws {
+    @Test("a connection ends with the token that let it in, and its session goes on", arguments: [5, 200])
+    func connectionEndsTokenLet(seconds: Int64) throws {
         let test = TestBroker(authenticator: TokenDesk(seconds: seconds))
         let client = try test.connectPersistent("a")
         _ = try client.packets()
@@ -31,7 +31,8 @@ import Testing
         #expect(test.broker.sessionCount == 1)
     }
 
-    @Test func `a token without an end ends nothing, and one that is over lets nobody in`() throws {
+    @Test("a token without an end ends nothing, and one that is over lets nobody in") func tokenWithoutEndEnds() throws
+    {
         let lasting = TestBroker(authenticator: TokenDesk(seconds: nil))
         let client = try lasting.connect("a")
         lasting.advance(seconds: 1_000_000)
@@ -51,8 +52,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [("alice", "200", 200), ("alice", "for ever", nil), ("alice", "5", 10), ("bob", "200", 10)])
-    func `a newer token of the same user prolongs a connection`(user: String, newer: String, end: Int64?) {
+    @Test(
+        "a newer token of the same user prolongs a connection",
+        arguments: [("alice", "200", 200), ("alice", "for ever", nil), ("alice", "5", 10), ("bob", "200", 10)]
+    )
+    func newerTokenSameUser(user: String, newer: String, end: Int64?) {
         let test = TestBroker(authenticator: RenewingDesk())
         func connection(_ user: String, _ token: String, isTransient: Bool) -> VirtualConnection {
             let sink = MessageSink(capacity: 0, receive: { _ in }, closed: { _ in })
@@ -75,7 +79,7 @@ import Testing
         #expect(!poll.isConnected)
     }
 
-    @Test func `the end of a former token does not end a later connection`() throws {
+    @Test("the end of a former token does not end a later connection") func endFormerTokenDoes() throws {
         let test = TestBroker(authenticator: TokenDesk(seconds: 10))
         let client = try test.connect("a")
         client.drop()

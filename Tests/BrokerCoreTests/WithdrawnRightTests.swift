@@ -19,8 +19,8 @@ import Testing
         for topic in ["a", "b", "c"] { try publisher.publish(topic, topic, qos: qos) }
     }
 
-    @Test(arguments: [QoS.atLeastOnce, .exactlyOnce])
-    func `for the queue of a client that is away`(qos: QoS) throws {
+    @Test("for the queue of a client that is away", arguments: [QoS.atLeastOnce, .exactlyOnce])
+    func queueClientAway(qos: QoS) throws {
         let test = TestBroker(authorizer: rights)
         let away = try test.connectPersistent("away")
         try away.subscribe("#", qos: qos)
@@ -31,7 +31,7 @@ import Testing
         #expect(test.broker.pendingMessages(of: .client("away")) <= 2)
     }
 
-    @Test func `for what the store alone has, and after a restart`() throws {
+    @Test("for what the store alone has, and after a restart") func storeAloneAfterRestart() throws {
         let first = TestBroker(authorizer: rights)
         let away = try first.connectPersistent("away")
         try away.subscribe("#", qos: .atLeastOnce)
@@ -45,7 +45,7 @@ import Testing
         #expect(try again.texts() == ["a", "c"])
     }
 
-    @Test func `for what was sent and is to be sent again`() throws {
+    @Test("for what was sent and is to be sent again") func sentSentAgain() throws {
         let test = TestBroker(authorizer: rights)
         let client = try test.connectPersistent("away")
         try client.subscribe("#", qos: .atLeastOnce)
@@ -56,7 +56,7 @@ import Testing
         #expect(try test.connectPersistent("away").texts() == ["a", "c"])
     }
 
-    @Test func `for the queue of a client that takes one message at a time`() throws {
+    @Test("for the queue of a client that takes one message at a time") func queueClientTakesOne() throws {
         let test = TestBroker(authorizer: rights)
         let client = try test.connect("slow") { $0.properties.receiveMaximum = 1 }
         try client.subscribe("#", qos: .atLeastOnce)
@@ -65,7 +65,7 @@ import Testing
         #expect(try client.texts() == ["a", "c"])
     }
 
-    @Test func `what comes after a right was given is not asked of again and again`() throws {
+    @Test("what comes after a right was given is not asked of again and again") func comesAfterRightGiven() throws {
         let test = TestBroker(authorizer: rights)
         let away = try test.connectPersistent("away")
         try away.subscribe("#", qos: .atLeastOnce)
@@ -80,7 +80,7 @@ import Testing
         #expect(rights.questions == asked)
     }
 
-    @Test func `a gateway that keeps messages is told, or loses its connection`() throws {
+    @Test("a gateway that keeps messages is told, or loses its connection") func gatewayKeepsMessagesTold() throws {
         let test = TestBroker(authorizer: rights)
         let gateway = SinkClient(test)
         gateway.connect(ConnectRequest(clientID: "g", cleanStart: false, sessionExpiryInterval: 100))
@@ -97,7 +97,7 @@ import Testing
         #expect(again.deliveries().map(\.text) == ["a", "c"])
     }
 
-    @Test func `for messages at QoS 0 that wait for a slow gateway`() throws {
+    @Test("for messages at QoS 0 that wait for a slow gateway") func messagesQoS0Wait() throws {
         let test = TestBroker(authorizer: rights)
         let gateway = SinkClient(test, capacity: 1)
         gateway.connect(ConnectRequest(clientID: "g"))
@@ -110,7 +110,7 @@ import Testing
         #expect(gateway.deliveries().isEmpty)
     }
 
-    @Test func `for a will that is still to come`() throws {
+    @Test("for a will that is still to come") func willStillCome() throws {
         let test = TestBroker(authorizer: rights)
         let watcher = try test.connect("publisher")
         try watcher.subscribe("#")

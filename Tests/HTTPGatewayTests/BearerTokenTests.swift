@@ -21,7 +21,7 @@ import Testing
 
     private func bearer(_ token: String) -> String { "Authorization: Bearer \(token)" }
 
-    @Test func `a token goes to the authenticator, which lets it in or not`() async throws {
+    @Test("a token goes to the authenticator, which lets it in or not") func tokenGoesAuthenticatorLets() async throws {
         try await TestServer.run(authenticator: TokenDesk()) { server in
             let good = try await server.request("POST", "/publish?topic=a", [bearer("ann:60")], body: "x")
             #expect(good.status == 200)
@@ -37,7 +37,9 @@ import Testing
         }
     }
 
-    @Test func `where anybody is let in, an unknown token is worthless all the same`() async throws {
+    @Test("where anybody is let in, an unknown token is worthless all the same") func whereAnybodyLetUnknown()
+        async throws
+    {
         try await TestServer.run { server in
             let without = try await server.request("POST", "/publish?topic=a", body: "x")
             #expect(without.status == 200)
@@ -46,7 +48,7 @@ import Testing
         }
     }
 
-    @Test func `the cursor of one token's poll is not for another`() async throws {
+    @Test("the cursor of one token's poll is not for another") func cursorOneTokensPoll() async throws {
         try await TestServer.run(authenticator: TokenDesk()) { server in
             let json = "Accept: application/json"
             let first = try await server.request("GET", "/v1/subscribe?topic=a&wait=0", [bearer("ann:60"), json])
@@ -58,7 +60,9 @@ import Testing
         }
     }
 
-    @Test func `a renewed token of the same user goes on with its poll and its Idempotency-Keys`() async throws {
+    @Test("a renewed token of the same user goes on with its poll and its Idempotency-Keys") func renewedTokenSameUser()
+        async throws
+    {
         try await TestServer.run(authenticator: TokenDesk()) { server in
             let json = "Accept: application/json"
             let first = try await server.request("GET", "/v1/subscribe?topic=a&wait=0", [bearer("ann:60"), json])
@@ -76,7 +80,7 @@ import Testing
         }
     }
 
-    @Test func `a poll that goes on with a renewed token outlives the first one`() async throws {
+    @Test("a poll that goes on with a renewed token outlives the first one") func pollGoesRenewedToken() async throws {
         try await TestServer.run(authenticator: TokenDesk()) { server in
             let json = "Accept: application/json"
             let first = try await server.request("GET", "/v1/subscribe?topic=a&wait=0", [bearer("ann:2"), json])
@@ -86,8 +90,11 @@ import Testing
         }
     }
 
-    @Test(arguments: ["access_token", "password"])
-    func `a page that shows a key nobody knows is refused, where anybody is let in`(member: String) async throws {
+    @Test(
+        "a page that shows a key nobody knows is refused, where anybody is let in",
+        arguments: ["access_token", "password"]
+    )
+    func pageShowsKeyNobody(member: String) async throws {
         try await TestServer.run { server in
             let page = try await JSONClient.open(server, connect: nil)
             try await page.send(#"{"op":"connect","\#(member)":"slk_mistyped"}"#)
@@ -95,7 +102,7 @@ import Testing
         }
     }
 
-    @Test func `a stream ends with its token, and says why`() async throws {
+    @Test("a stream ends with its token, and says why") func streamEndsTokenSays() async throws {
         try await TestServer.run(authenticator: TokenDesk()) { server in
             let fields = [bearer("ann:1"), "Accept: text/event-stream"]
             let answer = try await server.request("GET", "/v1/subscribe?topic=a", fields)
@@ -105,7 +112,7 @@ import Testing
         }
     }
 
-    @Test func `a page connects with a token, and is told when it is over`() async throws {
+    @Test("a page connects with a token, and is told when it is over") func pageConnectsTokenTold() async throws {
         try await TestServer.run(authenticator: TokenDesk()) { server in
             let stranger = try await JSONClient.open(server, connect: nil)
             try await stranger.send(#"{"op":"connect","access_token":"nonsense"}"#)

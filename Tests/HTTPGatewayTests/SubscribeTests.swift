@@ -184,7 +184,8 @@ import Testing
         var queue = QueueLimits()
         queue.messages = 5
         queue.whenFull = .disconnect
-        try await TestServer.run(limits: Limits(queue: queue), configuration: .test { $0.subscriberMessages = 5 }) { server in
+        try await TestServer.run(limits: Limits(queue: queue), configuration: .test { $0.subscriberMessages = 5 }) {
+            server in
             let slow = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
             try await slow.send("GET /v1/subscribe?topic=s&qos=1 HTTP/1.1\r\nHost: a\r\n\r\n")
             try await waitFor(server) { $0.connectedClients == 1 }

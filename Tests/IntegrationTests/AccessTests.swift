@@ -50,8 +50,8 @@ struct AccessTests {
         try await ClientProcess(command, arguments).exitStatus()
     }
 
-    @Test(arguments: ["311", "5"])
-    func `mosquitto_pub and mosquitto_sub get in with the right password only`(version: String) async throws {
+    @Test("mosquitto_pub and mosquitto_sub get in with the right password only", arguments: ["311", "5"])
+    func mosquittoPubMosquittoSub(version: String) async throws {
         try await running { sluice, _ in
             let common = ["-p", "\(sluice.mqtt)", "-V", version, "-q", "1", "-t", "a"]
             let alice = ["-u", "alice", "-P", "rabbit"]
@@ -72,8 +72,8 @@ struct AccessTests {
         }
     }
 
-    @Test(arguments: ["311", "5"])
-    func `a topic that may not be read is hidden from # and from what is retained`(version: String) async throws {
+    @Test("a topic that may not be read is hidden from # and from what is retained", arguments: ["311", "5"])
+    func topicNotReadHidden(version: String) async throws {
         try await running { sluice, _ in
             let alice = ["-p", "\(sluice.mqtt)", "-u", "alice", "-P", "rabbit", "-q", "1"]
             try await run("mosquitto_pub", alice + ["-t", "secret/kept", "-m", "1", "-r"])
@@ -96,7 +96,7 @@ struct AccessTests {
         }
     }
 
-    @Test func `curl shows its password in every request`() async throws {
+    @Test("curl shows its password in every request") func curlShowsPasswordEvery() async throws {
         try await running { sluice, _ in
             let wanted = [
                 ([], "a", "401"), (["-u", "alice:hatter"], "a", "401"), (["-u", "alice:rabbit"], "a", "200"),
@@ -112,7 +112,7 @@ struct AccessTests {
         }
     }
 
-    @Test func `what is hidden from a CoAP client is not among the links either`() async throws {
+    @Test("what is hidden from a CoAP client is not among the links either") func hiddenCoAPClientNot() async throws {
         try await running { sluice, _ in
             let alice = ["-p", "\(sluice.mqtt)", "-u", "alice", "-P", "rabbit", "-q", "1"]
             try await run("mosquitto_pub", alice + ["-t", "secret/kept", "-m", "1", "-r"])
@@ -141,7 +141,7 @@ struct AccessTests {
         )
     }
 
-    @Test func `a CoAP client names itself in the query`() async throws {
+    @Test("a CoAP client names itself in the query") func coapClientNamesItself() async throws {
         try await running { sluice, _ in
             let url = sluice.coapURL("notes/bob")
             let post = ["-m", "post", "-e", "x", "-B", "10", "-v", "6"]
@@ -166,7 +166,8 @@ struct AccessTests {
         }
     }
 
-    @Test func `SIGHUP reads the files again, ends who is gone, and keeps to the old ones when they are bad`()
+    @Test("SIGHUP reads the files again, ends who is gone, and keeps to the old ones when they are bad")
+    func sighupReadsFilesAgain()
         async throws
     {
         try await running { sluice, folder in
@@ -192,7 +193,9 @@ struct AccessTests {
         }
     }
 
-    @Test func `passwd writes a file that only its owner may read, and leaves other users alone`() async throws {
+    @Test("passwd writes a file that only its owner may read, and leaves other users alone") func passwdWritesFileOnly()
+        async throws
+    {
         let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

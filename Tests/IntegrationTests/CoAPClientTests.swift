@@ -12,8 +12,8 @@ struct CoAPClientTests {
         log: { format: json }
         """
 
-    @Test(arguments: ["coap", "coap+tcp"])
-    func `aiocoap asks concurrently, transfers in blocks and observes`(scheme: String) async throws {
+    @Test("aiocoap asks concurrently, transfers in blocks and observes", arguments: ["coap", "coap+tcp"])
+    func aiocoapAsksConcurrentlyTransfers(scheme: String) async throws {
         try await SluiceProcess.running(Self.configuration) { sluice in
             let port = sluice.ports[scheme] ?? 0
             let client = try Client.python("aiocoap_exchange.py", ["\(port)", scheme])
@@ -22,7 +22,7 @@ struct CoAPClientTests {
         }
     }
 
-    @Test func `a device sleeps, and gets what waited with its next publish`() async throws {
+    @Test("a device sleeps, and gets what waited with its next publish") func deviceSleepsGetsWaited() async throws {
         try await SluiceProcess.running(Self.configuration) { sluice in
             func ask(_ method: String, _ resource: String, _ payload: String = "") async throws -> String {
                 let uri = "coap://127.0.0.1:\(sluice.coap)/\(resource)"
@@ -49,7 +49,8 @@ struct CoAPClientTests {
         }
     }
 
-    @Test func `libcoap's client proves its address where that is asked for`() async throws {
+    @Test("libcoap's client proves its address where that is asked for") func libcoapsClientProvesAddress() async throws
+    {
         try await SluiceProcess.running(Self.configuration + "\ncoap: { echo: true }\n") { sluice in
             let uri = "coap://127.0.0.1:\(sluice.coap)/ps/lamp"
             for (arguments, expected) in [

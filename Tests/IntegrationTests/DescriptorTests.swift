@@ -12,8 +12,8 @@ struct DescriptorTests {
         log: { format: json }
         """
 
-    @Test(arguments: [64, 200])
-    func `at the limit of descriptors nobody new is accepted, at no cost, until some leave`(limit: Int) async throws {
+    @Test("at the limit of descriptors nobody new is accepted, at no cost, until some leave", arguments: [64, 200])
+    func limitDescriptorsNobodyNew(limit: Int) async throws {
         let command = ["prlimit", "--nofile=\(limit):\(limit)"]
         try await SluiceProcess.running(Self.configuration, through: command) { sluice in
             let crowd = try Client.python(

@@ -3,7 +3,8 @@ import Testing
 /// A message published by any client reaches the clients of every protocol.
 @Suite(.timeLimit(.minutes(1)))
 struct EveryClientTests {
-    @Test func `what a CoAP sensor posts reaches MQTT, server-sent events and MQTT over WebSocket`() async throws {
+    @Test("what a CoAP sensor posts reaches MQTT, server-sent events and MQTT over WebSocket")
+    func coapSensorPostsReaches() async throws {
         try await SluiceProcess.running { sluice in
             let mqtt = try ClientProcess("mosquitto_sub", ["-p", "\(sluice.mqtt)", "-t", "sensors/#", "-v", "-d"])
             defer { mqtt.kill() }
@@ -27,8 +28,11 @@ struct EveryClientTests {
         }
     }
 
-    @Test(arguments: ["sensors/temp", "sensors/+"])
-    func `messages sent back to back reach a CoAP observer, all and in order`(filter: String) async throws {
+    @Test(
+        "messages sent back to back reach a CoAP observer, all and in order",
+        arguments: ["sensors/temp", "sensors/+"]
+    )
+    func messagesSentBackBack(filter: String) async throws {
         try await SluiceProcess.running { sluice in
             let observer = try ClientProcess(
                 "coap-client-notls",
@@ -55,7 +59,9 @@ struct EveryClientTests {
         }
     }
 
-    @Test func `MQTT.js over WebSocket publishes to a long-poll and to mosquitto_sub`() async throws {
+    @Test("MQTT.js over WebSocket publishes to a long-poll and to mosquitto_sub") func mqttJsOverWebSocket()
+        async throws
+    {
         try await SluiceProcess.running { sluice in
             let mqtt = try ClientProcess(
                 "mosquitto_sub",
@@ -77,7 +83,7 @@ struct EveryClientTests {
         }
     }
 
-    @Test func `a value retained by one protocol is read by the others`() async throws {
+    @Test("a value retained by one protocol is read by the others") func valueRetainedOneProtocol() async throws {
         try await SluiceProcess.running { sluice in
             try await run("coap-client-notls", ["-m", "put", "-e", "on", "-B", "10", sluice.coapURL("lamps/1")])
             let resource = "http://127.0.0.1:\(sluice.http)/v1/topics/lamps/1"

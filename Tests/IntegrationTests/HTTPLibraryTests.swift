@@ -3,7 +3,7 @@ import Testing
 /// HTTP and WebSocket libraries of PyPI.
 @Suite(.timeLimit(.minutes(1)))
 struct HTTPLibraryTests {
-    @Test func `httpx, sseclient and paho-mqtt over WebSocket`() async throws {
+    @Test("httpx, sseclient and paho-mqtt over WebSocket") func httpxSseclientPahoMqtt() async throws {
         try await SluiceProcess.running { sluice in
             let client = try Client.python("http_libraries.py", ["127.0.0.1:\(sluice.http)"])
             defer { client.kill() }

@@ -16,7 +16,8 @@ struct LifecycleTests {
         }
     }
 
-    @Test func `a shutdown ends server-sent events, long-polls, WebSockets and CoAP observers, too`() async throws {
+    @Test("a shutdown ends server-sent events, long-polls, WebSockets and CoAP observers, too")
+    func shutdownEndsServerSent() async throws {
         try await SluiceProcess.running { sluice in
             let events = try ClientProcess("curl", ["-sN", "-i"] + sluice.subscribeArguments("a"))
             defer { events.kill() }
@@ -36,7 +37,9 @@ struct LifecycleTests {
         }
     }
 
-    @Test func `a connection that has sent nothing does not hold up a shutdown`() async throws {
+    @Test("a connection that has sent nothing does not hold up a shutdown") func connectionSentNothingDoes()
+        async throws
+    {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let silent = try ClientProcess("python3", ["-uc", Self.silentClient, "\(sluice.mqtt)"])
             defer { silent.kill() }
@@ -80,7 +83,7 @@ struct LifecycleTests {
         let came: [String: Int]
     }
 
-    @Test func `a port that is taken is said in words, and nothing is left running`() async throws {
+    @Test("a port that is taken is said in words, and nothing is left running") func portTakenSaidWords() async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let second = try ClientProcess(
                 SluiceProcess.executable,
@@ -94,7 +97,7 @@ struct LifecycleTests {
         }
     }
 
-    @Test func `check says file, line and key`() async throws {
+    @Test("check says file, line and key") func checkSaysFileLine() async throws {
         let name = try file("listeners: []\nlimits:\n  maximum_packet_sise: 5\n")
         let check = try ClientProcess(SluiceProcess.executable, ["check", "--config", name], reading: .standardError)
         let line = try await check.line("the reason") { $0.contains("limits.maximum_packet_sise") }

@@ -3,7 +3,8 @@ import Testing
 /// The live page in a browser.
 @Suite(.timeLimit(.minutes(2)))
 struct LivePageTests {
-    @Test func `a person subscribes, publishes and watches in Chromium`() async throws {
+    @Test("a person subscribes, publishes and watches in Chromium") func personSubscribesPublishesWatches() async throws
+    {
         let configuration = SluiceProcess.everyProtocol + "\nsys_interval: 1\n"
         try await SluiceProcess.running(configuration) { sluice in
             let browser = try Client.python("live_page.py", ["http://127.0.0.1:\(sluice.http)"])

@@ -44,7 +44,9 @@ struct LogLineTests {
         return try JSONDecoder().decode(Line.self, from: Data(text.utf8))
     }
 
-    @Test func `what the access control file forbids has a line, whatever the protocol`() async throws {
+    @Test("what the access control file forbids has a line, whatever the protocol") func accessControlFileForbids()
+        async throws
+    {
         try await running { sluice, _ in
             try await run(
                 "mosquitto_pub",
@@ -68,7 +70,8 @@ struct LogLineTests {
         }
     }
 
-    @Test func `a DTLS client with a wrong key, and one that nobody knows, have lines with their identity`()
+    @Test("a DTLS client with a wrong key, and one that nobody knows, have lines with their identity")
+    func dtlsClientWrongKey()
         async throws
     {
         try await running { sluice, _ in
@@ -90,7 +93,7 @@ struct LogLineTests {
         }
     }
 
-    @Test func `a page of an origin that is not allowed has a line`() async throws {
+    @Test("a page of an origin that is not allowed has a line") func pageOriginNotAllowed() async throws {
         try await running { sluice, _ in
             let url = "http://127.0.0.1:\(sluice.http)/publish?topic=public/x"
             try await run("curl", ["-s", "-H", "Origin: https://evil.example", "-d", "x", url])
@@ -100,7 +103,7 @@ struct LogLineTests {
         }
     }
 
-    @Test func `at SIGHUP the log names what was read, and what needs a restart`() async throws {
+    @Test("at SIGHUP the log names what was read, and what needs a restart") func sighupLogNamesRead() async throws {
         try await running { sluice, folder in
             let file = folder.appending(path: "sluice.yaml")
             try (Self.configuration + "\nlimits: { connections: 77 }\n").write(

@@ -22,8 +22,8 @@ struct MQTTClientTests {
         }
     }
 
-    @Test(arguments: ["311", "5"], [0, 1, 2])
-    func `mosquitto_pub reaches mosquitto_sub`(version: String, qos: Int) async throws {
+    @Test("mosquitto_pub reaches mosquitto_sub", arguments: ["311", "5"], [0, 1, 2])
+    func mosquittoPubReachesMosquitto(version: String, qos: Int) async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let common = ["-p", "\(sluice.mqtt)", "-V", version, "-q", "\(qos)", "-t", "a/b"]
             let subscriber = try ClientProcess("mosquitto_sub", common + ["-d", "-C", "3", "-F", "%q %p"])

@@ -3,8 +3,8 @@ import Testing
 /// MQTT libraries that applications are built with, over TCP, in both versions.
 @Suite(.timeLimit(.minutes(1)))
 struct MQTTLibraryTests {
-    @Test(arguments: ["aiomqtt", "gmqtt"], [4, 5])
-    func `a Python library gets back what it publishes, at each QoS`(library: String, version: Int) async throws {
+    @Test("a Python library gets back what it publishes, at each QoS", arguments: ["aiomqtt", "gmqtt"], [4, 5])
+    func pythonLibraryGetsBack(library: String, version: Int) async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             for qos in 0...2 {
                 let client = try Client.python(
@@ -17,8 +17,8 @@ struct MQTTLibraryTests {
         }
     }
 
-    @Test(arguments: [4, 5])
-    func `MQTT.js gets what it subscribes to`(version: Int) async throws {
+    @Test("MQTT.js gets what it subscribes to", arguments: [4, 5])
+    func mqttJsGetsSubscribes(version: Int) async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let client = try Client.node(
                 "mqttjs_subscribe.js",
@@ -32,8 +32,8 @@ struct MQTTLibraryTests {
     }
 
     /// Paho C: the subscriber says nothing once it has subscribed, so what it gets is retained.
-    @Test(arguments: ["311", "5"], ["0", "1", "2"])
-    func `Paho C publishes and subscribes`(version: String, qos: String) async throws {
+    @Test("Paho C publishes and subscribes", arguments: ["311", "5"], ["0", "1", "2"])
+    func pahoCPublishesSubscribes(version: String, qos: String) async throws {
         try await SluiceProcess.running(SluiceProcess.mqttOnly) { sluice in
             let common = ["-h", "127.0.0.1", "-p", "\(sluice.mqtt)", "-V", version, "-q", qos]
             try await run("paho_c_pub", common + ["-t", "a/b", "-m", "hello", "--retained"])

@@ -3,7 +3,8 @@ import Testing
 /// The OpenAPI document and what is served, against each other.
 @Suite(.timeLimit(.minutes(2)))
 struct OpenAPITests {
-    @Test func `schemathesis finds no answer that the document does not know`() async throws {
+    @Test("schemathesis finds no answer that the document does not know") func schemathesisFindsNoAnswer() async throws
+    {
         try await SluiceProcess.running { sluice in
             let address = "http://127.0.0.1:\(sluice.http)"
             let schemathesis = try Client.schemathesis(address)

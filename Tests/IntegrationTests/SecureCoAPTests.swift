@@ -59,9 +59,11 @@ struct SecureCoAPTests {
 
     private let key = ["-u", "lamp", "-k", "sesame"]
 
-    @Test(arguments: ["gnutls", "openssl"])
-    func `a device gets in with its pre-shared key only, and its identity is its user name`(client: String) async throws
-    {
+    @Test(
+        "a device gets in with its pre-shared key only, and its identity is its user name",
+        arguments: ["gnutls", "openssl"]
+    )
+    func deviceGetsPreShared(client: String) async throws {
         try await running { sluice, _ in
             let own = "coaps://127.0.0.1:\(sluice.coaps)/ps/devices/lamp/state"
             try await expect(client, key + ["-m", "put", "-e", "on", own], prints: "")
@@ -75,8 +77,8 @@ struct SecureCoAPTests {
         }
     }
 
-    @Test(arguments: ["gnutls", "openssl"])
-    func `a device gets in with a certificate of the authority only`(client: String) async throws {
+    @Test("a device gets in with a certificate of the authority only", arguments: ["gnutls", "openssl"])
+    func deviceGetsCertificateAuthority(client: String) async throws {
         try await running { sluice, folder in
             func files(_ name: String) -> [String] {
                 let path = folder.path()
@@ -93,8 +95,11 @@ struct SecureCoAPTests {
         }
     }
 
-    @Test(arguments: ["gnutls", "openssl"])
-    func `a DTLS device that lost its state gets in again at once from the same port`(client: String) async throws {
+    @Test(
+        "a DTLS device that lost its state gets in again at once from the same port",
+        arguments: ["gnutls", "openssl"]
+    )
+    func dtlsDeviceLostState(client: String) async throws {
         try await running { sluice, _ in
             let port = ["-p", "\(Int.random(in: 20_000...32_000))"]
             let common = port + key
@@ -109,7 +114,8 @@ struct SecureCoAPTests {
         }
     }
 
-    @Test func `a DTLS device may say goodbye at once: its request is its own, and nothing follows`() async throws {
+    @Test("a DTLS device may say goodbye at once: its request is its own, and nothing follows")
+    func dtlsDeviceSayGoodbye() async throws {
         try await running { sluice, _ in
             for path in ["ps/devices/lamp/last", "nowhere"] {
                 let arguments = ["\(sluice.coaps)", "\(sluice.process.identifier)", path]
@@ -122,8 +128,8 @@ struct SecureCoAPTests {
         }
     }
 
-    @Test func `a DTLS device whose first handshake failed gets in from the same port with the next one`() async throws
-    {
+    @Test("a DTLS device whose first handshake failed gets in from the same port with the next one")
+    func dtlsDeviceFirstHandshake() async throws {
         let keysOnly = """
             listeners: [{ protocol: coap, bind: "127.0.0.1:0", dtls: { psk_file: devices.psk } }]
             access: { anonymous: true }
@@ -144,14 +150,16 @@ struct SecureCoAPTests {
         }
     }
 
-    @Test func `over TLS messages of any size are whole, however they are cut`() async throws {
+    @Test("over TLS messages of any size are whole, however they are cut") func overTLSMessagesAny() async throws {
         try await running { sluice, folder in
             let client = try Client.python("coap_connections.py", ["\(sluice.coapsTCP)", folder.path()])
             #expect(try await client.line("the figures") == "257 of 257")
         }
     }
 
-    @Test func `at SIGHUP another key is in force, and the session with the old one is over`() async throws {
+    @Test("at SIGHUP another key is in force, and the session with the old one is over") func sighupAnotherKeyForce()
+        async throws
+    {
         try await running { sluice, folder in
             let topic = "coaps://127.0.0.1:\(sluice.coaps)/ps/devices/lamp/state"
             let observer = try ClientProcess("coap-client-gnutls", key + ["-w", "-s", "60", "-v", "6", topic])
@@ -166,7 +174,9 @@ struct SecureCoAPTests {
         }
     }
 
-    @Test func `messages reach an observer over TCP, all and in order, large ones whole`() async throws {
+    @Test("messages reach an observer over TCP, all and in order, large ones whole") func messagesReachObserverOver()
+        async throws
+    {
         try await running { sluice, folder in
             let base = "coap+tcp://127.0.0.1:\(sluice.coapTCP)/ps/public/"
             let observer = try ClientProcess("coap-client-notls", ["-w", "-s", "60", "-v", "6", base + "a?q=1"])

@@ -53,9 +53,12 @@ struct SecureListenerTests {
         try await run("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}\n"] + arguments)
     }
 
-    @Test(arguments: ["311", "5"], ["tlsv1.2", "tlsv1.3"])
-    func `mosquitto_pub and mosquitto_sub trust the authority's certificate`(version: String, tls: String) async throws
-    {
+    @Test(
+        "mosquitto_pub and mosquitto_sub trust the authority's certificate",
+        arguments: ["311", "5"],
+        ["tlsv1.2", "tlsv1.3"]
+    )
+    func mosquittoPubMosquittoSub(version: String, tls: String) async throws {
         try await running { sluice, folder in
             let common = [
                 "-h", "localhost", "-p", "\(sluice.mqtts)", "-V", version, "--tls-version", tls, "-t", "a", "-q", "2",
@@ -79,7 +82,7 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `curl publishes and gets server-sent events`() async throws {
+    @Test("curl publishes and gets server-sent events") func curlPublishesGetsServer() async throws {
         try await running { sluice, folder in
             let trusting = ["--cacert", folder.path("ca.pem"), "-s"]
             let base = "https://localhost:\(sluice.https)"
@@ -103,7 +106,7 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `MQTT.js and paho-mqtt exchange messages over wss`() async throws {
+    @Test("MQTT.js and paho-mqtt exchange messages over wss") func mqttJsPahoMqtt() async throws {
         try await running { sluice, folder in
             let subscriber = try Client.node(
                 "mqttjs_subscribe.js",
@@ -118,7 +121,7 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `a client's certificate is its user name over MQTT`() async throws {
+    @Test("a client's certificate is its user name over MQTT") func clientsCertificateUserName() async throws {
         try await running(Self.mutual) { sluice, folder in
             let common = ["-h", "localhost", "-p", "\(sluice.mqtts)", "--cafile", folder.path("ca.pem"), "-q", "1"]
             func publish(_ client: String, _ topic: String) async throws -> Bool {
@@ -136,7 +139,8 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `a client's certificate is its user name over HTTP, server-sent events and wss`() async throws {
+    @Test("a client's certificate is its user name over HTTP, server-sent events and wss")
+    func clientsCertificateUserName2() async throws {
         try await running(Self.mutual) { sluice, folder in
             let base = "https://localhost:\(sluice.https)"
             let trusting = ["--cacert", folder.path("ca.pem"), "-s"]
@@ -164,7 +168,8 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `SIGHUP brings another certificate, and keeps to the old one when a file is wrong`() async throws {
+    @Test("SIGHUP brings another certificate, and keeps to the old one when a file is wrong")
+    func sighupBringsAnotherCertificate() async throws {
         try await running { sluice, folder in
             func subject() async throws -> String {
                 let command = "openssl s_client -connect 127.0.0.1:\(sluice.mqtts) </dev/null 2>/dev/null"
@@ -191,7 +196,8 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `a client in the clear is closed on a TLS port, and one with TLS on a port in the clear`() async throws {
+    @Test("a client in the clear is closed on a TLS port, and one with TLS on a port in the clear")
+    func clientClearClosedTLS() async throws {
         try await running { sluice, folder in
             #expect(try await status("mosquitto_pub", ["-p", "\(sluice.mqtts)", "-t", "a", "-m", "x"]) != 0)
             _ = try await sluice.process.line("why") { $0.contains("the client does not speak TLS") }
@@ -212,7 +218,8 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `clients that say nothing, before the handshake or after it, do not hold up a shutdown`() async throws {
+    @Test("clients that say nothing, before the handshake or after it, do not hold up a shutdown")
+    func clientsSayNothingBefore() async throws {
         try await running(Self.configuration) { sluice, _ in
             let silent = try Client.python("silent_tls.py", ["\(sluice.mqtts)", "\(sluice.https)"])
             defer { silent.kill() }
@@ -223,7 +230,7 @@ struct SecureListenerTests {
         }
     }
 
-    @Test func `a PROXY protocol header comes before the handshake`() async throws {
+    @Test("a PROXY protocol header comes before the handshake") func proxyProtocolHeaderComes() async throws {
         let configuration = Self.configuration.replacing(
             "    tls: { certificate: broker.pem, private_key: broker.key }\n  - protocol: http",
             with: """

@@ -28,7 +28,7 @@ struct StoreCommandTests {
         store.close()
     }
 
-    @Test func `inspect counts what a configuration's store has`() async throws {
+    @Test("inspect counts what a configuration's store has") func inspectCountsConfigurationsStore() async throws {
         try filled { batch in
             // A message for the session.
             let number: [UInt8] = [0x6d, 0, 0, 0, 0, 0, 0, 0, 1]
@@ -49,7 +49,9 @@ struct StoreCommandTests {
         #expect(lines.last == "  1          102          'lamp\u{FFFD}'")
     }
 
-    @Test func `check names what is damaged, ends with 1, and removes it when told to`() async throws {
+    @Test("check names what is damaged, ends with 1, and removes it when told to") func checkNamesDamagedEnds()
+        async throws
+    {
         try filled { $0.put(Array("tbroken".utf8), [1, 0xff]) }
         defer { try? FileManager.default.removeItem(at: folder) }
         var (lines, status) = try await sluice(["store", "check", "--path", path])
@@ -79,7 +81,7 @@ struct StoreCommandTests {
         }
     }
 
-    @Test func `sessions lists them with what waits, for people and as JSON`() async throws {
+    @Test("sessions lists them with what waits, for people and as JSON") func sessionsListsWaitsPeople() async throws {
         try filledWithTwo()
         defer { try? FileManager.default.removeItem(at: folder) }
         var (lines, status) = try await sluice(["store", "sessions", "--path", path])
@@ -100,8 +102,8 @@ struct StoreCommandTests {
         #expect(lines.isEmpty && status == 0)
     }
 
-    @Test func `delete-session removes a session with what belongs to it alone, and the store stays good`() async throws
-    {
+    @Test("delete-session removes a session with what belongs to it alone, and the store stays good")
+    func deleteSessionRemovesSession() async throws {
         try filledWithTwo()
         defer { try? FileManager.default.removeItem(at: folder) }
         var (lines, status) = try await sluice(["store", "delete-session", "--path", path, "meter", "nobody"])
@@ -119,7 +121,8 @@ struct StoreCommandTests {
         #expect(lines == ["\(path): good: 0 sessions, 0 messages, 0 retained"])
     }
 
-    @Test func `all refuse while somebody has the store, and where there is none`() async throws {
+    @Test("all refuse while somebody has the store, and where there is none") func allRefuseWhileSomebody() async throws
+    {
         try filled()
         defer { try? FileManager.default.removeItem(at: folder) }
         let held = try RocksDBStore(path: path)

@@ -82,8 +82,11 @@ struct TokenAccessTests {
         for secret in secrets { #expect(!log.contains(secret)) }
     }
 
-    @Test(arguments: [("HS256", "secret_file: hs.secret"), ("RS256", "public_key: rs.pub")])
-    func `a token lets its user in over HTTP and MQTT, and the access rules apply`(
+    @Test(
+        "a token lets its user in over HTTP and MQTT, and the access rules apply",
+        arguments: [("HS256", "secret_file: hs.secret"), ("RS256", "public_key: rs.pub")]
+    )
+    func tokenLetsUserOver(
         algorithm: String,
         keys: String
     ) async throws {
@@ -108,7 +111,8 @@ struct TokenAccessTests {
         }
     }
 
-    @Test func `a stream with access_token gets messages until the token is over, and so does MQTT`() async throws {
+    @Test("a stream with access_token gets messages until the token is over, and so does MQTT")
+    func streamAccessTokenGets() async throws {
         try await running(access: "jwt: { secret_file: hs.secret, leeway: 0 }") { sluice, folder in
             let short = try await token(folder, claims("alice", seconds: 10))
             let address = "http://127.0.0.1:\(sluice.http)/v1/subscribe?topic=alice/%23&access_token=\(short)"
@@ -130,7 +134,7 @@ struct TokenAccessTests {
         }
     }
 
-    @Test func `an API key is made once, and taken away at SIGHUP`() async throws {
+    @Test("an API key is made once, and taken away at SIGHUP") func apiKeyMadeOnce() async throws {
         try await running(access: "api_key_file: keys") { sluice, folder in
             let file = folder.appending(path: "keys")
             func hangUp() async throws {
@@ -163,7 +167,7 @@ struct TokenAccessTests {
         }
     }
 
-    @Test func `another secret at SIGHUP ends what the former one let in`() async throws {
+    @Test("another secret at SIGHUP ends what the former one let in") func anotherSecretSIGHUPEnds() async throws {
         try await running(access: "jwt: { secret_file: hs.secret }") { sluice, folder in
             let old = try await token(folder, claims("alice"))
             let subscriber = try ClientProcess(

@@ -133,7 +133,8 @@ import Testing
         func add(_ event: Event) { box.withLockedValue { $0.append(event) } }
     }
 
-    @Test func `the log is told of a connection without a header, and of what speaks no MQTT`() throws {
+    @Test("the log is told of a connection without a header, and of what speaks no MQTT")
+    func logToldConnectionWithout() throws {
         let told = Told()
         let broker = EmbeddedBroker(events: EventLog(from: .info) { told.add($0) }) { $0.connectTimeout = 7 }
         let plain = try broker.open(isBehindProxy: true)

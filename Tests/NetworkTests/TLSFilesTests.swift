@@ -16,12 +16,12 @@ import Testing
         }
     }
 
-    @Test func `a chain and its key are taken`() {
+    @Test("a chain and its key are taken") func chainKeyTaken() {
         #expect(words(certificates.files()).isEmpty)
         #expect(words(certificates.files(clientAuthority: "ca")).isEmpty)
     }
 
-    @Test func `each file that can't be used is named with the reason`() {
+    @Test("each file that can't be used is named with the reason") func eachFileCantUsed() {
         #expect(words(certificates.files("nowhere")) == "certificate: nowhere.pem cannot be read")
         #expect(words(certificates.files("nonsense")) == "certificate: nonsense.pem is no certificate in PEM")
         #expect(words(certificates.files(key: "nowhere")) == "privateKey: nowhere.key cannot be read")

@@ -23,7 +23,7 @@ import Testing
         }
     }
 
-    @Test func `bytes pass both ways once the handshake is done`() throws {
+    @Test("bytes pass both ways once the handshake is done") func bytesPassBothWays() throws {
         let pair = try TLSPair(server(), certificates.client())
         #expect(pair.identities == [nil])
         try pair.client.writeOutbound(ByteBuffer(string: "hello"))
@@ -35,8 +35,11 @@ import Testing
         #expect(reports.words.isEmpty)
     }
 
-    @Test(arguments: [(["mqtt"], "mqtt"), (["h2", "mqtt"], "mqtt"), (["h2"], nil), ([], nil)])
-    func `ALPN names our protocol to clients that know it, and lets others in`(
+    @Test(
+        "ALPN names our protocol to clients that know it, and lets others in",
+        arguments: [(["mqtt"], "mqtt"), (["h2", "mqtt"], "mqtt"), (["h2"], nil), ([], nil)]
+    )
+    func alpnNamesOurProtocol(
         offered: [String],
         agreed: String?
     ) throws {
@@ -45,11 +48,14 @@ import Testing
         #expect(pair.identities == [nil])
     }
 
-    @Test(arguments: [
-        (CertificateIdentity.commonName, "lamp", "lamp"), (.commonName, "uri", "uri"),
-        (.subjectAlternativeName, "lamp", "lamp.example"), (.subjectAlternativeName, "uri", "urn:lamp"),
-    ])
-    func `a certificate of the authority gives its name`(
+    @Test(
+        "a certificate of the authority gives its name",
+        arguments: [
+            (CertificateIdentity.commonName, "lamp", "lamp"), (.commonName, "uri", "uri"),
+            (.subjectAlternativeName, "lamp", "lamp.example"), (.subjectAlternativeName, "uri", "urn:lamp"),
+        ]
+    )
+    func certificateAuthorityGivesName(
         identity: CertificateIdentity,
         client: String,
         name: String
@@ -58,8 +64,8 @@ import Testing
         #expect(pair.identities == [name])
     }
 
-    @Test(arguments: [TLSVersion.tlsv12, .tlsv13])
-    func `a certificate gives its name in every version of TLS`(version: TLSVersion) throws {
+    @Test("a certificate gives its name in every version of TLS", arguments: [TLSVersion.tlsv12, .tlsv13])
+    func certificateGivesNameEvery(version: TLSVersion) throws {
         let client = try certificates.client("lamp") {
             $0.minimumTLSVersion = version
             $0.maximumTLSVersion = version
@@ -68,12 +74,15 @@ import Testing
         #expect(pair.identities == ["lamp"])
     }
 
-    @Test(arguments: [
-        ("rogue", "the client's certificate is out of date, or of another authority"),
-        ("expired", "the client's certificate is out of date, or of another authority"),
-        (nil, "the client shows no certificate"), ("nameless", "the client's certificate has no Common Name"),
-    ])
-    func `a client without a good certificate that names it is refused`(client: String?, words: String) throws {
+    @Test(
+        "a client without a good certificate that names it is refused",
+        arguments: [
+            ("rogue", "the client's certificate is out of date, or of another authority"),
+            ("expired", "the client's certificate is out of date, or of another authority"),
+            (nil, "the client shows no certificate"), ("nameless", "the client's certificate has no Common Name"),
+        ]
+    )
+    func clientWithoutGoodCertificate(client: String?, words: String) throws {
         let pair = try TLSPair(server(clientAuthority: "ca", identity: .commonName), certificates.client(client))
         #expect(pair.identities.isEmpty)
         #expect(!pair.channel.isActive)
@@ -81,7 +90,8 @@ import Testing
         #expect(reports.all.first?.address.description == "192.0.2.1:50000")
     }
 
-    @Test func `one address has half of the handshakes under way, and gives one back when it is over`() throws {
+    @Test("one address has half of the handshakes under way, and gives one back when it is over")
+    func oneAddressHalfHandshakes() throws {
         let server = try server(handshakes: 2)
         let silent = try TLSPair(server, nil)
         #expect(throws: (any Error).self) { try TLSPair(server, certificates.client()) }
@@ -92,7 +102,7 @@ import Testing
         #expect(try TLSPair(server, certificates.client()).identities == [nil])
     }
 
-    @Test func `TLS older than 1.2 is refused`() throws {
+    @Test("TLS older than 1.2 is refused") func tlsOlder12() throws {
         let pair = try TLSPair(
             server(),
             certificates.client {
@@ -104,11 +114,14 @@ import Testing
         #expect(reports.words == ["the client speaks no TLS as new as 1.2"])
     }
 
-    @Test(arguments: [
-        ("\u{10}\u{0C}\u{00}\u{04}MQTT\u{05}\u{02}\u{00}\u{00}\u{00}\u{00}", "the client does not speak TLS"),
-        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "the client speaks HTTP without TLS"),
-    ])
-    func `a client that speaks in the clear is closed, and the log says what it speaks`(
+    @Test(
+        "a client that speaks in the clear is closed, and the log says what it speaks",
+        arguments: [
+            ("\u{10}\u{0C}\u{00}\u{04}MQTT\u{05}\u{02}\u{00}\u{00}\u{00}\u{00}", "the client does not speak TLS"),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "the client speaks HTTP without TLS"),
+        ]
+    )
+    func clientSpeaksClearClosed(
         text: String,
         words: String
     ) throws {
@@ -120,8 +133,11 @@ import Testing
         #expect(reports.words == [words])
     }
 
-    @Test(arguments: [TLSVersion.tlsv12, .tlsv13])
-    func `a client that does not know our authority is told of in words of ours`(version: TLSVersion) throws {
+    @Test(
+        "a client that does not know our authority is told of in words of ours",
+        arguments: [TLSVersion.tlsv12, .tlsv13]
+    )
+    func clientDoesNotKnow(version: TLSVersion) throws {
         let client = try certificates.client {
             $0.trustRoots = .certificates([])
             $0.minimumTLSVersion = version
@@ -134,7 +150,7 @@ import Testing
         #expect(!words.contains("SSL") && !words.contains("/"))
     }
 
-    @Test func `a handshake that never ends is cut`() throws {
+    @Test("a handshake that never ends is cut") func handshakeNeverEndsCut() throws {
         let pair = try TLSPair(server(), nil, timeout: .seconds(10))
         pair.channel.embeddedEventLoop.advanceTime(by: .seconds(9))
         #expect(pair.channel.isActive)
@@ -143,7 +159,7 @@ import Testing
         #expect(!pair.channel.isActive)
     }
 
-    @Test func `a connection closes at once while its handshake is under way`() throws {
+    @Test("a connection closes at once while its handshake is under way") func connectionClosesOnceWhile() throws {
         let pair = try TLSPair(server(), nil)
         pair.channel.close(promise: nil)
         #expect(!pair.channel.isActive)
@@ -153,7 +169,9 @@ import Testing
         #expect(reports.all.map(\.isOrdinary) == [true])
     }
 
-    @Test func `a client that does not agree to the end of a connection has two seconds to do so`() throws {
+    @Test("a client that does not agree to the end of a connection has two seconds to do so") func clientDoesNotAgree()
+        throws
+    {
         let pair = try TLSPair(server(), certificates.client())
         pair.channel.close(promise: nil)
         pair.channel.embeddedEventLoop.advanceTime(by: .milliseconds(1_999))
@@ -162,7 +180,7 @@ import Testing
         #expect(!pair.channel.isActive)
     }
 
-    @Test func `a client that leaves in the midst of it is nobody's mistake`() throws {
+    @Test("a client that leaves in the midst of it is nobody's mistake") func clientLeavesMidstNobodys() throws {
         let pair = try TLSPair(server(), nil)
         pair.channel.close(promise: nil)
         pair.channel.pipeline.fireChannelInactive()
@@ -170,7 +188,7 @@ import Testing
         #expect(reports.all.map(\.isOrdinary) == [true])
     }
 
-    @Test func `another certificate is for connections to come`() throws {
+    @Test("another certificate is for connections to come") func anotherCertificateConnectionsCome() throws {
         let server = try server()
         let old = try TLSPair(server, certificates.client())
         server.replace(try certificates.files("renewed").load(applicationProtocol: "mqtt"))

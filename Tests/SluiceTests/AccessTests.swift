@@ -26,7 +26,8 @@ import Testing
 
     private static let alice = "alice:$7$1$AAAA$\(String(repeating: "A", count: 86))==\n"
 
-    @Test func `files are found beside the configuration file, and closed to those without a password`() throws {
+    @Test("files are found beside the configuration file, and closed to those without a password")
+    func filesFoundBesideConfiguration() throws {
         let files = [
             "sluice.yaml": yaml("password_file: passwd, acl_file: acl", bind: "0.0.0.0:1883"), "passwd": Self.alice,
             "acl": "topic read #\n",
@@ -41,7 +42,8 @@ import Testing
         }
     }
 
-    @Test func `a path may be absolute, and the environment may name another file`() throws {
+    @Test("a path may be absolute, and the environment may name another file") func pathAbsoluteEnvironmentName() throws
+    {
         try withFiles(["sluice.yaml": yaml("password_file: /no/such"), "other": Self.alice]) { folder in
             #expect(throws: ConfigurationRefused.self) { try load(folder) }
             let loaded = try load(folder, ["SLUICE_ACCESS_PASSWORD_FILE": "other"])
@@ -49,7 +51,7 @@ import Testing
         }
     }
 
-    @Test func `anonymous clients may be let in besides`() throws {
+    @Test("anonymous clients may be let in besides") func anonymousClientsLetBesides() throws {
         let files = ["sluice.yaml": yaml("anonymous: true, password_file: passwd"), "passwd": Self.alice]
         let both = try withFiles(files) { try load($0).configuration.access }
         #expect(both.allowsAnonymous)
@@ -60,7 +62,8 @@ import Testing
         }
     }
 
-    @Test func `what is wrong in the files is told with file and line, along with the rest`() throws {
+    @Test("what is wrong in the files is told with file and line, along with the rest") func wrongFilesToldFile() throws
+    {
         let files = [
             "sluice.yaml": yaml("password_file: passwd, acl_file: acl") + "colour: red\n",
             "passwd": Self.alice + "bob:secret\n", "acl": "topic read #\n\ntopic reed a\n",
@@ -75,7 +78,7 @@ import Testing
         }
     }
 
-    @Test func `files that can't be read are told`() throws {
+    @Test("files that can't be read are told") func filesCantReadTold() throws {
         try withFiles(["sluice.yaml": yaml("password_file: passwd, acl_file: acl")]) { folder in
             try Data([0xff, 0xfe]).write(to: folder.appending(path: "acl"))
             let refused = #expect(throws: ConfigurationRefused.self) { try load(folder) }
@@ -89,38 +92,43 @@ import Testing
         }
     }
 
-    @Test func `an access control file without passwords is a warning: names are not checked then`() throws {
+    @Test("an access control file without passwords is a warning: names are not checked then")
+    func accessControlFileWithout() throws {
         let loaded = try withFiles(["sluice.yaml": yaml("acl_file: acl"), "acl": "topic #\n"]) { try load($0) }
         #expect(loaded.warnings.count == 1)
     }
 
-    @Test(arguments: [
-        ("jwt: {}", "access.jwt: needs exactly one of secret_file, public_key, jwks_file"),
-        (
-            "jwt: { secret_file: secret, jwks_file: secret }",
-            "access.jwt: needs exactly one of secret_file, public_key, jwks_file"
-        ),
-        ("jwt: { secret_file: nowhere }", "/nowhere: access.jwt: cannot be read: No such file or directory"),
-        ("jwt: { secret_file: short }", "/short:1: the secret must have at least 32 bytes (RFC 7518 §3.2)"),
-        ("jwt: { jwks_file: short }", "/short:1: is no JSON Web Key Set with keys of the types RSA, EC and OKP"),
-        (
-            "jwt: { secret_file: secret, leeway: 301 }",
-            "access.jwt.leeway: must be a whole number from 0 to 300, not '301'"
-        ),
-        ("api_key_file: short", "/short:1: must be a user name, a colon and a SHA-256"),
-        (
-            "anonymous: false",
-            "access.anonymous: nobody could connect: false needs a password_file, an api_key_file, jwt, "
-                + "or clients' certificates"
-        ),
-    ])
-    func `what is wrong with tokens and API keys is told`(access: String, expected: String) throws {
+    @Test(
+        "what is wrong with tokens and API keys is told",
+        arguments: [
+            ("jwt: {}", "access.jwt: needs exactly one of secret_file, public_key, jwks_file"),
+            (
+                "jwt: { secret_file: secret, jwks_file: secret }",
+                "access.jwt: needs exactly one of secret_file, public_key, jwks_file"
+            ),
+            ("jwt: { secret_file: nowhere }", "/nowhere: access.jwt: cannot be read: No such file or directory"),
+            ("jwt: { secret_file: short }", "/short:1: the secret must have at least 32 bytes (RFC 7518 §3.2)"),
+            ("jwt: { jwks_file: short }", "/short:1: is no JSON Web Key Set with keys of the types RSA, EC and OKP"),
+            (
+                "jwt: { secret_file: secret, leeway: 301 }",
+                "access.jwt.leeway: must be a whole number from 0 to 300, not '301'"
+            ),
+            ("api_key_file: short", "/short:1: must be a user name, a colon and a SHA-256"),
+            (
+                "anonymous: false",
+                "access.anonymous: nobody could connect: false needs a password_file, an api_key_file, jwt, "
+                    + "or clients' certificates"
+            ),
+        ]
+    )
+    func wrongTokensAPIKeys(access: String, expected: String) throws {
         let secret = String(repeating: "s", count: 32)
         let found = try words(["sluice.yaml": yaml(access), "secret": secret, "short": "abc\n"])
         #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
     }
 
-    @Test func `a key of a set that is left out is a warning with its file, and two of one kid an error`() throws {
+    @Test("a key of a set that is left out is a warning with its file, and two of one kid an error")
+    func keySetLeftOut() throws {
         let key = #"{"kty":"OKP","kid":"a","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#
         let other = #"{"kty":"RSA","use":"enc","kid":"b"}"#
         let yaml = yaml("jwt: { jwks_file: keys }")
@@ -134,7 +142,9 @@ import Testing
         #expect(found == [#"/keys:1: keys 1 and 2 have the same kid "a" (RFC 7517 §4.5)"#])
     }
 
-    @Test func `who knows tokens or API keys lets nobody in without, and may listen everywhere`() throws {
+    @Test("who knows tokens or API keys lets nobody in without, and may listen everywhere") func knowsTokensAPIKeys()
+        throws
+    {
         let files = ["secret": String(repeating: "s", count: 32), "keys": ""]
         for access in ["jwt: { secret_file: secret, user_claim: name, audience: a }", "api_key_file: keys"] {
             let yaml = "listeners: [{ protocol: mqtt, bind: \"0.0.0.0:0\" }]\naccess: { \(access) }\n"
@@ -146,7 +156,8 @@ import Testing
         }
     }
 
-    @Test func `secrets that every user of the machine may read are warnings that name their files`() throws {
+    @Test("secrets that every user of the machine may read are warnings that name their files")
+    func secretsEveryUserMachine() throws {
         let yaml = """
             listeners: [{ protocol: coap, bind: "127.0.0.1:0", dtls: { psk_file: keys } }]
             access: { jwt: { secret_file: jwt } }
@@ -188,7 +199,9 @@ import Testing
         }
     }
 
-    @Test func `pre-shared keys are read in mosquitto's format, and their mistakes told with line`() throws {
+    @Test("pre-shared keys are read in mosquitto's format, and their mistakes told with line") func preSharedKeysRead()
+        throws
+    {
         let keys = "# devices\nlamp:00ff\na:b:0A\n"
         try withFiles(["sluice.yaml": coap("dtls: { psk_file: keys }"), "keys": keys]) { folder in
             let loaded = try load(folder)
@@ -201,39 +214,45 @@ import Testing
         #expect(found.map { $0.prefix(9) } == [1, 2, 3, 4, 5, 7, 8].map { "/keys:\($0): " })
     }
 
-    @Test(arguments: [
-        ("dtls: {}", "listeners[0].dtls.psk_file: is missing"),
-        ("tls: { psk_file: keys }", "listeners[0].tls: unknown key; did you mean dtls?"),
-        ("dtls: { certificate: cert }", "listeners[0].dtls.private_key: is missing"),
-        ("dtls: { client_ca: cert, psk_file: keys }", "listeners[0].dtls.certificate: is missing"),
-        (
-            "dtls: { certificate: cert, private_key: cert, client_certificate: required }",
-            "listeners[0].dtls.client_ca: is missing"
-        ),
-        ("dtls: { certificate: nowhere, private_key: cert }", "listeners[0].dtls.certificate: /nowhere cannot be read"),
-        (
-            "dtls: { certificate: cert, private_key: cert }",
-            "listeners[0].dtls.certificate: /cert is no certificate in PEM"
-        ),
-        (
-            "dtls: { certificate: pem, private_key: pem, client_ca: cert }",
-            "listeners[0].dtls.client_ca: /cert has no certificate in PEM"
-        ),
-        (
-            "dtls: { psk_file: keys, identity: email }",
-            "listeners[0].dtls.identity: must be one of common_name, san, not 'email'"
-        ),
-        ("transport: sctp", "listeners[0].transport: must be one of udp, tcp, not 'sctp'"),
-    ])
-    func `what is wrong with a secure listener is told`(rest: String, expected: String) throws {
+    @Test(
+        "what is wrong with a secure listener is told",
+        arguments: [
+            ("dtls: {}", "listeners[0].dtls.psk_file: is missing"),
+            ("tls: { psk_file: keys }", "listeners[0].tls: unknown key; did you mean dtls?"),
+            ("dtls: { certificate: cert }", "listeners[0].dtls.private_key: is missing"),
+            ("dtls: { client_ca: cert, psk_file: keys }", "listeners[0].dtls.certificate: is missing"),
+            (
+                "dtls: { certificate: cert, private_key: cert, client_certificate: required }",
+                "listeners[0].dtls.client_ca: is missing"
+            ),
+            (
+                "dtls: { certificate: nowhere, private_key: cert }",
+                "listeners[0].dtls.certificate: /nowhere cannot be read"
+            ),
+            (
+                "dtls: { certificate: cert, private_key: cert }",
+                "listeners[0].dtls.certificate: /cert is no certificate in PEM"
+            ),
+            (
+                "dtls: { certificate: pem, private_key: pem, client_ca: cert }",
+                "listeners[0].dtls.client_ca: /cert has no certificate in PEM"
+            ),
+            (
+                "dtls: { psk_file: keys, identity: email }",
+                "listeners[0].dtls.identity: must be one of common_name, san, not 'email'"
+            ),
+            ("transport: sctp", "listeners[0].transport: must be one of udp, tcp, not 'sctp'"),
+        ]
+    )
+    func wrongSecureListenerTold(rest: String, expected: String) throws {
         let found = try words([
             "sluice.yaml": coap(rest), "keys": "lamp:00\n", "cert": "x", "pem": Self.certificateWithKey,
         ])
         #expect(found.contains { $0.hasSuffix(expected) }, "\(found)")
     }
 
-    @Test(arguments: ["mqtt", "http"])
-    func `what is wrong with TLS on a listener is told with line and key`(name: String) throws {
+    @Test("what is wrong with TLS on a listener is told with line and key", arguments: ["mqtt", "http"])
+    func wrongTLSListenerTold(name: String) throws {
         func found(_ rest: String) throws -> String {
             let yaml = "listeners:\n  - protocol: \(name)\n    bind: \"127.0.0.1:0\"\n    tls: { \(rest) }\n"
             return try words(["sluice.yaml": yaml, "keys": "lamp:00\n", "cert": "x"]).joined(separator: "\n")
@@ -270,7 +289,7 @@ import Testing
         -----END PRIVATE KEY-----
         """
 
-    @Test func `a listener that knows its peers may be reached without passwords`() throws {
+    @Test("a listener that knows its peers may be reached without passwords") func listenerKnowsPeersReached() throws {
         let everywhere = { (rest: String) in "listeners: [{ protocol: coap, bind: \"0.0.0.0:0\", \(rest) }]\n" }
         let files = ["keys": "lamp:00\n", "cert": Self.certificateWithKey]
         func found(_ rest: String) throws -> [String] {

@@ -22,7 +22,9 @@ import Testing
 
     private let listener = "listeners: [{ protocol: mqtt, bind: \"127.0.0.1:1883\" }]\n"
 
-    @Test func `without a file every protocol listens on its usual port, on loopback only`() throws {
+    @Test("without a file every protocol listens on its usual port, on loopback only") func withoutFileEveryProtocol()
+        throws
+    {
         let configuration = try LoadedConfiguration(file: nil, environment: [:]).configuration
         #expect(
             configuration.listeners.map { "\($0.protocolName) \($0.bind)" }
@@ -32,16 +34,16 @@ import Testing
         #expect(configuration.limits.queue == QueueLimits())
     }
 
-    @Test func `a file has exactly the listeners it names`() throws {
+    @Test("a file has exactly the listeners it names") func fileExactlyListenersNames() throws {
         let configuration = try load(listener)
         #expect(configuration.listeners.map(\.bind.description) == ["127.0.0.1:1883"])
     }
 
-    @Test func `a file without listeners is refused with an example`() {
+    @Test("a file without listeners is refused with an example") func fileWithoutListenersRefused() {
         #expect(problems("node: a\n").first?.contains("add for example") == true)
     }
 
-    @Test func `every key of every section is read`() throws {
+    @Test("every key of every section is read") func everyKeyEverySection() throws {
         let configuration = try load(
             """
             node: here
@@ -159,77 +161,89 @@ import Testing
         #expect(http.http.allowedOrigins == ["https://a.example"])
     }
 
-    @Test(arguments: [
-        ("limits: { maximum_qos: 3 }", "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not '3'"),
-        (
-            "limits: { maximum_qos: high }",
-            "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not 'high'"
-        ),
-        ("limits: { retain_available: 1 }", "f.yaml:2: limits.retain_available: must be true or false, not '1'"),
-        (
-            "limits: { maximum_packet_sise: 5 }",
-            "f.yaml:2: limits.maximum_packet_sise: unknown key; did you mean maximum_packet_size?"
-        ),
-        ("log: { format: xml }", "f.yaml:2: log.format: must be one of text, json, not 'xml'"),
-        ("log: { level: loud }", "f.yaml:2: log.level: must be one of trace, debug"),
-        ("storage: { backend: floppy }", "f.yaml:2: storage.backend: must be one of rocksdb, memory, not 'floppy'"),
-        (
-            "storage: { durability: eternal }",
-            "f.yaml:2: storage.durability: must be one of strict, process, none, not 'eternal'"
-        ),
-        ("storage: { path: \"\" }", "f.yaml:2: storage.path: must be a directory's path, not ''"),
-        ("access: { anonymous: false }", "f.yaml:2: access.anonymous: nobody could connect: false needs a password"),
-        ("access: { anonymous: maybe }", "f.yaml:2: access.anonymous: must be true or false, not 'maybe'"),
-        ("access: { password_file: \"\" }", "f.yaml:2: access.password_file: must be a file's path"),
-        ("limits: 5", "f.yaml:2: limits: must be a mapping of keys and values"),
-        ("colour: red", "f.yaml:2: colour: unknown key; known are access, coap, limits, listeners"),
-        ("node: [a]", "f.yaml:2: node: must be text"),
-        ("node: a\nnode: b", "f.yaml:3: the key node is there twice: first in line 2"),
-        ("limits:\n\tconnections: 5", "f.yaml:3: has a tab before its first word: YAML is indented with spaces"),
-        ("node: [a", "f.yaml:"),
-    ])
-    func `what is wrong is said with file, line and key`(yaml: String, words: String) {
+    @Test(
+        "what is wrong is said with file, line and key",
+        arguments: [
+            ("limits: { maximum_qos: 3 }", "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not '3'"),
+            (
+                "limits: { maximum_qos: high }",
+                "f.yaml:2: limits.maximum_qos: must be a whole number from 0 to 2, not 'high'"
+            ),
+            ("limits: { retain_available: 1 }", "f.yaml:2: limits.retain_available: must be true or false, not '1'"),
+            (
+                "limits: { maximum_packet_sise: 5 }",
+                "f.yaml:2: limits.maximum_packet_sise: unknown key; did you mean maximum_packet_size?"
+            ),
+            ("log: { format: xml }", "f.yaml:2: log.format: must be one of text, json, not 'xml'"),
+            ("log: { level: loud }", "f.yaml:2: log.level: must be one of trace, debug"),
+            ("storage: { backend: floppy }", "f.yaml:2: storage.backend: must be one of rocksdb, memory, not 'floppy'"),
+            (
+                "storage: { durability: eternal }",
+                "f.yaml:2: storage.durability: must be one of strict, process, none, not 'eternal'"
+            ),
+            ("storage: { path: \"\" }", "f.yaml:2: storage.path: must be a directory's path, not ''"),
+            (
+                "access: { anonymous: false }",
+                "f.yaml:2: access.anonymous: nobody could connect: false needs a password"
+            ),
+            ("access: { anonymous: maybe }", "f.yaml:2: access.anonymous: must be true or false, not 'maybe'"),
+            ("access: { password_file: \"\" }", "f.yaml:2: access.password_file: must be a file's path"),
+            ("limits: 5", "f.yaml:2: limits: must be a mapping of keys and values"),
+            ("colour: red", "f.yaml:2: colour: unknown key; known are access, coap, limits, listeners"),
+            ("node: [a]", "f.yaml:2: node: must be text"),
+            ("node: a\nnode: b", "f.yaml:3: the key node is there twice: first in line 2"),
+            ("limits:\n\tconnections: 5", "f.yaml:3: has a tab before its first word: YAML is indented with spaces"),
+            ("node: [a", "f.yaml:"),
+        ]
+    )
+    func wrongSaidFileLine(yaml: String, words: String) {
         let found = problems(listener + yaml)
         #expect(found.count == 1)
         #expect(found.first?.hasPrefix(words) == true, "\(found)")
     }
 
-    @Test(arguments: [
-        (
-            "{ protocol: ftp, bind: \"127.0.0.1:1\" }",
-            "listeners[0].protocol: must be one of mqtt, http, coap, not 'ftp'"
-        ),
-        ("{ protocol: mqtt, bind: \"localhost\" }", "listeners[0].bind: must be an address and a port"),
-        ("{ protocol: mqtt, bind: \"127.0.0.1:65536\" }", "listeners[0].bind: must be an address and a port"),
-        ("{ protocol: mqtt, bind: \"::1:1\" }", "listeners[0].bind: must be an address and a port"),
-        ("{ protocol: mqtt }", "listeners[0].bind: is missing"),
-        ("{ bind: \"127.0.0.1:1\" }", "listeners[0].protocol: is missing"),
-        (
-            "{ protocol: http, bind: \"127.0.0.1:1\", websocket_path: mqtt }",
-            "listeners[0].websocket_path: must begin with /"
-        ),
-        ("{ protocol: coap, bind: \"127.0.0.1:1\", websocket_path: /a }", "listeners[0].websocket_path: unknown key"),
-        (
-            "{ protocol: mqtt, bind: \"0.0.0.0:1883\" }",
-            "listeners[0].bind: 0.0.0.0:1883 can be reached from other machines"
-        ),
-    ])
-    func `a listener's faults are named`(entry: String, words: String) {
+    @Test(
+        "a listener's faults are named",
+        arguments: [
+            (
+                "{ protocol: ftp, bind: \"127.0.0.1:1\" }",
+                "listeners[0].protocol: must be one of mqtt, http, coap, not 'ftp'"
+            ),
+            ("{ protocol: mqtt, bind: \"localhost\" }", "listeners[0].bind: must be an address and a port"),
+            ("{ protocol: mqtt, bind: \"127.0.0.1:65536\" }", "listeners[0].bind: must be an address and a port"),
+            ("{ protocol: mqtt, bind: \"::1:1\" }", "listeners[0].bind: must be an address and a port"),
+            ("{ protocol: mqtt }", "listeners[0].bind: is missing"),
+            ("{ bind: \"127.0.0.1:1\" }", "listeners[0].protocol: is missing"),
+            (
+                "{ protocol: http, bind: \"127.0.0.1:1\", websocket_path: mqtt }",
+                "listeners[0].websocket_path: must begin with /"
+            ),
+            (
+                "{ protocol: coap, bind: \"127.0.0.1:1\", websocket_path: /a }",
+                "listeners[0].websocket_path: unknown key"
+            ),
+            (
+                "{ protocol: mqtt, bind: \"0.0.0.0:1883\" }",
+                "listeners[0].bind: 0.0.0.0:1883 can be reached from other machines"
+            ),
+        ]
+    )
+    func listenersFaultsNamed(entry: String, words: String) {
         let found = problems("listeners: [\(entry)]\n")
         #expect(found.count == 1 && found.first?.contains(words) == true, "\(found)")
     }
 
-    @Test func `two listeners on one address are refused, TCP and UDP apart`() {
+    @Test("two listeners on one address are refused, TCP and UDP apart") func twoListenersOneAddress() {
         let first = "  - { protocol: mqtt, bind: \"127.0.0.1:1883\" }\n"
         #expect(problems("listeners:\n" + first + first).count == 1)
         #expect(problems("listeners:\n" + first + "  - { protocol: coap, bind: \"127.0.0.1:1883\" }\n").isEmpty)
     }
 
-    @Test func `all problems are told at once`() {
+    @Test("all problems are told at once") func allProblemsToldOnce() {
         #expect(problems(listener + "limits: { maximum_qos: 3, topic_levels: 0 }\nlog: { format: xml }\n").count == 3)
     }
 
-    @Test func `the environment overrides the file, and is checked likewise`() throws {
+    @Test("the environment overrides the file, and is checked likewise") func environmentOverridesFileChecked() throws {
         let yaml = listener + "limits: { maximum_packet_size: 1024 }\n"
         let environment = ["SLUICE_LIMITS_MAXIMUM_PACKET_SIZE": "2048", "SLUICE_LOG_LEVEL": "error"]
         let configuration = try load(yaml, environment)
@@ -241,7 +255,7 @@ import Testing
         )
     }
 
-    @Test func `the environment moves listeners, and adds them`() throws {
+    @Test("the environment moves listeners, and adds them") func environmentMovesListenersAdds() throws {
         let environment = [
             "SLUICE_LISTENERS_0_BIND": "0.0.0.0:1884", "SLUICE_LISTENERS_1_HOSTNAMES": "broker.example, broker",
             "SLUICE_LISTENERS_3_PROTOCOL": "http", "SLUICE_LISTENERS_3_BIND": "127.0.0.1:8081",
@@ -284,23 +298,25 @@ import Testing
     }
 
     @Test(
+        "what can't be an origin or a name is refused",
         arguments: [
             ("allowed_origins: [\"https://dash.example/\"]", "must be a list of origins"),
             ("allowed_origins: [dash.example]", "must be a list of origins"),
             ("hostnames: [\"broker.example:80\"]", "must be a list of names"), ("idle_timeout: 0", "from 1 to 3600"),
             ("hostname: [a]", "did you mean hostnames?"),
         ]
-    ) func `what can't be an origin or a name is refused`(words: String, problem: String) {
+    ) func cantOriginNameRefused(words: String, problem: String) {
         let found = problems("listeners: [{ protocol: http, bind: \"127.0.0.1:8080\", \(words) }]\n")
         #expect(found.count == 1 && found.first?.contains(problem) == true, "\(found)")
     }
 
-    @Test func `a variable that overrides nothing is a warning`() throws {
+    @Test("a variable that overrides nothing is a warning") func variableOverridesNothingWarning() throws {
         let loaded = try LoadedConfiguration(yaml: listener, file: "f.yaml", environment: ["SLUICE_LIMIT": "1"])
         #expect(loaded.warnings == ["SLUICE_LIMIT overrides no key of the configuration"])
     }
 
-    @Test func `what must last is kept in RocksDB, synced, in ./data beside the configuration file`() throws {
+    @Test("what must last is kept in RocksDB, synced, in ./data beside the configuration file")
+    func mustLastKeptRocksDB() throws {
         let without = try LoadedConfiguration(file: nil, environment: [:]).configuration
         #expect(without.storage == StorageConfiguration(backend: .rocksdb, path: "./data", durability: .strict))
         func path(_ file: String, _ words: String = "") throws -> String {
@@ -312,11 +328,11 @@ import Testing
         #expect(try path("/etc/sluice/f.yaml", "storage: { path: /kept }") == "/kept")
     }
 
-    @Test func `a file that is not there is said so`() {
+    @Test("a file that is not there is said so") func fileNotThereSaid() {
         #expect(throws: ConfigurationRefused.self) { try LoadedConfiguration(file: "/no/such.yaml", environment: [:]) }
     }
 
-    @Test func `every example loads`() throws {
+    @Test("every example loads") func everyExampleLoads() throws {
         let files = try FileManager.default.contentsOfDirectory(atPath: Self.examples.path()).sorted()
             .filter { $0.hasSuffix(".yaml") }
         #expect(
@@ -330,7 +346,8 @@ import Testing
         }
     }
 
-    @Test func `the example with TLS loads once its comment's openssl commands have made its files`() throws {
+    @Test("the example with TLS loads once its comment's openssl commands have made its files")
+    func exampleTLSLoadsOnce() throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
         try FileManager.default.copyItem(at: Self.examples, to: folder)
         defer { try? FileManager.default.removeItem(at: folder) }

@@ -40,7 +40,7 @@ private final class Pipe {
         LogWriter(pipe.writer, capacity: capacity) { "left out \($0)\n" }
     }
 
-    @Test func `lines come in order, and all before the end`() {
+    @Test("lines come in order, and all before the end") func linesComeOrderAll() {
         let pipe = Pipe()
         let log = writer(pipe)
         for place in 0..<100 { log.write("line \(place)\n") }
@@ -48,7 +48,8 @@ private final class Pipe {
         #expect(pipe.lines { $0 == "line 99" } == (0..<100).map { "line \($0)" })
     }
 
-    @Test func `a log that nobody reads keeps nobody waiting, and tells what it has left out when it flows again`() {
+    @Test("a log that nobody reads keeps nobody waiting, and tells what it has left out when it flows again")
+    func logNobodyReadsKeeps() {
         let pipe = Pipe()
         let log = writer(pipe, capacity: 10_000)
         let line = String(repeating: "x", count: 99) + "\n"
@@ -69,12 +70,15 @@ private final class Pipe {
         #expect(pipe.lines { $0 == "more" }.last == "more")
     }
 
-    @Test(arguments: [
-        "\r\n", "\u{0}", "\u{1b}", "\u{7f}", "\u{85}", "\u{9b}", "\u{ad}", "\u{200b}", "\u{200e}", "\u{202e}",
-        "\u{2066}",
-        "\u{2028}", "\u{2029}", "\u{feff}", "\u{e000}", "\u{378}", "\u{e0041}", "\u{10ffff}",
-    ])
-    func `what is not visible is escaped, in text and in JSON`(text: String) throws {
+    @Test(
+        "what is not visible is escaped, in text and in JSON",
+        arguments: [
+            "\r\n", "\u{0}", "\u{1b}", "\u{7f}", "\u{85}", "\u{9b}", "\u{ad}", "\u{200b}", "\u{200e}", "\u{202e}",
+            "\u{2066}",
+            "\u{2028}", "\u{2029}", "\u{feff}", "\u{e000}", "\u{378}", "\u{e0041}", "\u{10ffff}",
+        ]
+    )
+    func notVisibleEscapedText(text: String) throws {
         let line = TextLogHandler.line(level: "info", words: "a\(text)b", [("client_id", "c\(text)d")])
         for scalar in text.unicodeScalars { #expect(!line.dropLast().unicodeScalars.contains(scalar)) }
         #expect(line.contains("client_id=\"c\\"))
@@ -84,21 +88,21 @@ private final class Pipe {
         #expect(read["client_id"] as? String == "c\(text)d")
     }
 
-    @Test func `what is visible stays as it is`() {
+    @Test("what is visible stays as it is") func visibleStays() {
         for text in ["Grüße", "温度", "🌡️".replacing("\u{fe0f}", with: ""), "a/b", "e\u{301}"] {
             #expect(text.visible == text)
             #expect(text.asField == text)
         }
     }
 
-    @Test func `a value can't be taken for another field`() {
+    @Test("a value can't be taken for another field") func valueCantTakenAnother() {
         #expect("a reason=b".asField == "\"a reason=b\"")
         #expect("a\" b".asField == "\"a\\\" b\"")
         #expect("".asField == "\"\"")
         #expect("a\\b".asField == "\"a\\\\b\"")
     }
 
-    @Test func `JSON has numbers as numbers, and times with their zone`() throws {
+    @Test("JSON has numbers as numbers, and times with their zone") func jsonNumbersNumbersTimes() throws {
         let json = JSONLogHandler.line(level: "info", words: "listening", ["event": "listener.bound", "port": 1883])
         let read = try #require(JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
         #expect(read["port"] as? Int == 1883)
@@ -111,7 +115,7 @@ private final class Pipe {
         )
     }
 
-    @Test func `docs EVENTS lists every event and every key`() throws {
+    @Test("docs EVENTS lists every event and every key") func docsEVENTSListsEvery() throws {
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../docs/EVENTS.md")
         let text = try String(contentsOf: file, encoding: .utf8)
         for kind in Event.Kind.allCases {
@@ -125,7 +129,7 @@ private final class Pipe {
     }
 
     /// Lines about clients have fixed words and keys, since what reads them relies on it: only `Sluice` has words of its own.
-    @Test func `no code that clients reach logs free text`() throws {
+    @Test("no code that clients reach logs free text") func noCodeClientsReach() throws {
         let sources = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Sources")
         for target in [
             "BrokerCore", "MQTTCodec", "MQTTTransport", "HTTPGateway", "CoAPGateway", "Webhooks", "Auth", "Storage",

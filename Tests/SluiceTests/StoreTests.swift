@@ -5,7 +5,9 @@ import Storage
 import Testing
 
 @Suite struct StoreTests {
-    @Test func `the configuration opens its store, once at a time; memory has none`() throws {
+    @Test("the configuration opens its store, once at a time; memory has none") func configurationOpensStoreOnce()
+        throws
+    {
         let folder = FileManager.default.temporaryDirectory.appending(path: "sluice-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
         var configuration = StorageConfiguration()

@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    @Test func `random bytes under every kind of key`() throws {
+    @Test("random bytes under every kind of key") func randomBytesUnderEvery() throws {
         var random = SplitMix64(seed: 1)
         for _ in 0..<3_000 {
             let keyValues = MemoryKeyValueStore()
@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    @Test func `a message that can't be read is one that is not there`() throws {
+    @Test("a message that can't be read is one that is not there") func messageCantReadOne() throws {
         let golden = try Golden.message()
         let keyValues = try golden.store()
         let batch = KeyValueBatch()
@@ -56,7 +56,7 @@ import Testing
         #expect(try DurableStore.inline(keyValues).load(StoredPlace(9)).map { $0.map(words) } == [nil])
     }
 
-    @Test func `a damaged table of RocksDB`() throws {
+    @Test("a damaged table of RocksDB") func damagedTableRocksDB() throws {
         let directory = try TemporaryDirectory()
         var store = try DurableStore.inline(RocksDBStore(path: directory.path))
         try store.commit(.session(SessionRecord("c", 5)))

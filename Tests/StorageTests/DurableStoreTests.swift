@@ -9,7 +9,8 @@ import Testing
     private let five = SessionNumber(rawValue: 5)
     private let subscription = SubscriptionRecord(filter: "a", options: SubscriptionOptions(), identifier: 0)
 
-    @Test func `a session takes its subscriptions and Packet Identifiers along, and nobody else's`() throws {
+    @Test("a session takes its subscriptions and Packet Identifiers along, and nobody else's")
+    func sessionTakesSubscriptionsPacket() throws {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         let six = SessionNumber(rawValue: 6)
@@ -26,7 +27,7 @@ import Testing
         #expect(try store.recovered().allSatisfy { $0.hasPrefix("session c6 6") || $0.contains(" 6 ") })
     }
 
-    @Test func `nothing is left of a session that begins and ends in one batch`() throws {
+    @Test("nothing is left of a session that begins and ends in one batch") func nothingLeftSessionBegins() throws {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         try store.commit(
@@ -38,14 +39,15 @@ import Testing
         #expect(keyValues.contents.map { hex($0.key) } == [hex(Golden.format.key)])
     }
 
-    @Test func `a session that begins after another of its client ended in the same batch stays`() throws {
+    @Test("a session that begins after another of its client ended in the same batch stays")
+    func sessionBeginsAfterAnother() throws {
         let store = try DurableStore.inline(MemoryKeyValueStore())
         try store.commit(.session(SessionRecord("c", 5)), .subscription(subscription, of: five))
         try store.commit(.removeSession(.client("c"), five), .session(SessionRecord("c", 6)))
         #expect(try store.recovered().map { $0.prefix(11) } == ["session c 6"])
     }
 
-    @Test func `a message goes with all that was said of its deliveries`() throws {
+    @Test("a message goes with all that was said of its deliveries") func messageGoesAllSaid() throws {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         var batch = StoreBatch(number: 1)
@@ -58,7 +60,8 @@ import Testing
         #expect(try store.load(StoredPlace(1, 1)).map { $0.map(words) } == [nil])
     }
 
-    @Test func `a message whose deliveries were all done before it was written is not written`() throws {
+    @Test("a message whose deliveries were all done before it was written is not written")
+    func messageDeliveriesAllDone() throws {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         var batch = StoreBatch(number: 1)
@@ -68,7 +71,9 @@ import Testing
         #expect(keyValues.contents.count == 1)
     }
 
-    @Test func `messages are loaded in the order asked for; one that is not there is nil`() throws {
+    @Test("messages are loaded in the order asked for; one that is not there is nil") func messagesLoadedOrderAsked()
+        throws
+    {
         let store = try DurableStore.inline(MemoryKeyValueStore())
         var batch = StoreBatch(number: 1)
         for number: UInt64 in 1...3 {
@@ -79,7 +84,7 @@ import Testing
         #expect(loaded.map { $0?.message.topic.string } == ["t3", nil, "t1", nil, "t3"])
     }
 
-    @Test func `expiry is an absolute time: it goes on while the broker is down`() throws {
+    @Test("expiry is an absolute time: it goes on while the broker is down") func expiryAbsoluteTimeGoes() throws {
         let keyValues = MemoryKeyValueStore()
         let message = Message(
             topic: try TopicName("t"),
@@ -115,7 +120,7 @@ import Testing
         #expect(keyValues.syncedWrites - before == (durability == .strict ? 1 : 0))
     }
 
-    @Test func `what would only be sent once more is not synced for its own sake`() throws {
+    @Test("what would only be sent once more is not synced for its own sake") func wouldOnlySentOnce() throws {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         let before = keyValues.syncedWrites
@@ -126,7 +131,9 @@ import Testing
         #expect(keyValues.syncedWrites == before + 1)
     }
 
-    @Test func `a failed batch can be written again, and nothing of it was there before`() throws {
+    @Test("a failed batch can be written again, and nothing of it was there before") func failedBatchWrittenAgain()
+        throws
+    {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         keyValues.fail(2)
@@ -138,7 +145,7 @@ import Testing
         #expect(keyValues.contents.count == 2)
     }
 
-    @Test func `a test decides when a batch is written and when that is told`() throws {
+    @Test("a test decides when a batch is written and when that is told") func testDecidesWhenBatch() throws {
         let keyValues = MemoryKeyValueStore()
         let executor = SteppedExecutor()
         let store = try DurableStore(keyValues, durability: .strict, clock: { testClock }, executor: executor)
@@ -155,7 +162,7 @@ import Testing
         #expect(!executor.step())
     }
 
-    @Test func `a thread of its own does the jobs in order`() throws {
+    @Test("a thread of its own does the jobs in order") func threadOwnDoesJobs() throws {
         let store = try DurableStore(MemoryKeyValueStore(), durability: .strict, executor: StoreThread())
         let order = NIOLockedValueBox<[UInt64]>([])
         for number: UInt64 in 1...100 {

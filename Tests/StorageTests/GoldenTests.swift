@@ -18,7 +18,7 @@ import Testing
         #expect(try DurableStore.inline(golden.store()).recovered() == golden.recovered)
     }
 
-    @Test func `a session that gets another name keeps what belongs to it`() throws {
+    @Test("a session that gets another name keeps what belongs to it") func sessionGetsAnotherName() throws {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         let five = SessionNumber(rawValue: 5)
@@ -31,7 +31,9 @@ import Testing
         )
     }
 
-    @Test func `a stored message is read back whole, with what has become of the delivery`() throws {
+    @Test("a stored message is read back whole, with what has become of the delivery") func storedMessageReadBack()
+        throws
+    {
         let full = try Golden.fullMessage()
         let store = try DurableStore.inline(full.store())
         let contents = [

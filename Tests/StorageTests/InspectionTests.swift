@@ -45,7 +45,9 @@ import Testing
         #expect(found.longestQueues(1).map(\.name.string) == ["c5"])
     }
 
-    @Test func `the broker's own session and a client's of that name are removed apart`() throws {
+    @Test("the broker's own session and a client's of that name are removed apart") func brokersOwnSessionClients()
+        throws
+    {
         let keyValues = MemoryKeyValueStore()
         let store = try DurableStore.inline(keyValues)
         let name = SessionName.own("webhook:orders")
@@ -64,13 +66,13 @@ import Testing
         #expect(left.problems.isEmpty)
     }
 
-    @Test func `an empty directory is an empty store`() throws {
+    @Test("an empty directory is an empty store") func emptyDirectoryEmptyStore() throws {
         let found = try StoreInspection(of: MemoryKeyValueStore(), everything: true)
         #expect(found.sessions == 0)
         #expect(found.problems.isEmpty)
     }
 
-    @Test func `everything that is damaged is named, and nothing else is`() throws {
+    @Test("everything that is damaged is named, and nothing else is") func everythingDamagedNamedNothing() throws {
         let keyValues = try filled()
         let batch = KeyValueBatch()
         batch.put(wireBytes("'sc5'"), wireBytes("01 80"))
@@ -91,7 +93,7 @@ import Testing
         )
     }
 
-    @Test func `without what is damaged the store can be read; what is newer stays`() throws {
+    @Test("without what is damaged the store can be read; what is newer stays") func withoutDamagedStoreRead() throws {
         let keyValues = try filled()
         let batch = KeyValueBatch()
         batch.put(wireBytes("'sc5'"), wireBytes("01 80"))
@@ -107,7 +109,7 @@ import Testing
         #expect(try DurableStore.inline(keyValues).recovered().map { $0.prefix(9) } == ["session c", "message 1"])
     }
 
-    @Test func `somebody else's records and a newer format are refused`() throws {
+    @Test("somebody else's records and a newer format are refused") func somebodyElsesRecordsNewer() throws {
         let keyValues = MemoryKeyValueStore()
         let batch = KeyValueBatch()
         batch.put(Golden.format.key, wireBytes("07 'Sluice'"))
@@ -116,7 +118,7 @@ import Testing
         #expect(refused?.description.contains("written by a newer Sluice (format 7") == true)
     }
 
-    @Test func `a directory that is only read stays as it is`() throws {
+    @Test("a directory that is only read stays as it is") func directoryOnlyReadStays() throws {
         let directory = try TemporaryDirectory()
         let store = try DurableStore.inline(RocksDBStore(path: directory.path))
         try store.commit(.session(SessionRecord("c", 5)))

@@ -16,7 +16,7 @@ import Testing
         }
     }
 
-    @Test func `the directory is made with all above it, for its owner alone`() throws {
+    @Test("the directory is made with all above it, for its owner alone") func directoryMadeAllAbove() throws {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/a/b"
         #expect(refusal(path) == nil)
@@ -25,7 +25,7 @@ import Testing
         #expect(refusal(path) == nil)
     }
 
-    @Test func `a second broker on the same directory`() throws {
+    @Test("a second broker on the same directory") func secondBrokerSameDirectory() throws {
         let directory = try TemporaryDirectory()
         let path = directory.path + "/data"
         let first = try RocksDBStore(path: path)
@@ -34,7 +34,7 @@ import Testing
         #expect(refusal(path) == nil)
     }
 
-    @Test func `a directory with somebody's files, which are left as they are`() throws {
+    @Test("a directory with somebody's files, which are left as they are") func directorySomebodysFilesLeft() throws {
         let directory = try TemporaryDirectory()
         try directory.write("thesis.txt", "precious")
         #expect(
@@ -44,14 +44,14 @@ import Testing
         #expect(directory.names == ["thesis.txt"])
     }
 
-    @Test func `a file`() throws {
+    @Test("a file") func file() throws {
         let directory = try TemporaryDirectory()
         try directory.write("data")
         #expect(refusal(directory.path + "/data")?.contains("Not a directory") == true)
         #expect(refusal(directory.path + "/data/below")?.contains("Not a directory") == true)
     }
 
-    @Test func `somebody else's RocksDB database`() throws {
+    @Test("somebody else's RocksDB database") func somebodyElsesRocksDBDatabase() throws {
         let directory = try TemporaryDirectory()
         let other = try RocksDBStore(path: directory.path)
         let batch = KeyValueBatch()
@@ -63,7 +63,7 @@ import Testing
         )
     }
 
-    @Test func `a store without its file CURRENT, whose tables are left as they are`() throws {
+    @Test("a store without its file CURRENT, whose tables are left as they are") func storeWithoutFileCURRENT() throws {
         let directory = try TemporaryDirectory()
         #expect(refusal(directory.path) == nil)
         try FileManager.default.removeItem(atPath: directory.path + "/CURRENT")
@@ -72,7 +72,7 @@ import Testing
         #expect(directory.names == before)
     }
 
-    @Test func `what a start that was broken off has left behind is no hindrance`() throws {
+    @Test("what a start that was broken off has left behind is no hindrance") func startBrokenOffLeft() throws {
         let directory = try TemporaryDirectory()
         for name in ["LOCK", "LOG", "IDENTITY", "MANIFEST-000001", "000001.dbtmp"] { try directory.write(name) }
         #expect(refusal(directory.path) == nil)
@@ -81,7 +81,7 @@ import Testing
         #expect(refusal(empty.path) == nil)
     }
 
-    @Test func `a damaged manifest`() throws {
+    @Test("a damaged manifest") func damagedManifest() throws {
         let directory = try TemporaryDirectory()
         #expect(refusal(directory.path) == nil)
         let manifest = try #require(directory.names.first { $0.hasPrefix("MANIFEST-") })

@@ -16,7 +16,10 @@ import Webhooks
         _ queue: QueueLimits = QueueLimits(),
         _ authorizer: (any Authorizer & Sendable)? = nil
     ) -> CoreLoop {
-        CoreLoop(eventLoop: group.next(), broker: Broker(limits: Limits(queue: queue), authorizer: authorizer, now: .now()))
+        CoreLoop(
+            eventLoop: group.next(),
+            broker: Broker(limits: Limits(queue: queue), authorizer: authorizer, now: .now())
+        )
     }
 
     /// Runs webhooks, the test, and their graceful stop.

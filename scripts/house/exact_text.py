@@ -18,7 +18,7 @@ OUR_OWN = {
     "Sluice/Logging/": "keys of log lines",
     "Storage/RocksDB/": "paths, and the words of RocksDB",
     "BrokerCore/System/SystemTopics.swift": "our own topics",
-    "BrokerCore/Broker.swift": "our own topics",
+    "BrokerCore/Routing/RetainedTopics.swift": "our own topics",
     "BrokerCore/Admission/ClientAddress.swift": "addresses as the system writes them",
     "BrokerCore/Admission/ClientNetwork.swift": "addresses as the system writes them",
     "HTTPGateway/Requests/HostNames.swift": "host names, which are ASCII",

@@ -42,6 +42,14 @@ def test_lengths():
             yield f"{path.relative_to(ROOT)}: {lines} lines; a file has {FILE_LINES} at most"
 
 
+def test_names():
+    """A test's name is a display name, `@Test("…")`; one style, so that they can be listed and searched."""
+    for path in swift_files(TESTS):
+        for number, line in enumerate(path.read_text().split("\n"), 1):
+            if re.search(r"\bfunc `", line):
+                yield f"{path.relative_to(ROOT)}:{number}: a raw identifier; write @Test(\"…\") func name()"
+
+
 def parameters(files):
     unused = set(MORE_PARAMETERS)
     for file in files:
@@ -127,6 +135,7 @@ def main():
     found = [
         *lengths(files),
         *test_lengths(),
+        *test_names(),
         *parameters(files),
         *stored_properties(files),
         *repeated(files),

@@ -110,7 +110,7 @@ package struct Quota: Sendable {
     private mutating func add(_ amount: Int, _ key: Holder.Key) {
         let now = (shares[key] ?? 0) + amount
         shares[key] = now == 0 ? nil : now
-        // What a crowd has left behind is given back.
+        // The memory of many holders that are gone is given back.
         if shares.isEmpty { shares = [:] }
     }
 }

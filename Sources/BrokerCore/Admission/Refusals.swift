@@ -32,7 +32,7 @@ package final class Refusals: Sendable {
         var toldAt = NIODeadline.distantPast
     }
 
-    /// How often each limit is told of.
+    /// How often each limit is reported.
     private static let interval = TimeAmount.seconds(10)
 
     private let counts = NIOLockedValueBox<[Limit: Count]>([:])

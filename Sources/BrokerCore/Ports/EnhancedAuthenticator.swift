@@ -29,7 +29,7 @@ package protocol AuthenticationExchange: AnyObject {
 package enum AuthenticationStep: Sendable {
     /// The client is to go on; Authentication Data for it, or nil.
     case `continue`(ByteBuffer?)
-    /// The client is who it says it is; last words for it, or nil.
+    /// The client is who it says it is; the final authentication data for it, or nil.
     case accepted(userName: String?, ByteBuffer?)
     /// It is not.
     ///

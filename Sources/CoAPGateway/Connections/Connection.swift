@@ -30,7 +30,7 @@ package final class Connection {
         case open
         /// The peer wants the end: nothing more is read, what it has asked for is answered.
         case leaving
-        /// The last words have been said.
+        /// Everything has been sent.
         case over
     }
 
@@ -219,7 +219,7 @@ package final class Connection {
         if stage == .leaving, flow.unanswered == 0 { enter(.over, now) }
     }
 
-    /// Sends a notification, or last words on one.
+    /// Sends a notification, or the final one of an observation.
     ///
     /// - Returns: false when there is nobody any more.
     package func send(_ response: CoAPResponse, _ token: Token) -> Bool {

@@ -27,8 +27,8 @@ final class ConnectionLayer {
     static let pause = TimeAmount.milliseconds(500)
     /// How often time limits are looked at.
     private static let look = TimeAmount.seconds(1)
-    /// How long the other side may take to end a connection after our last words.
-    private static let farewell = TimeAmount.seconds(2)
+    /// How long the other side may take to end a connection after our final bytes.
+    private static let closeTime = TimeAmount.seconds(2)
 
     let wakeUp: WakeUp
     /// Nil where nothing is encrypted.
@@ -154,7 +154,7 @@ final class ConnectionLayer {
         looksAt = now + Self.look
         for link in links.values where !link.isClosed {
             link.connection.expire(now: now)
-            if link.isStuck(now, patience: bounds.patience, farewell: Self.farewell) {
+            if link.isStuck(now, patience: bounds.patience, closeTime: Self.closeTime) {
                 link.connection.broke(now: now)
             }
             if link.connection.stage == .over || !link.connection.hasSaidAll { attend(link) }

@@ -131,11 +131,11 @@ final class Link {
         sockets_close(descriptor)
     }
 
-    /// Whether the other side takes nothing, or does not close after our last words.
-    func isStuck(_ now: NIODeadline, patience: TimeAmount, farewell: TimeAmount) -> Bool {
+    /// Whether the other side takes nothing, or does not close after our final bytes.
+    func isStuck(_ now: NIODeadline, patience: TimeAmount, closeTime: TimeAmount) -> Bool {
         if connection.stage == .over {
             let since = connection.stageSince
-            return max(since, wroteAt) + farewell <= now || since + patience <= now
+            return max(since, wroteAt) + closeTime <= now || since + patience <= now
         }
         return unwritten.readableBytes > 0 && wroteAt + patience <= now
     }

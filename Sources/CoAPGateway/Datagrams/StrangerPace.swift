@@ -7,12 +7,12 @@ package import NIOCore
 /// its request again.
 package struct StrangerPace: Sendable {
     /// Datagrams that came at once beyond which it is too much, and those up to which it is so no more.
-    static let (crowd, calm) = (256, 64)
+    static let (many, few) = (256, 64)
     /// New peers in a span of time then.
     package static let mostInSpan = 200
     package static let span = TimeAmount.milliseconds(100)
 
-    private var isCrowded = false
+    private var isLimiting = false
     private var left = 0
     private var spanEnd = NIODeadline.distantPast
 
@@ -20,16 +20,16 @@ package struct StrangerPace: Sendable {
 
     /// So many datagrams have come at once so far, and no more than those if `isAll`.
     package mutating func saw(_ count: Int, isAll: Bool, now: NIODeadline) {
-        if count > Self.crowd { isCrowded = true }
-        if isAll, count <= Self.calm { isCrowded = false }
+        if count > Self.many { isLimiting = true }
+        if isAll, count <= Self.few { isLimiting = false }
         guard spanEnd <= now else { return }
         spanEnd = now + Self.span
         left = Self.mostInSpan
     }
 
     /// Whether there is room for one more.
-    package var hasRoom: Bool { !isCrowded || left > 0 }
+    package var hasRoom: Bool { !isLimiting || left > 0 }
 
     /// One more is let in.
-    package mutating func enter() { if isCrowded { left -= 1 } }
+    package mutating func enter() { if isLimiting { left -= 1 } }
 }

@@ -60,11 +60,11 @@ final class Endpoint {
     var isHeld = false
     var isGone = false
 
-    /// Something to be sent in its turn.
+    /// Something to be sent, in order.
     enum Outgoing {
         case notification(Observation, DeliveryTicket)
-        /// The last words on an observation.
-        case farewell(Token, CoAPResponse)
+        /// The final notification of an observation.
+        case finalNotification(Token, CoAPResponse)
         /// A response that comes after the acknowledgement of its request.
         case response(Token, CoAPResponse)
         /// Nobody is interested in what becomes of it any more.

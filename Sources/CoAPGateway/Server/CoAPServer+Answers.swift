@@ -89,7 +89,7 @@ extension CoAPServer {
             throw CoAPFailure(.unprocessableEntity, "the id was used for another publish")
         case .repeated(let code): return CoAPResponse(code)
         case .found(let messages): return try links(messages, exchange, now)
-        // Who may see nothing sees the door.
+        // A client without permissions still gets the entry link.
         case .refused(let reason) where exchange.isLook && reason != .serverBusy: return try links([], exchange, now)
         case .refused(let reason):
             if let registration = exchange.registration, let client = exchange.client {

@@ -78,8 +78,8 @@ extension CoAPServer {
             endpoint.outgoing.removeFirst()
             switch next {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
-            case .farewell(let token, let response):
-                sendConfirmable(farewell(response, token, endpoint), token, next, endpoint, now)
+            case .finalNotification(let token, let response):
+                sendConfirmable(finalNotification(response, token, endpoint), token, next, endpoint, now)
             case .response(let token, let response): sendConfirmable(response, token, next, endpoint, now)
             case .abandoned: break
             }
@@ -114,7 +114,7 @@ extension CoAPServer {
             guard error != .noRoom else { return settle(ticket) }
             // Not what the registration accepts: said so, and over (RFC 7641 §4.2).
             remove(observation, from: endpoint)
-            endpoint.outgoing.prepend(.farewell(observation.token, error.response))
+            endpoint.outgoing.prepend(.finalNotification(observation.token, error.response))
             return settle(ticket)
         }
         if response.block2?.more == true {

@@ -52,7 +52,7 @@ extension CoAPServer {
         shares.observations.giveBack(for: client.holder)
         client.subscriptions[observation.identifier]?.observations.removeAll { $0 === observation }
         endUse(observation.identifier, of: client, observation.generation)
-        // What is queued for it is passed over in its turn.
+        // What is queued for it is skipped later.
         markDirty(endpoint)
     }
 
@@ -73,11 +73,11 @@ extension CoAPServer {
     func closed(_ client: CoAPClient, _ generation: UInt32, _ reason: ReasonCode, _ now: NIODeadline) {
         if let session = client.session { return sessionClosed(client, session, reason, now) }
         guard let endpoint = client.endpoint, !endpoint.isGone else { return }
-        let farewell = CoAPFailure(reason).response
+        let finalNotification = CoAPFailure(reason).response
         for observation in endpoint.observations.values
         where observation.client === client && observation.generation == generation {
             remove(observation, from: endpoint)
-            endpoint.outgoing.append(.farewell(observation.token, farewell))
+            endpoint.outgoing.append(.finalNotification(observation.token, finalNotification))
         }
         updateHold(endpoint)
     }

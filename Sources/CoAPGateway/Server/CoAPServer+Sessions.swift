@@ -184,8 +184,8 @@ extension CoAPServer {
         let tokens = client.observations.map(\.token)
         forget(client)
         guard let endpoint, !endpoint.isGone else { return }
-        let farewell = CoAPFailure(reason).response
-        for token in tokens { endpoint.outgoing.append(.farewell(token, farewell)) }
+        let finalNotification = CoAPFailure(reason).response
+        for token in tokens { endpoint.outgoing.append(.finalNotification(token, finalNotification)) }
         markDirty(endpoint)
     }
 

@@ -36,8 +36,8 @@ extension CoAPServer {
         return asking.encodedLength <= bytes ? asking : bounded
     }
 
-    /// The last words on an observation, as few of them as have to be.
-    func farewell(_ words: CoAPResponse, _ token: Token, _ endpoint: Endpoint) -> CoAPResponse {
+    /// The final notification of an observation, as short as it has to be.
+    func finalNotification(_ words: CoAPResponse, _ token: Token, _ endpoint: Endpoint) -> CoAPResponse {
         guard case .unproven(let bytes) = room(for: token, endpoint), words.encodedLength > bytes else { return words }
         return brief(words, bytes)
     }

@@ -263,11 +263,15 @@ package final class CoAPServer<Layer: MessageLayer> {
         for endpoint in endpoints.values {
             for observation in endpoint.observations.values {
                 let token = observation.token
-                _ = layer.sendNonConfirmable(farewell(words, token, endpoint), token: token, to: endpoint.id)
+                _ = layer.sendNonConfirmable(finalNotification(words, token, endpoint), token: token, to: endpoint.id)
             }
             // Those that the core has ended already, and whose turn has not come.
-            for case .farewell(let token, let response) in endpoint.outgoing {
-                _ = layer.sendNonConfirmable(farewell(response, token, endpoint), token: token, to: endpoint.id)
+            for case .finalNotification(let token, let response) in endpoint.outgoing {
+                _ = layer.sendNonConfirmable(
+                    finalNotification(response, token, endpoint),
+                    token: token,
+                    to: endpoint.id
+                )
             }
             if endpoint.isHeld { layer.release(endpoint.id) }
             endpointGone(endpoint.id)

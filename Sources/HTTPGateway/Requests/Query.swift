@@ -46,7 +46,7 @@ package struct Query: Sendable {
         bytes.elementsEqual("%2F".utf8) || bytes.elementsEqual("%2f".utf8)
     }
 
-    /// Refuses what nobody here asks for: it would be a typing error that nobody is told of.
+    /// Refuses parameters that nothing has read: otherwise a typing error would go unnoticed.
     ///
     /// - Throws: 400 with what was meant.
     package func check(_ known: KnownNames) throws(Problem) {

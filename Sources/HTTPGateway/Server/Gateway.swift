@@ -63,7 +63,7 @@ final class Gateway: Sendable {
         guard head.method != .connect else { throw .notImplemented("this is no proxy") }
         let target = RequestTarget(head.path ?? "")
         let route = self.route(target.path)
-        // What may be done is told of any path, whether something is there or not.
+        // The methods of a path are listed whether something is there or not.
         guard head.method != .options else {
             return Admission(head: head, route: route, query: nil, takesBody: false)
         }

@@ -29,7 +29,7 @@ extension HTTPListener {
         package var bodyTimeout = Duration.seconds(30)
         /// How long a client may read nothing while there is something for it.
         package var stallTimeout = Duration.seconds(120)
-        /// How long streams and WebSockets may take to read our last words when the server stops.
+        /// How long streams and WebSockets may take to read our final bytes when the server stops.
         package var shutdownTimeout = Duration.seconds(1)
 
         /// Messages of one JSON batch.

@@ -81,7 +81,7 @@ package struct HTTPListener: Sendable {
             host: configuration.host,
             port: configuration.port,
             trustedProxies: configuration.trustedProxies,
-            farewell: configuration.shutdownTimeout.timeAmount
+            closeTime: configuration.shutdownTimeout.timeAmount
         )
         return try await .listen(listening, bootstrap, places: places, events: events) { try channels.configure($0) }
     }

@@ -8,7 +8,7 @@ extension RequestHandler {
     private static let slice = 64 * 1_024
     /// Bytes thrown away of a body nobody wants before its connection is closed in the client's face.
     private static let maximumDiscarded = 1_024 * 1_024
-    /// How long a client may go on sending a body nobody wants, or take to read a stream's last words.
+    /// How long a client may go on sending a body nobody wants, or take to read the end of a stream.
     private static let closeTimeout = TimeAmount.seconds(1)
 
     func write(_ response: Response) {
@@ -93,7 +93,7 @@ extension RequestHandler {
             proceed()
             return limitBody()
         }
-        // The last words of a stream are not waited for as long as an answer is.
+        // The end of a stream is not waited for as long as an answer is.
         if case .streaming = state { limit(Self.closeTimeout) { $0.close() } }
         state = .ending
         let written = context.eventLoop.makePromise(of: Void.self)

@@ -62,7 +62,7 @@ package enum EventFormat: Sendable, CaseIterable {
         }
     }
 
-    /// The last words to a client whose connection the broker has ended.
+    /// The final event for a client whose connection the broker has ended.
     package func closing(_ reason: ReasonCode) -> ByteBuffer {
         var buffer = ByteBuffer()
         let event = reason == .sessionTakenOver ? "takeover" : "disconnect"

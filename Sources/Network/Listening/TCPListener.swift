@@ -4,7 +4,7 @@ package import NIOPosix
 
 /// An address over TCP that is listened on, and the connections that were accepted there.
 ///
-/// It stops in two steps, `stopAccepting` and `drain`; between them whoever owns it says the last words to the clients.
+/// It stops in two steps, `stopAccepting` and `drain`; between them whoever owns it says the final packets to the clients.
 package struct TCPListener: Sendable {
     /// Where to listen, and for how long clients are waited for at the end.
     package struct Configuration: Sendable {
@@ -16,27 +16,27 @@ package struct TCPListener: Sendable {
         package let port: Int
         /// The proxies, whose own addresses have no share of the connections.
         package let trustedProxies: TrustedProxies
-        /// How long clients may take to read the last words.
-        package let farewell: TimeAmount
+        /// How long clients may take to read the final packets.
+        package let closeTime: TimeAmount
 
         package init(
             _ protocolName: String,
             host: String,
             port: Int,
             trustedProxies: TrustedProxies,
-            farewell: TimeAmount
+            closeTime: TimeAmount
         ) {
             self.protocolName = protocolName
             self.host = host
             self.port = port
             self.trustedProxies = trustedProxies
-            self.farewell = farewell
+            self.closeTime = closeTime
         }
     }
 
     private let server: any Channel
     private let open: OpenChannels
-    private let farewell: TimeAmount
+    private let closeTime: TimeAmount
 
     /// Listens, and says so in the log.
     ///
@@ -77,7 +77,7 @@ package struct TCPListener: Sendable {
                 }
                 .bind(host: configuration.host, port: configuration.port)
                 .get()
-            let listener = TCPListener(server: server, open: open, farewell: configuration.farewell)
+            let listener = TCPListener(server: server, open: open, closeTime: configuration.closeTime)
             events.note(
                 .listenerBound,
                 [.protocolName(configuration.protocolName), .address(configuration.host), .port(listener.port)]
@@ -101,11 +101,11 @@ package struct TCPListener: Sendable {
     /// Accepts nobody any more; connections go on.
     package func stopAccepting() async { try? await server.close() }
 
-    /// Closes the connections: at once those that wait for nothing, and the others when they have read the last words or
+    /// Closes the connections: at once those that wait for nothing, and the others when they have read the final packets or
     /// have taken too long.
     package func drain() async {
         open.quiesce()
-        open.closeAll(in: farewell)
+        open.closeAll(in: closeTime)
         await open.allClosed()
     }
 }

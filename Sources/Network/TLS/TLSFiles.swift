@@ -12,7 +12,7 @@ package struct TLSFiles: Sendable, Equatable {
     }
 
     /// How long a client may take to agree to the end of a connection.
-    private static let farewell = TimeAmount.seconds(2)
+    private static let closeTime = TimeAmount.seconds(2)
 
     /// The path of the listener's certificate, followed by those that lead to the authority.
     package var certificate: String
@@ -42,7 +42,7 @@ package struct TLSFiles: Sendable, Equatable {
             privateKey: .privateKey(key)
         )
         configuration.minimumTLSVersion = .tlsv12
-        configuration.shutdownTimeout = Self.farewell
+        configuration.shutdownTimeout = Self.closeTime
         configuration.applicationProtocols = [applicationProtocol]
         if let clientAuthority {
             configuration.trustRoots = .certificates(try certificates(.clientAuthority, clientAuthority))
