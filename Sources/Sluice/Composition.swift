@@ -44,24 +44,7 @@ struct Composition {
         let eventLoopGroup = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         let gate = AccessGate(loaded.accessFiles, configuration.access)
         let store = try configuration.storage.open(events: events)
-        let broker = Broker(
-            limits: configuration.limits,
-            authenticator: gate.authenticator,
-            enhancedAuthenticator: gate.enhancedAuthenticator,
-            authorizer: gate.authorizer,
-            events: events,
-            store: store,
-            durability: configuration.storage.durability,
-            epoch: UInt64(Date().timeIntervalSince1970 * 1_000_000),
-            now: .now()
-        )
-        try recover(broker)
-        if configuration.systemInterval > 0 {
-            broker.publishSystemTopics(every: .seconds(Int64(configuration.systemInterval)), version: Version.current)
-            broker.publishSystemTopics(under: "refused") { _ in
-                Refusals.Limit.allCases.map { ($0.topic, "\(refusals.count($0))") }
-            }
-        }
+        let broker = try makeBroker(gate, store, refusals)
         let core = CoreLoop(eventLoop: eventLoopGroup.next(), broker: broker)
         let channels = MQTTChannels(
             core: core,
@@ -108,6 +91,34 @@ struct Composition {
         await close(store, core)
         try await eventLoopGroup.shutdownGracefully()
         events.note(.brokerStopped, [])
+    }
+
+    /// Makes the core, brings back what the store has, and begins to publish `$SYS`.
+    private func makeBroker(
+        _ gate: AccessGate,
+        _ store: DurableStore?,
+        _ refusals: Refusals
+    ) throws -> sending Broker {
+        let configuration = loaded.configuration
+        let broker = Broker(
+            limits: configuration.limits,
+            authenticator: gate.authenticator,
+            enhancedAuthenticator: gate.enhancedAuthenticator,
+            authorizer: gate.authorizer,
+            events: events,
+            store: store,
+            durability: configuration.storage.durability,
+            epoch: UInt64(Date().timeIntervalSince1970 * 1_000_000),
+            now: .now()
+        )
+        try recover(broker)
+        if configuration.systemInterval > 0 {
+            broker.publishSystemTopics(every: .seconds(Int64(configuration.systemInterval)), version: Version.current)
+            broker.publishSystemTopics(under: "refused") { _ in
+                Refusals.Limit.allCases.map { ($0.topic, "\(refusals.count($0))") }
+            }
+        }
+        return broker
     }
 
     /// Runs services until SIGTERM or SIGINT, or until one of them ends.

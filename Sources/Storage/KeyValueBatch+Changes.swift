@@ -18,6 +18,14 @@ extension KeyValueBatch {
         for change in batch.changes { try add(change, removed, clock, in: store) }
     }
 
+    private func put(_ session: SessionRecord, _ clock: ClockReading) {
+        put {
+            $0.key(session: session.name)
+        } value: {
+            $0.value(session, clock)
+        }
+    }
+
     /// - Parameter removed: sessions that end in this batch: nothing is stored of them that would have to go at once.
     private func add(
         _ change: StoreChange,
@@ -26,13 +34,7 @@ extension KeyValueBatch {
         in store: any KeyValueStore
     ) throws(StoreFailure) {
         switch change {
-        case .session(let session):
-            guard !removed.contains(session.number) else { return }
-            put {
-                $0.key(session: session.name)
-            } value: {
-                $0.value(session, clock)
-            }
+        case .session(let session): if !removed.contains(session.number) { put(session, clock) }
         case .removeSession(let name, let session):
             remove { $0.key(session: name) }
             try removeAll(RecordKey.subscriptions(of: session), in: store)

@@ -9,18 +9,8 @@ package struct ClientNetwork: Hashable, Sendable {
 
     /// - Returns: nil for what is no internet address.
     package init?(_ address: SocketAddress) {
-        let place: Range<Int>
-        // Where the system's sockaddr_in and sockaddr_in6 have the address.
-        switch address {
-        case .v4: place = 4..<8
-        case .v6: place = 8..<24
-        case .unixDomainSocket: return nil
-        }
-        self.init(
-            bytes: address.withSockAddr { pointer, size in
-                Array(UnsafeRawBufferPointer(start: pointer, count: size)[place])
-            }
-        )
+        guard let bytes = address.internetAddress else { return nil }
+        self.init(bytes: bytes)
     }
 
     /// - Parameter bytes: an address in network byte order, 4 or 16 bytes.
@@ -52,5 +42,19 @@ package struct ClientNetwork: Hashable, Sendable {
         }
         guard let address = try? SocketAddress(ipAddress: String(host), port: 0) else { return nil }
         self.init(address)
+    }
+}
+
+extension SocketAddress {
+    /// The internet address in network byte order, 4 or 16 bytes; nil for what is none.
+    package var internetAddress: [UInt8]? {
+        // Where the system's sockaddr_in and sockaddr_in6 have it.
+        let place: Range<Int>
+        switch self {
+        case .v4: place = 4..<8
+        case .v6: place = 8..<24
+        case .unixDomainSocket: return nil
+        }
+        return withSockAddr { pointer, size in Array(UnsafeRawBufferPointer(start: pointer, count: size)[place]) }
     }
 }

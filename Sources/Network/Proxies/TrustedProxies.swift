@@ -1,3 +1,4 @@
+import BrokerCore
 package import NIOCore
 
 /// The reverse proxies and load balancers whose word on a client's address is taken.
@@ -58,18 +59,8 @@ package struct IPAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// - Returns: nil for what is no internet address.
     package init?(_ address: SocketAddress) {
-        // Where the system's sockaddr_in and sockaddr_in6 have the address.
-        let place: Range<Int>
-        switch address {
-        case .v4: place = 4..<8
-        case .v6: place = 8..<24
-        case .unixDomainSocket: return nil
-        }
-        self.init(
-            bytes: address.withSockAddr { pointer, size in
-                Array(UnsafeRawBufferPointer(start: pointer, count: size)[place])
-            }
-        )
+        guard let bytes = address.internetAddress else { return nil }
+        self.init(bytes: bytes)
     }
 
     /// Reads one entry of X-Forwarded-For: some proxies add a port, and then brackets.
