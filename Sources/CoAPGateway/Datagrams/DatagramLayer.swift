@@ -10,27 +10,28 @@ final class DatagramLayer: ServedLayer {
     private static let socketBuffer: Int32 = 4_194_304
     /// Datagrams taken in in one turn: what waits in the socket, more or less, so that nobody is kept waiting there.
     private static let mostInTurn = 4_096
-    /// Bytes of all peers that were heard once, and bytes of each: of one that nobody holds, and of one that observes and has
-    /// a session with the broker for that.
+    /// Bytes of all peers that were heard once, and bytes of each, its connection to the broker included: of one that nobody
+    /// holds, and of one that observes.
     private static let strangerBytes = 67_108_864
-    private static let (bytesOfStranger, bytesOfHeldStranger) = (2_560, 6_144)
+    private static let (bytesOfStranger, bytesOfHeldStranger) = (4_096, 6_144)
 
+    // Of what each datagram looks at, no access lasts while another one begins.
     let datagrams: OpaquePointer
     let wakeUp: WakeUp
     let preSharedKeys: PreSharedKeys?
     let certificate: Replaceable<CertificateText>?
     /// Nil where nothing is encrypted.
     private(set) var dtls: DatagramSecurity?
-    var table: PeerTable
-    var transmissions: Transmissions
+    @exclusivity(unchecked) var table: PeerTable
+    @exclusivity(unchecked) var transmissions: Transmissions
     let echo = EchoGuard()
-    var now = NIODeadline.now()
-    var writer = OptionWriter()
+    @exclusivity(unchecked) var now = NIODeadline.now()
+    @exclusivity(unchecked) var writer = OptionWriter()
     let asksForEcho: Bool
     private let idleTimeout: TimeAmount
-    var pace = StrangerPace()
+    @exclusivity(unchecked) var pace = StrangerPace()
     var rejections = (count: 0, until: NIODeadline.distantPast)
-    var events: [LayerEvent] = []
+    @exclusivity(unchecked) var events: [LayerEvent] = []
     private var idleDueAt = NIODeadline.distantPast
 
     /// Binds.
