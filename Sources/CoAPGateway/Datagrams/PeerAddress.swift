@@ -40,6 +40,9 @@ package struct PeerAddress: Hashable, Sendable {
         hasher.combine(port)
     }
 
+    /// A hash that nobody can choose.
+    var bits: UInt64 { UInt64(bitPattern: Int64(hashValue)) }
+
     /// Whose shares it uses.
     var network: ClientNetwork? {
         guard high != 0 || low > UInt64(UInt32.max) else {

@@ -72,18 +72,18 @@ enum RecordScript {
 
     /// What somebody makes of a record who has seen it, or of nothing.
     private static func changed(_ record: [UInt8], _ former: [UInt8], _ bytes: [UInt8], _ how: UInt8) -> [UInt8] {
+        let place = Int(how >> 3)
+        let length = [UInt8(truncatingIfNeeded: bytes.count >> 8), UInt8(truncatingIfNeeded: bytes.count)]
         switch how & 7 {
-        case 0: bytes
-        // In the same epoch, with a number that is to come.
-        case 1:
-            record.prefix(11) + [UInt8(truncatingIfNeeded: bytes.count >> 8), UInt8(truncatingIfNeeded: bytes.count)]
-                + bytes
-        case 2: zip(record, bytes + [UInt8](repeating: 0, count: record.count)).map { $0 ^ $1 }
-        case 3: former + bytes
-        case 4: record.prefix(Int(how >> 3)) + bytes
-        case 5: bytes.prefix(Int(how >> 3)) + record.dropFirst(Int(how >> 3))
-        case 6: Array(former.prefix(Int(how >> 3)) + record.dropFirst(Int(how >> 3)))
-        default: record.prefix(3) + bytes
+        case 0: return bytes
+        // In the same epoch, with the number that is to come.
+        case 1: return Array(record.prefix(11)) + length + bytes
+        case 2: return zip(record, bytes + [UInt8](repeating: 0, count: record.count)).map { $0 ^ $1 }
+        case 3: return former + bytes
+        case 4: return Array(record.prefix(place)) + bytes
+        case 5: return Array(bytes.prefix(place)) + Array(record.dropFirst(place))
+        case 6: return Array(former.prefix(place)) + Array(record.dropFirst(place))
+        default: return Array(record.prefix(3)) + bytes
         }
     }
 }
