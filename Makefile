@@ -25,7 +25,7 @@ help:
 	@echo "make test-coap                   run the tests of CoAP only"
 	@echo "make test-libcoap                run them with libcoap 4.3.5 or newer, if there is one (LIBCOAP=folder where it is)"
 	@echo "make test-asan, make test-tsan   run the tests that start no other program under a sanitizer"
-	@echo "make fuzz SECONDS=60             fuzz the codec, the broker, CoAP and its connections, so long each"
+	@echo "make fuzz SECONDS=60             fuzz the codec, the broker, CoAP, its connections and datagrams, so long each"
 	@echo "make fuzz-state SECONDS=60       valid operations of all protocols at random, over a broker that is killed (SEED=N)"
 	@echo "make bench-hostile               send the worst packets known, and see how long others wait"
 	@echo "make conformance                 write docs/CONFORMANCE.md anew from the tests"

@@ -27,7 +27,8 @@ extension Broker {
     func isClientIdentifier(_ text: String) -> Bool { text.utf8.count <= 65_535 && !text.utf8.contains(0) }
 
     func clientID(for request: ConnectRequest) -> String {
-        request.clientID.isEmpty ? assignedClientID() : request.clientID
+        guard request.clientID.isEmpty else { return request.clientID }
+        return request.isNameless ? registry.takeNamelessID() : assignedClientID()
     }
 
     /// Unguessable, so that nobody can take the session over by name.

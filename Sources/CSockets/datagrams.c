@@ -1,11 +1,8 @@
 // One UDP socket: datagrams cross into the kernel and back in batches, and answers leave from the address that was asked.
 #include "CSockets.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,58 +18,39 @@ typedef struct {
     struct iovec vectors[datagrams_batch];
     datagram_path_t paths[datagrams_batch];
     _Alignas(struct cmsghdr) uint8_t controls[datagrams_batch][control_room];
-    uint8_t bytes[datagrams_batch][datagrams_longest];
 } ring_t;
 
 struct datagrams {
     int socket;
     int sent, gathered;
     ring_t received, sending;
+    uint8_t bytes[];
 };
 
-static void prepare(ring_t *ring) {
+static void prepare(ring_t *ring, uint8_t *bytes, size_t longest) {
     for (int place = 0; place < datagrams_batch; place++) {
-        ring->vectors[place] = (struct iovec){.iov_base = ring->bytes[place], .iov_len = datagrams_longest};
+        ring->vectors[place] = (struct iovec){.iov_base = bytes + place * longest, .iov_len = longest};
         ring->headers[place].msg_hdr = (struct msghdr){
             .msg_name = &ring->paths[place].peer, .msg_iov = &ring->vectors[place], .msg_iovlen = 1,
             .msg_control = ring->controls[place]};
     }
 }
 
-static int bind_socket(const struct addrinfo *where, int buffer_bytes, int *descriptor) {
-    int made = socket(where->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, off = 0;
-    if (made < 0) return errno;
-    if (where->ai_family == AF_INET6) {
-        setsockopt(made, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-        setsockopt(made, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
-    }
-    setsockopt(made, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
-    setsockopt(made, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
-    setsockopt(made, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
-    if (bind(made, where->ai_addr, where->ai_addrlen) != 0) {
-        int reason = errno;
-        close(made);
-        return reason;
-    }
-    *descriptor = made;
-    return 0;
-}
-
-int datagrams_open(const char *host, uint16_t port, int buffer_bytes, datagrams_t **opened) {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_DGRAM}, *where = NULL;
-    char service[8];
-    snprintf(service, sizeof service, "%u", port);
-    int failed = getaddrinfo(host, service, &hints, &where);
-    if (failed) return failed > 0 ? -failed : failed;
-    datagrams_t *made = calloc(1, sizeof *made);
-    int reason = made ? bind_socket(where, buffer_bytes, &made->socket) : ENOMEM;
-    freeaddrinfo(where);
+int datagrams_open(const char *host, uint16_t *port, int buffer_bytes, size_t longest, datagrams_t **opened) {
+    // Of room for long datagrams there is in memory what was ever written to.
+    datagrams_t *made = calloc(1, sizeof *made + datagrams_batch * (datagrams_longest + longest));
+    int reason = made ? sockets_bind(host, *port, SOCK_DGRAM, &made->socket) : ENOMEM, on = 1;
     if (reason) {
         free(made);
         return reason;
     }
-    prepare(&made->received);
-    prepare(&made->sending);
+    setsockopt(made->socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+    setsockopt(made->socket, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+    setsockopt(made->socket, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
+    setsockopt(made->socket, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
+    prepare(&made->sending, made->bytes, datagrams_longest);
+    prepare(&made->received, made->bytes + datagrams_batch * datagrams_longest, longest);
+    *port = sockets_port(made->socket);
     *opened = made;
     return 0;
 }
@@ -84,20 +62,11 @@ void datagrams_close(datagrams_t *datagrams) {
     free(datagrams);
 }
 
-uint16_t datagrams_port(const datagrams_t *datagrams) {
-    struct sockaddr_in6 bound = {0};
-    socklen_t length = sizeof bound;
-    getsockname(datagrams->socket, (struct sockaddr *)&bound, &length);
-    // At the same place in both families.
-    return ntohs(bound.sin6_port);
-}
-
-bool datagrams_wait(const datagrams_t *datagrams, int wake_descriptor, int timeout) {
+int datagrams_wait(const datagrams_t *datagrams, int wake_descriptor, int timeout) {
     struct pollfd descriptors[] = {
         {.fd = datagrams->socket, .events = POLLIN}, {.fd = wake_descriptor, .events = POLLIN}};
-    if (poll(descriptors, 2, timeout) <= 0) return false;
-    if (descriptors[1].revents) sockets_wake_clear(wake_descriptor);
-    return descriptors[0].revents != 0;
+    if (poll(descriptors, 2, timeout) <= 0) return 0;
+    return (descriptors[0].revents ? datagrams_readable : 0) | (descriptors[1].revents ? datagrams_woken : 0);
 }
 
 // MARK: Receiving
@@ -141,7 +110,7 @@ datagram_t datagrams_at(datagrams_t *datagrams, int place) {
     ring_t *ring = &datagrams->received;
     struct mmsghdr *header = &ring->headers[place];
     return (datagram_t){
-        .bytes = ring->bytes[place], .length = header->msg_len, .path = &ring->paths[place],
+        .bytes = ring->vectors[place].iov_base, .length = header->msg_len, .path = &ring->paths[place],
         .is_for_us = take_destination(&header->msg_hdr, &ring->paths[place]),
         .is_whole = !(header->msg_hdr.msg_flags & MSG_TRUNC)};
 }
@@ -150,7 +119,7 @@ datagram_t datagrams_at(datagrams_t *datagrams, int place) {
 
 uint8_t *datagrams_room(datagrams_t *datagrams) {
     if (datagrams->gathered == datagrams_batch && !datagrams_flush(datagrams)) return NULL;
-    return datagrams->sending.bytes[datagrams->gathered];
+    return datagrams->sending.vectors[datagrams->gathered].iov_base;
 }
 
 /// Says which of our addresses a datagram is to leave from.
@@ -188,31 +157,13 @@ bool datagrams_flush(datagrams_t *datagrams) {
         int count = sendmmsg(
             datagrams->socket, datagrams->sending.headers + datagrams->sent,
             (unsigned)(datagrams->gathered - datagrams->sent), MSG_DONTWAIT);
-        if (count > 0) {
-            datagrams->sent += count;
-            is_second_try = false;
-        } else if (errno == EAGAIN || errno == ENOBUFS) {
-            return false;
-        } else if (errno == ECONNREFUSED && !is_second_try) {
-            // What became of an earlier one; this one has not been tried.
-            is_second_try = true;
-        } else if (errno != EINTR) {
-            // It can't be sent: the same as one that is lost on the way.
-            datagrams->sent++;
-            is_second_try = false;
-        }
+        if (count < 0 && (errno == EAGAIN || errno == ENOBUFS)) return false;
+        if (count < 0 && errno == EINTR) continue;
+        // What became of an earlier one; this one has not been tried.
+        is_second_try = count < 0 && errno == ECONNREFUSED && !is_second_try;
+        // One that can't be sent is the same as one that is lost on the way.
+        if (!is_second_try) datagrams->sent += count > 0 ? count : 1;
     }
     datagrams->sent = datagrams->gathered = 0;
     return true;
-}
-
-int datagrams_text(const datagram_path_t *path, char *text, size_t capacity) {
-    char address[INET6_ADDRSTRLEN];
-    if (path->peer.sin6_family == AF_INET6) {
-        inet_ntop(AF_INET6, &path->peer.sin6_addr, address, sizeof address);
-        return snprintf(text, capacity, "[%s]:%u", address, ntohs(path->peer.sin6_port));
-    }
-    const struct sockaddr_in *peer = (const struct sockaddr_in *)&path->peer;
-    inet_ntop(AF_INET, &peer->sin_addr, address, sizeof address);
-    return snprintf(text, capacity, "%s:%u", address, ntohs(peer->sin_port));
 }

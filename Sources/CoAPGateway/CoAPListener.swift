@@ -50,7 +50,10 @@ package struct CoAPListener: Sendable {
         /// Virtual connections of one endpoint: one for each client identifier and credentials it uses.
         package var clientsPerEndpoint = 8
         /// Virtual connections of all endpoints that wait for requests to come; the one that waits longest gives way.
-        package var idleClients = 10_000
+        ///
+        /// Where there are as many as idle endpoints, each endpoint keeps its own: that is bounded with the endpoints, of which
+        /// strangers never push out known ones.
+        package var idleClients = 50_000
         /// Whether a request from an address that has not proven to be the sender's gets 4.01 with an Echo option, and
         /// nothing is remembered of it (RFC 9175 §2.3); on `udp` in the clear.
         ///

@@ -1,4 +1,5 @@
 import CSockets
+import Glibc
 
 /// An event descriptor any thread may write to; open as long as anybody might.
 final class WakeUp: Sendable {
@@ -10,10 +11,16 @@ final class WakeUp: Sendable {
         guard descriptor >= 0 else { return nil }
     }
 
-    deinit { if descriptor >= 0 { sockets_close(descriptor) } }
+    deinit { if descriptor >= 0 { close(descriptor) } }
 
-    func callAsFunction() { sockets_wake(descriptor) }
+    func callAsFunction() {
+        // It can only be full, and then it wakes.
+        withUnsafeBytes(of: UInt64(1)) { _ = write(descriptor, $0.baseAddress, $0.count) }
+    }
 
     /// Takes in that somebody has written; on the thread that is woken.
-    func clear() { sockets_wake_clear(descriptor) }
+    func clear() {
+        var wakes: UInt64 = 0
+        withUnsafeMutableBytes(of: &wakes) { _ = read(descriptor, $0.baseAddress, $0.count) }
+    }
 }

@@ -197,11 +197,13 @@ struct Composition {
                 events: events
             )
         case .coap:
+            // Half of them stays with others.
+            let coapListeners = loaded.configuration.listeners.count { $0.protocolName == .coap }
             return CoAPListener(
                 configuration: .init(
                     listener,
                     loaded.configuration.coap,
-                    connections: loaded.configuration.limits.connections,
+                    connections: loaded.configuration.limits.connections / 2 / coapListeners,
                     deviceKeys,
                     tls.certificate(place)
                 ),

@@ -25,6 +25,7 @@ extension PreSharedKeyFile {
 }
 
 extension CoAPListener.Configuration {
+    /// - Parameter connections: virtual connections to the broker that may wait for requests.
     init(
         _ listener: ListenerConfiguration,
         _ limits: CoAPLimits,
@@ -42,8 +43,7 @@ extension CoAPListener.Configuration {
         pendingRequests = limits.pendingRequests
         uploadBytes = limits.uploadBytes
         downloadBytes = limits.downloadBytes
-        // Each is a connection to the broker that others could have.
-        idleClients = min(idleClients, max(connections / 8, 1))
+        idleClients = min(limits.endpoints, max(connections, 1))
         handshakes = limits.handshakes
         asksForEcho = limits.echo
         acknowledgeTimeout = limits.acknowledgeTimeout * 1_000

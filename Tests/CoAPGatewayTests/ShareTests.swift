@@ -31,6 +31,25 @@ import Testing
         #expect(scene.broker.connectedClients == 20)
     }
 
+    @Test("Client Identifiers by which nobody finds a session are short, and all different; others can't be guessed")
+    func assignedClientIDs() {
+        let scene = ServerScene()
+        func assigned(_ scope: ConnectRequest.Scope) -> String {
+            var request = ConnectRequest()
+            request.scope = scope
+            let connection = VirtualConnection(
+                transportProtocol: .coap,
+                remoteAddress: "192.0.2.1:1",
+                outlet: .messages(MessageSink(capacity: 1, receive: { _ in }, closed: { _ in }))
+            )
+            return scene.broker.connect(request, on: connection).clientID
+        }
+        let nameless = (0..<100).map { assigned($0.isMultiple(of: 2) ? .connection : .request) }
+        #expect(Set(nameless).count == 100 && nameless.allSatisfy { $0.utf8.count <= 15 })
+        let own = (0..<100).map { _ in assigned(.clientID) }
+        #expect(Set(own.map { $0.prefix(16) }).count == 100 && own.allSatisfy { $0.utf8.count > 24 })
+    }
+
     @Test("a client that observes, and one that has just asked, do not give way to idle ones")
     func busyClients() throws {
         let scene = ServerScene { $0.idleClients = 3 }

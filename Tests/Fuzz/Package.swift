@@ -24,6 +24,7 @@ let package = Package(
         .library(name: "FuzzBroker", type: .static, targets: ["FuzzBroker"]),
         .library(name: "FuzzCoAP", type: .static, targets: ["FuzzCoAP"]),
         .library(name: "FuzzStreams", type: .static, targets: ["FuzzStreams"]),
+        .library(name: "FuzzDatagrams", type: .static, targets: ["FuzzDatagrams"]),
         .executable(name: "fuzz-seeds", targets: ["FuzzSeeds"]),
     ],
     dependencies: [
@@ -97,6 +98,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(name: "FuzzStreams", dependencies: ["CoAPGateway", nioCore], swiftSettings: settings),
+        .target(
+            name: "FuzzDatagrams",
+            dependencies: ["MQTTCodec", "BrokerCore", "CoAPGateway", "CGnuTLS", "BrokerTestSupport", nioCore],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "FuzzSeeds",
             dependencies: ["MQTTCodec", "BrokerTestSupport", nioCore],

@@ -19,13 +19,9 @@ package struct Holder: Hashable, Sendable {
     /// Nobody in particular: what the broker itself keeps, or what was kept before its start.
     package static let nobody = Holder(network: nil)
 
-    /// The holders whose shares are used.
-    var keys: [Key] {
-        var keys: [Key] = []
-        if let network { keys.append(.network(network)) }
-        if let user { keys.append(.user(user)) }
-        return keys
-    }
+    /// The address whose share is used, and the user.
+    var networkKey: Key? { network.map(Key.network) }
+    var userKey: Key? { user.map(Key.user) }
 
     /// Whether it has no share of anything.
     package var isNobody: Bool { network == nil && user == nil }

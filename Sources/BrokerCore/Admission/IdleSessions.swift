@@ -50,5 +50,5 @@ extension Session {
 
 extension Holder {
     /// Whose sessions give way to the holder's: the user's, or those of the address when it is anonymous.
-    var owner: Key? { keys.last }
+    var owner: Key? { userKey ?? networkKey }
 }

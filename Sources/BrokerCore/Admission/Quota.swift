@@ -58,16 +58,14 @@ package struct Quota: Sendable {
         let rest = former == nil ? used : used - amount
         guard rest + amount > limit.plenty else { return nil }
         guard rest + amount <= limit.total else { return .exhausted }
-        let leaving = former?.keys ?? []
         var ofAddress = 0
-        for key in holder.keys {
-            let own = (shares[key] ?? 0) + amount - (leaving.contains(key) ? amount : 0)
-            switch key {
-            case .network:
-                ofAddress = own
-                guard own <= limit.addressShare else { return .address }
-            case .user: guard own <= limit.userShare else { return .user }
-            }
+        if let key = holder.networkKey {
+            ofAddress = (shares[key] ?? 0) + (former?.networkKey == key ? 0 : amount)
+            guard ofAddress <= limit.addressShare else { return .address }
+        }
+        if let key = holder.userKey {
+            let ofUser = (shares[key] ?? 0) + (former?.userKey == key ? 0 : amount)
+            guard ofUser <= limit.userShare else { return .user }
         }
         guard rest + amount > limit.total - limit.reserve, !holder.isUser else { return nil }
         return holder.isStranger || ofAddress > limit.reserve ? .reserved : nil
@@ -86,7 +84,10 @@ package struct Quota: Sendable {
 
     mutating func addToShares(_ amount: Int, of holder: Holder) {
         guard amount != 0 else { return }
-        for key in holder.keys { add(amount, key) }
+        if let key = holder.networkKey { Self.add(amount, to: &shares[key]) }
+        if let key = holder.userKey { Self.add(amount, to: &shares[key]) }
+        // What a crowd has left behind is given back.
+        if shares.isEmpty, shares.capacity > 64 { shares = [:] }
     }
 
     /// Takes so much for the holder, if it may have it.
@@ -107,10 +108,8 @@ package struct Quota: Sendable {
     /// Addresses and users that have something.
     package var holders: Int { shares.count }
 
-    private mutating func add(_ amount: Int, _ key: Holder.Key) {
-        let now = (shares[key] ?? 0) + amount
-        shares[key] = now == 0 ? nil : now
-        // The memory of many holders that are gone is given back.
-        if shares.isEmpty { shares = [:] }
+    private static func add(_ amount: Int, to share: inout Int?) {
+        let now = (share ?? 0) + amount
+        share = now == 0 ? nil : now
     }
 }

@@ -26,3 +26,8 @@ package func bindingWords(errno: Int32) -> String {
         }
     return String(cString: strerror(errno)) + advice
 }
+
+/// The same of an errno, or of a negative EAI_ code: a name that is nobody's.
+package func bindingWords(result: Int32) -> String {
+    result < 0 ? String(cString: gai_strerror(result)) : bindingWords(errno: result)
+}

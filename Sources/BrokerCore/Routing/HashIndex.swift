@@ -2,7 +2,7 @@
 ///
 /// Sixteen bytes a slot, linear probing, and removal by shifting back, so that no tombstones pile up. Who looks up
 /// says which of the rows with an equal hash is the right one.
-struct HashIndex {
+package struct HashIndex {
     private struct Slot {
         var hash: UInt64
         /// -1: free.
@@ -14,16 +14,16 @@ struct HashIndex {
 
     private var slots: ContiguousArray<Slot>
     private var mask: Int
-    private(set) var count = 0
+    package private(set) var count = 0
 
-    init() {
+    package init() {
         slots = ContiguousArray(repeating: Slot(hash: 0, row: -1), count: 16)
         mask = 15
     }
 
     /// The row with that hash for which `matches` says yes.
     @inline(__always)
-    func find(_ hash: UInt64, where matches: (Int32) -> Bool) -> Int32? {
+    package func find(_ hash: UInt64, where matches: (Int32) -> Bool) -> Int32? {
         var position = Int(truncatingIfNeeded: hash) & mask
         while true {
             let slot = slots[position]
@@ -34,14 +34,14 @@ struct HashIndex {
     }
 
     /// Adds a row that is not there yet.
-    mutating func insert(_ hash: UInt64, row: Int32) {
+    package mutating func insert(_ hash: UInt64, row: Int32) {
         if (count + 1) * 4 > slots.count * 3 { grow() }
         place(Slot(hash: hash, row: row))
         count += 1
     }
 
     /// Removes a row; does nothing when it is not there.
-    mutating func remove(_ hash: UInt64, row: Int32) {
+    package mutating func remove(_ hash: UInt64, row: Int32) {
         var position = Int(truncatingIfNeeded: hash) & mask
         while slots[position].row != row {
             if slots[position].row < 0 { return }

@@ -128,8 +128,22 @@ struct SessionLife {
     var expiresAt = NIODeadline.distantFuture
     /// Looks whether the session is over, at `expiresAt` or before.
     var expiryTimer: TimerQueue.Entry?
-    var will: Will? { didSet { willCost = will?.cost ?? 0 } }
+    var will: Will? {
+        get { if case .left(let will) = ownWill { will } else { nil } }
+        set {
+            ownWill = newValue.map(OwnWill.left) ?? .none
+            willCost = newValue?.cost ?? 0
+        }
+    }
     private(set) var willCost = 0
+    private var ownWill = OwnWill.none
+
+    /// In memory of its own: it is large, and most sessions have none.
+    private indirect enum OwnWill {
+        case none
+        case left(Will)
+    }
+
     /// When the will of a lost connection is published.
     var willDueAt: NIODeadline?
     /// Looks whether the will is due, at `willDueAt` or before.

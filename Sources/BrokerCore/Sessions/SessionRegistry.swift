@@ -8,6 +8,8 @@ final class SessionRegistry {
     /// Those that may give way to new ones.
     private var idle = IdleSessions()
     private var lastNumber: UInt64
+    /// Begins anywhere, so that a restart does not bring the same Client Identifiers.
+    private var lastNamelessID = UInt64.random(in: 0..<1 << 48)
 
     /// Virtual connections that have a session, all protocols together.
     private(set) var connected = 0
@@ -41,6 +43,19 @@ final class SessionRegistry {
     func takeNumber() -> SessionNumber {
         lastNumber += 1
         return SessionNumber(rawValue: lastNumber)
+    }
+
+    /// A Client Identifier unlike others, and no more than that.
+    ///
+    /// Nobody finds a session by it, and nothing is let in by it: so it may be guessed from another one, and is so short that
+    /// it takes no memory of its own.
+    func takeNamelessID() -> String {
+        while true {
+            lastNamelessID &+= 1
+            // Eight digits.
+            let id = "sluice-" + String(lastNamelessID % 2_821_109_907_456, radix: 36)
+            if named.isEmpty || named[.client(id)] == nil { return id }
+        }
     }
 
     // MARK: Coming and going

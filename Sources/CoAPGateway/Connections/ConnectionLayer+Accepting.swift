@@ -1,5 +1,6 @@
 import BrokerCore
 import CSockets
+import Glibc
 import NIOCore
 
 extension ConnectionLayer {
@@ -18,7 +19,7 @@ extension ConnectionLayer {
             default: return
             }
             let address = text.withUnsafeBytes { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            if !admit(descriptor, ClientAddress(address)) { sockets_close(descriptor) }
+            if !admit(descriptor, ClientAddress(address)) { Glibc.close(descriptor) }
         }
     }
 
@@ -31,7 +32,7 @@ extension ConnectionLayer {
         }
         guard let place = shared.places.take(for: address) else { return false }
         lastID += 1
-        guard streams_add(&streams, descriptor, UInt64(lastID), true, false) else { return false }
+        guard streams_add(&streams, descriptor, UInt64(lastID)) else { return false }
         room.add(1, for: holder)
         let id = EndpointID(rawValue: lastID)
         let link = Link(
@@ -57,7 +58,7 @@ extension ConnectionLayer {
 
     func listen(_ listens: Bool) {
         isListening = listens && !isStopping
-        streams_listen(&streams, isListening)
+        streams_change(&streams, streams.listening, UInt64(stream_listening), isListening, false)
     }
 
     func stopAccepting() {

@@ -71,7 +71,7 @@ final class ConnectionLayer {
         secure = try Self.secure(configuration, limits).mapError { failure($0.reason) }.get()
         var streams = streams_t()
         let result = streams_open(configuration.host, port, wakeUp.descriptor, &streams)
-        guard result == 0 else { throw failure(String(cString: sockets_error_text(result))) }
+        guard result == 0 else { throw failure(bindingWords(result: result)) }
         self.streams = streams
         self.wakeUp = wakeUp
         self.shared = shared
@@ -90,7 +90,7 @@ final class ConnectionLayer {
 
     deinit { input.deallocate() }
 
-    var port: Int { Int(streams_port(&streams)) }
+    var port: Int { Int(sockets_port(streams.listening)) }
 
     // MARK: The thread's turn
 

@@ -1,5 +1,6 @@
 import BrokerCore
 import CSockets
+import Glibc
 import NIOCore
 
 /// A connection's socket, and what belongs to it.
@@ -119,7 +120,7 @@ final class Link {
     func finish() {
         guard !isFinished else { return }
         isFinished = true
-        stream_finish(descriptor)
+        shutdown(descriptor, Int32(SHUT_WR))
     }
 
     func close() {
@@ -128,7 +129,7 @@ final class Link {
         unwritten = ByteBuffer()
         _ = account.hold(0)
         place = nil
-        sockets_close(descriptor)
+        Glibc.close(descriptor)
     }
 
     /// Whether the other side takes nothing, or does not close after our final bytes.

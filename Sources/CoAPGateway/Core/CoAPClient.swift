@@ -31,17 +31,17 @@ final class CoAPClient: @unchecked Sendable {
     var endpoint: Endpoint?
 
     /// By Subscription Identifier.
-    var subscriptions: [UInt32: Subscription] = [:]
+    @exclusivity(unchecked) var subscriptions: [UInt32: Subscription] = [:]
     private var identifiers: [ExactText: UInt32] = [:]
     /// Requests the core has not answered yet.
-    var pendingRequests = 0
+    @exclusivity(unchecked) var pendingRequests = 0
     /// The turn it was last used in, for choosing whom to forget.
-    var lastUse: UInt64 = 0
+    @exclusivity(unchecked) var lastUse: UInt64 = 0
     /// Whether it is one of those that may be disconnected, and its last use as far as they know.
-    var isListedIdle = false
+    @exclusivity(unchecked) var isListedIdle = false
     var listedUse: UInt64 = 0
     /// Whether its endpoint has it no more.
-    var isForgotten = false
+    @exclusivity(unchecked) var isForgotten = false
     /// Of the connection that was last heard of.
     var generation: UInt32 = 0
 

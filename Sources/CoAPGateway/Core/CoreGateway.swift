@@ -185,22 +185,47 @@ package final class CoreGateway: @unchecked Sendable {
 
     private func makeConnection(_ client: CoAPClient) -> VirtualConnection {
         client.link.generation &+= 1
-        let generation = client.link.generation
+        let outlet = ClientOutlet(self, client)
         return VirtualConnection(
             transportProtocol: .coap,
-            remoteAddress: client.remoteAddress,
+            address: ClientAddress(client.remoteAddress, network: client.holder.network),
             transportIdentity: client.identity,
             outlet: .messages(
-                MessageSink(capacity: capacity, maximumBytes: maximumBytes) { [self] deliveries in
-                    emit(.deliveries(client, generation: generation, deliveries))
-                } withdrawn: { [self] packetIDs in
-                    emit(.withdrawn(client, generation: generation, packetIDs))
-                } closed: { [self] reason in
-                    if client.link.generation == generation { client.link.connection = nil }
-                    emit(.closed(client, generation: generation, reason))
+                MessageSink(capacity: capacity, maximumBytes: maximumBytes) {
+                    outlet.receive($0)
+                } withdrawn: {
+                    outlet.withdrawn($0)
+                } closed: {
+                    outlet.closed($0)
                 }
             )
         )
+    }
+
+    /// Where the core's words for one connection of a client go: what the closures of its sink have in common.
+    private final class ClientOutlet: Sendable {
+        private let gateway: CoreGateway
+        private let client: CoAPClient
+        private let generation: UInt32
+
+        init(_ gateway: CoreGateway, _ client: CoAPClient) {
+            self.gateway = gateway
+            self.client = client
+            generation = client.link.generation
+        }
+
+        func receive(_ deliveries: [Delivery]) {
+            gateway.emit(.deliveries(client, generation: generation, deliveries))
+        }
+
+        func withdrawn(_ packetIDs: Set<PacketID>) {
+            gateway.emit(.withdrawn(client, generation: generation, packetIDs))
+        }
+
+        func closed(_ reason: ReasonCode) {
+            if client.link.generation == generation { client.link.connection = nil }
+            gateway.emit(.closed(client, generation: generation, reason))
+        }
     }
 
     // MARK: Operations

@@ -22,19 +22,19 @@ package struct CoreEvents: Sendable {
     var tellOfKeys: Bool { events.contains { if case .keysReplaced = $0 { true } else { false } } }
 }
 
-/// What the CoAP thread asks of the core; many go over in one batch.
+/// What the CoAP thread asks of the core; many go over in one batch, so what is large is not in it.
 enum CoreRequest: Sendable {
     /// Makes a session.
     case connect(Exchange)
     /// The client of a session was heard of.
     case heartbeat(Exchange)
-    case publish(Exchange, PublishOperation)
+    indirect case publish(Exchange, PublishOperation)
     /// A publish that was carried out and answered so; the answer is for those only whom the core lets in.
     case `repeat`(Exchange, CoAPCode)
     case read(Exchange, TopicName)
     /// `/.well-known/core`.
     case look(Exchange)
-    case observe(Exchange, ObserveOperation, identifier: UInt32, isRefresh: Bool)
+    indirect case observe(Exchange, ObserveOperation, identifier: UInt32, isRefresh: Bool)
     /// Ends the subscription, if a filter says which, and reads the topic, if it is one.
     case endObservation(Exchange, TopicName?, unsubscribing: String?)
     case unsubscribe(CoAPClient, generation: UInt32, filter: String)

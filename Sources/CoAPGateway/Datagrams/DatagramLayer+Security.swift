@@ -15,6 +15,7 @@ extension DatagramLayer {
         case .useless: return
         case .clear: if peer == nil { refuse(path, HandshakeWords.notSecure) }
         case .hello(let hello):
+            guard bytes.count <= Int(datagrams_longest) else { return }
             guard let peer, peer.secure?.began(with: hello, now: now) ?? false else {
                 return knock(bytes, hello, path, address)
             }
@@ -68,7 +69,10 @@ extension DatagramLayer {
             dtls?.handshakes.end(peer.id)
             peer.secure?.identity = identity
             table.prove(peer)
-        case .received(let plaintext): take(IncomingDatagram(plaintext), plaintext.count, from: peer)
+        case .received(let plaintext):
+            // As large as in the clear; a client may put more into a record (RFC 6347 §4.1).
+            let isWhole = plaintext.count <= Int(datagrams_longest)
+            take(IncomingDatagram(plaintext, isWhole: isWhole), plaintext.count, from: peer)
         case .refused(let identity, let words): refused(peer, identity, words)
         case .ended: end(peer)
         }

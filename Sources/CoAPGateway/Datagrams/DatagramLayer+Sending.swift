@@ -10,7 +10,7 @@ extension DatagramLayer {
 
     func text(of path: UnsafePointer<datagram_path_t>) -> String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { text in
-            let length = datagrams_text(path, text.baseAddress, text.count)
+            let length = withUnsafePointer(to: path.pointee.peer) { sockets_text($0, text.baseAddress, text.count) }
             return String(decoding: UnsafeRawBufferPointer(text).prefix(Int(max(length, 0))), as: UTF8.self)
         }
     }

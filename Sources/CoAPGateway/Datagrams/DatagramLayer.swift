@@ -10,27 +10,29 @@ final class DatagramLayer: ServedLayer {
     private static let socketBuffer: Int32 = 4_194_304
     /// Datagrams taken in in one turn: what waits in the socket, more or less, so that nobody is kept waiting there.
     private static let mostInTurn = 4_096
-    /// Bytes of all peers that were heard once, and bytes of each: of one that nobody holds, and of one that observes and has
-    /// a session with the broker for that.
+    /// Bytes of all peers that were heard once, and bytes of each, its connection to the broker included: of one that nobody
+    /// holds, and of one that observes.
     private static let strangerBytes = 67_108_864
-    private static let (bytesOfStranger, bytesOfHeldStranger) = (2_560, 6_144)
+    private static let (bytesOfStranger, bytesOfHeldStranger) = (4_096, 6_144)
 
+    // Of what each datagram looks at, no access lasts while another one begins.
     let datagrams: OpaquePointer
+    let port: Int
     let wakeUp: WakeUp
     let preSharedKeys: PreSharedKeys?
     let certificate: Replaceable<CertificateText>?
     /// Nil where nothing is encrypted.
     private(set) var dtls: DatagramSecurity?
-    var table: PeerTable
-    var transmissions: Transmissions
+    @exclusivity(unchecked) var table: PeerTable
+    @exclusivity(unchecked) var transmissions: Transmissions
     let echo = EchoGuard()
-    var now = NIODeadline.now()
-    var writer = OptionWriter()
+    @exclusivity(unchecked) var now = NIODeadline.now()
+    @exclusivity(unchecked) var writer = OptionWriter()
     let asksForEcho: Bool
     private let idleTimeout: TimeAmount
-    var pace = StrangerPace()
+    @exclusivity(unchecked) var pace = StrangerPace()
     var rejections = (count: 0, until: NIODeadline.distantPast)
-    var events: [LayerEvent] = []
+    @exclusivity(unchecked) var events: [LayerEvent] = []
     private var idleDueAt = NIODeadline.distantPast
 
     /// Binds.
@@ -38,14 +40,14 @@ final class DatagramLayer: ServedLayer {
     /// - Throws: when the address can't be had.
     init(_ configuration: CoAPListener.Configuration, _ refusals: Refusals) throws(ListenFailed) {
         let failure = configuration.listenFailed
-        guard let port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
+        guard var port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
         guard let wakeUp = WakeUp() else { throw failure("too many open files") }
         var opened: OpaquePointer?
-        let result = datagrams_open(configuration.host, port, Self.socketBuffer, &opened)
-        guard result == 0, let opened else {
-            throw failure(result < 0 ? String(cString: sockets_error_text(result)) : bindingWords(errno: result))
-        }
+        let longest = configuration.security == nil ? Int(datagrams_longest) : DatagramRecord.longest
+        let result = datagrams_open(configuration.host, &port, Self.socketBuffer, longest, &opened)
+        guard result == 0, let opened else { throw failure(bindingWords(result: result)) }
         datagrams = opened
+        self.port = Int(port)
         self.wakeUp = wakeUp
         table = PeerTable(
             PeerTable.Bounds(
@@ -80,8 +82,6 @@ final class DatagramLayer: ServedLayer {
         idleTimeout = .seconds(Int64(configuration.idleTimeout))
     }
 
-    var port: Int { Int(datagrams_port(datagrams)) }
-
     // MARK: The thread's turn
 
     func enter() { now = .now() }
@@ -92,10 +92,11 @@ final class DatagramLayer: ServedLayer {
     func turn(timeout: Int?) -> [LayerEvent] {
         // What the system can't take now it takes soon, and does not say when.
         let timeout = datagrams_flush(datagrams) ? timeout.map { Int32(clamping: $0) } ?? -1 : 1
-        let isReadable = datagrams_wait(datagrams, wakeUp.descriptor, timeout)
+        let ready = datagrams_wait(datagrams, wakeUp.descriptor, timeout)
+        if ready & Int32(datagrams_woken) != 0 { wakeUp.clear() }
         now = .now()
         dtls?.beganTurn()
-        if isReadable { receive() }
+        if ready & Int32(datagrams_readable) != 0 { receive() }
         return takeEvents()
     }
 
@@ -167,10 +168,7 @@ final class DatagramLayer: ServedLayer {
         guard datagram.is_for_us, let path = datagram.path else { return }
         let bytes = UnsafeRawBufferPointer(start: datagram.bytes, count: datagram.length)
         let address = PeerAddress(path.pointee)
-        guard dtls == nil else {
-            if datagram.is_whole { takeSecure(bytes, path, address) }
-            return
-        }
+        guard dtls == nil else { return takeSecure(bytes, path, address) }
         guard let peer = table[address] else {
             if bytes.count > 1, bytes[0] == 22, bytes[1] == 0xfe { return tookSecure(path) }
             // With `coap.echo` it may show one, and then it is let in.

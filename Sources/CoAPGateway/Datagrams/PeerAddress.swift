@@ -33,6 +33,16 @@ package struct PeerAddress: Hashable, Sendable {
         (localHigh, localLow) = unsafeBitCast(path.local, to: (UInt64, UInt64).self)
     }
 
+    /// Which address of ours it talks to makes little difference, and is nothing that it could choose at will.
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(high)
+        hasher.combine(low)
+        hasher.combine(port)
+    }
+
+    /// A hash that nobody can choose.
+    var bits: UInt64 { UInt64(bitPattern: Int64(hashValue)) }
+
     /// Whose shares it uses.
     var network: ClientNetwork? {
         guard high != 0 || low > UInt64(UInt32.max) else {

@@ -1,3 +1,4 @@
+import BrokerCore
 package import CSockets
 package import NIOCore
 
@@ -54,7 +55,8 @@ package struct PeerTable {
     private let bounds: Bounds
     private var slots: ContiguousArray<Slot> = []
     private var free: [UInt32] = []
-    private var places: [PeerAddress: UInt32] = [:]
+    /// The place of each address; the address itself is with its peer.
+    private var places = HashIndex()
     private var lists = (Ends(), Ends(), Ends(), Ends())
     private var acquaintances = Acquaintances()
 
@@ -75,7 +77,7 @@ package struct PeerTable {
     /// Whether it matters who has proven something: those that were heard more than once have to give way.
     package func isCrowded(now: NIODeadline) -> Bool { wasFullAt.map { $0 + .seconds(60) > now } ?? false }
 
-    package subscript(address: PeerAddress) -> Peer? { places[address].flatMap { slots[Int($0)].peer } }
+    package subscript(address: PeerAddress) -> Peer? { place(of: address).flatMap { slots[Int($0)].peer } }
 
     package subscript(id: EndpointID) -> Peer? {
         let place = Int(id.rawValue & 0xffff_ffff)
@@ -108,12 +110,16 @@ package struct PeerTable {
         if idle >= bounds.idle {
             makeRoom(&forgotten, isKnown ? [.familiar, .strangers, .proven] : [.strangers, .familiar, .proven], now)
         }
+        if let former = self[address] {
+            remove(former)
+            forgotten.append(former)
+        }
         let place = free.popLast() ?? UInt32(slots.count)
         if place == slots.count { slots.append(Slot()) }
         let id = EndpointID(rawValue: UInt(slots[Int(place)].generation) << 32 | UInt(place))
         let peer = Peer(address, path, id: id, isKnown: isKnown, isProven: isProven, now: now)
         slots[Int(place)].peer = peer
-        places[address] = place
+        places.insert(address.bits, row: Int32(bitPattern: place))
         list(place)
         return (peer, forgotten)
     }
@@ -137,7 +143,7 @@ package struct PeerTable {
     mutating func leave(_ peer: Peer) -> Bool {
         guard !peer.hasLeft, let place = place(of: peer) else { return false }
         unlist(place)
-        places[peer.address] = nil
+        places.remove(peer.address.bits, row: Int32(bitPattern: place))
         peer.hasLeft = true
         return true
     }
@@ -146,7 +152,7 @@ package struct PeerTable {
     package mutating func remove(_ peer: Peer) {
         guard let place = place(of: peer) else { return }
         unlist(place)
-        if !peer.hasLeft { places[peer.address] = nil }
+        if !peer.hasLeft { places.remove(peer.address.bits, row: Int32(bitPattern: place)) }
         slots[Int(place)].peer = nil
         slots[Int(place)].generation &+= 1
         free.append(place)
@@ -195,6 +201,10 @@ package struct PeerTable {
     }
 
     // MARK: Lists
+
+    private func place(of address: PeerAddress) -> Int32? {
+        places.find(address.bits) { slots[Int($0)].peer?.address == address }
+    }
 
     private func place(of peer: Peer) -> UInt32? {
         let place = UInt32(truncatingIfNeeded: peer.id.rawValue)

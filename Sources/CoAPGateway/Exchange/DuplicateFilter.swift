@@ -36,10 +36,11 @@ package struct DuplicateFilter: Sendable {
     private static let maximumBytes = 4_096
 
     private struct Entry: Sendable {
+        // In an order that leaves no gaps.
         let fingerprint: UInt64
-        let isGet: Bool
         var expiresAt: NIODeadline
         var answer: Answer
+        let isGet: Bool
     }
 
     /// Beside `entries`, for a search that touches little memory.
@@ -93,6 +94,7 @@ package struct DuplicateFilter: Sendable {
         if extra > 0 { forgetAll(now) }
         if entries.count < capacity + extra {
             if extra > 0 { places[request.messageID] = entries.count }
+            if entries.isEmpty { entries.reserveCapacity(min(4, capacity)) }
             messageIDs.append(request.messageID)
             entries.append(makeEntry(request, now))
             return nil
@@ -150,9 +152,9 @@ package struct DuplicateFilter: Sendable {
         let lifetime = request.isConfirmable ? Self.exchangeLifetime : Self.nonLifetime
         return Entry(
             fingerprint: request.fingerprint,
-            isGet: request.code == .get,
             expiresAt: now + lifetime,
-            answer: .pending
+            answer: .pending,
+            isGet: request.code == .get
         )
     }
 

@@ -32,13 +32,28 @@ final class Exchange: @unchecked Sendable {
     /// Its idempotency key, while it is the first of those with the same.
     var publishKey: PublishKey?
     /// What it asks for, while it waits for the first of those with the same idempotency key.
-    var waitingPublish: PublishOperation?
+    var waitingPublish: PublishOperation? {
+        get { if case .some(let publish) = ownWaitingPublish { publish } else { nil } }
+        set { ownWaitingPublish = newValue.map(Box.some) ?? .none }
+    }
     /// The response to a publish, unless no retained message stood before and that is to be told.
     var done = CoAPCode.changed
     var tellsCreated = false
-    var registration: Registration?
+    var registration: Registration? {
+        get { if case .some(let registration) = ownRegistration { registration } else { nil } }
+        set { ownRegistration = newValue.map(Box.some) ?? .none }
+    }
     /// The client deregistered before the core had answered.
     var isDeregistered = false
+
+    private var ownWaitingPublish = Box<PublishOperation>.none
+    private var ownRegistration = Box<Registration>.none
+
+    /// What is large, and most requests have none of.
+    private indirect enum Box<Value> {
+        case none
+        case some(Value)
+    }
 
     /// A registration under way.
     struct Registration {

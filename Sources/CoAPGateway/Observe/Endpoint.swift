@@ -19,34 +19,40 @@ package struct ConfirmableID: Hashable, Sendable {
 
 /// All that is known of one CoAP endpoint: an address and port, or a DTLS session.
 final class Endpoint {
+    // First what each request looks at: it lies in a few lines of cache.
     let id: EndpointID
+    @exclusivity(unchecked) var duplicates: DuplicateFilter
+    /// One for each client identifier and credentials it uses; few, so that looking through them costs least.
+    @exclusivity(unchecked) var clients: [CoAPClient] = []
+    /// Whose shares it uses: of its address, and of the user whom the transport has proven it to be.
+    let holder: Holder
+    /// When it last sent a request or an acknowledgement.
+    @exclusivity(unchecked) var heardAt = NIODeadline.distantPast
+    /// Requests the core has not answered yet.
+    @exclusivity(unchecked) var pendingRequests = 0
+    /// Requests that wait for a message.
+    @exclusivity(unchecked) var waitingRequests = 0
+    @exclusivity(unchecked) var observations: [Token: Observation] = [:]
+    /// What is to be sent, in order.
+    @exclusivity(unchecked) var outgoing: Deque<Outgoing> = []
+    /// Confirmable messages that wait for their acknowledgement, in the order they were sent; NSTART of them at most
+    /// (RFC 7252 §4.7).
+    @exclusivity(unchecked) var outstanding: [Outstanding] = []
+    /// On the list of endpoints with something to send.
+    @exclusivity(unchecked) var isDirty = false
+    /// The message layer was asked not to forget it.
+    @exclusivity(unchecked) var isHeld = false
+    @exclusivity(unchecked) var isGone = false
+
     let remoteAddress: String
     /// Who the transport says the peer is.
     let identity: String?
-    /// Whose shares it uses: of its address, and of the user whom the transport has proven it to be.
-    let holder: Holder
-    /// One for each client identifier and credentials it uses; few, so that looking through them costs least.
-    var clients: [CoAPClient] = []
     /// Clients with a session that are here now, by Client Identifier.
     var sessions: [ExactText: CoAPClient] = [:]
-    var observations: [Token: Observation] = [:]
     /// Registrations the core has not answered yet.
     var registrations: [Token: Exchange] = [:]
-    var duplicates: DuplicateFilter
     var uploads = BlockwiseUploads()
     var snapshots = BlockwiseSnapshots()
-    /// Requests the core has not answered yet.
-    var pendingRequests = 0
-    /// Requests that wait for a message.
-    var waitingRequests = 0
-
-    /// What is to be sent, in order.
-    var outgoing: Deque<Outgoing> = []
-    /// Confirmable messages that wait for their acknowledgement, in the order they were sent; NSTART of them at most
-    /// (RFC 7252 §4.7).
-    var outstanding: [Outstanding] = []
-    /// When it last sent a request or an acknowledgement.
-    var heardAt = NIODeadline.distantPast
     /// Notifications wait while the client fetches the blocks of the last one.
     var pausedUntil: NIODeadline?
     /// Nothing is sent before that time: the network takes nothing more, or Message IDs have run out for the moment.
@@ -54,11 +60,6 @@ final class Endpoint {
     var pace = MessageIDPace()
     /// Retained messages sent to it without a word from it since.
     var unconfirmedRetained = 0
-    /// On the list of endpoints with something to send.
-    var isDirty = false
-    /// The message layer was asked not to forget it.
-    var isHeld = false
-    var isGone = false
 
     /// Something to be sent, in order.
     enum Outgoing {

@@ -1,6 +1,8 @@
 /// The header of a record in a datagram (RFC 6347 §4.1): content type, version, epoch, sequence number, length.
 enum DatagramRecord {
     static let header = 13
+    /// Bytes of the longest one, its header included.
+    static let longest = header + 16_384 + 2_048
 
     /// Bytes of the first record; nil where there is none that is whole.
     ///

@@ -28,7 +28,7 @@ extension CoAPServer {
             client.pendingRequests -= 1
             noteIdle(client)
         }
-        if endpoint.registrations[exchange.request.token] === exchange {
+        if exchange.registration != nil, endpoint.registrations[exchange.request.token] === exchange {
             endpoint.registrations[exchange.request.token] = nil
         }
         guard !endpoint.isGone else { return takeUnheard(answer, of: exchange, now) }
@@ -68,7 +68,8 @@ extension CoAPServer {
     private func finishKey(of exchange: Exchange, _ code: CoAPCode, _ now: NIODeadline) {
         guard let key = exchange.publishKey.take() else { return }
         for waiting in publishKeys.finish(key, code, now: now) {
-            guard let publish = waiting.waitingPublish.take() else { continue }
+            guard let publish = waiting.waitingPublish else { continue }
+            waiting.waitingPublish = nil
             start(publish, key, waiting, now)
         }
     }

@@ -7,7 +7,7 @@ import NIOCore
 extension CoAPServer {
     /// The client a request is for.
     func resolve(_ query: RequestQuery, at endpoint: Endpoint) throws(CoAPFailure) -> CoAPClient {
-        let former = sessions[query.credentials.clientName]
+        let former = sessions.isEmpty ? nil : sessions[query.credentials.clientName]
         guard let token = query.token else {
             // Whoever has a session shows that it is his.
             guard former == nil else { throw CoAPFailure.badToken }

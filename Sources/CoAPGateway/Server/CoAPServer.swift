@@ -18,17 +18,17 @@ package final class CoAPServer<Layer: MessageLayer> {
     let blockwiseTimeout: TimeAmount
     let events: EventLog
 
-    var endpoints: [EndpointID: Endpoint] = [:]
+    @exclusivity(unchecked) var endpoints: [EndpointID: Endpoint] = [:]
     /// What the core is to do, in order.
-    var coreRequests: [CoreRequest] = []
+    @exclusivity(unchecked) var coreRequests: [CoreRequest] = []
     /// Open exchanges in the order their acknowledgements become due; answered ones are skipped.
-    var waiting: Deque<Exchange> = []
+    @exclusivity(unchecked) var waiting: Deque<Exchange> = []
     /// What all endpoints share, and each address and user has a part of.
-    var shares: CoAPShares
+    @exclusivity(unchecked) var shares: CoAPShares
     /// Clients that are connected for requests to come alone, and would lose nothing.
-    var idleClients = IdleClients()
+    @exclusivity(unchecked) var idleClients = IdleClients()
     /// Clients with a session, by Client Identifier.
-    var sessions: [ExactText: CoAPClient] = [:]
+    @exclusivity(unchecked) var sessions: [ExactText: CoAPClient] = [:]
     /// Requests that wait for a message.
     var waiters = Waiters()
     var sessionsDueAt = NIODeadline.distantPast
@@ -42,7 +42,7 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// Endpoints with something that ends at a time.
     var timed: [EndpointID: Endpoint] = [:]
     private var timersDueAt = NIODeadline.distantFuture
-    private(set) var turn: UInt64 = 0
+    @exclusivity(unchecked) private(set) var turn: UInt64 = 0
     var isShuttingDown = false
 
     /// - Parameter refusals: told of what is refused because a limit is reached.

@@ -53,6 +53,48 @@ struct DTLSListenerTests {
         }
     }
 
+    @Test(
+        "RFC 7252 §4.6: a request too large for a datagram gets 4.13, and the session goes on",
+        arguments: [1_473, 2_000, 9_000, 16_300]
+    )
+    func largeRecords(length: Int) async throws {
+        try await withGateway(configuration: configuration()) { gateway in
+            let device = try SecureRawClient(port: gateway.port)
+            try device.shakeHands()
+            device.session.sendLargeRecords()
+            for kind in [RawMessage.Kind.confirmable, .nonConfirmable] {
+                var request = device.socket.confirmable(Method.post, "/ps/a", token: [5])
+                request.kind = kind
+                request.payload = Array(repeating: 0x78, count: length - request.bytes.count - 1)
+                // Several of them wait for the listener at a time.
+                for _ in 0..<3 { device.send(request) }
+                for _ in 0..<3 {
+                    let answer = try #require(device.receive())
+                    #expect(answer.codeText == "4.13" && answer.token == request.token)
+                }
+            }
+            #expect(await gateway.received() == 0)
+            let put = device.socket.confirmable(Method.put, "/ps/a", payload: "x")
+            #expect(try device.ask(put).codeText == "2.01")
+        }
+    }
+
+    @Test("records that are too large, and datagrams that no record fits into, harm no session")
+    func hugeDatagrams() async throws {
+        try await withGateway(configuration: configuration()) { gateway in
+            let device = try SecureRawClient(port: gateway.port)
+            try device.shakeHands()
+            for (said, length) in [(65_000, 65_000), (18_432, 18_432), (40_000, 300), (1_500, 1_500)] {
+                device.socket.send(
+                    [23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, UInt8(said >> 8), UInt8(said & 0xff)]
+                        + [UInt8](repeating: 7, count: length)
+                )
+            }
+            let put = device.socket.confirmable(Method.put, "/ps/a", payload: "x")
+            #expect(try device.ask(put).codeText == "2.01")
+        }
+    }
+
     @Test("a device that lost its state gets in at once from the same port, and what it had is over")
     func reboot() async throws {
         try await withGateway(configuration: configuration()) { gateway in

@@ -2,6 +2,12 @@ import CGnuTLS
 import CoAPGateway
 import Glibc
 
+/// Both in PEM.
+struct CertificateWithKey {
+    let certificate: [UInt8]
+    let key: [UInt8]
+}
+
 /// A client's end of DTLS or TLS by GnuTLS, without a socket.
 final class SecureClient {
     enum Credentials {
@@ -118,6 +124,9 @@ final class SecureClient {
         }
         return part
     }
+
+    /// Its records may be as large as records are.
+    func sendLargeRecords() { gnutls_dtls_set_mtu(session, 16_384) }
 
     /// Goes on with the handshake.
     func shakeHands() {

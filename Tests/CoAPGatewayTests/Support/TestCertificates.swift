@@ -25,12 +25,6 @@ struct TestCertificates {
     }
 }
 
-/// Both in PEM.
-struct CertificateWithKey {
-    let certificate: [UInt8]
-    let key: [UInt8]
-}
-
 /// Signs certificates.
 final class Authority {
     private let key = newKey()

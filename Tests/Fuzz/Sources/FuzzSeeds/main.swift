@@ -156,3 +156,35 @@ let streams: [String: [UInt8]] = [
     "notifications": [0, 9, 255, 9, 255, 9, 255, 12, 11, 255] + fed(get),
 ]
 for (name, schedule) in streams { try write(schedule, "streams", name) }
+
+/// A datagram or a record, and how it is taken.
+func chunk(_ bytes: [UInt8]) -> [UInt8] { [UInt8(bytes.count >> 8), UInt8(bytes.count & 0xff)] + bytes }
+func chunk(_ how: UInt8, _ bytes: [UInt8]) -> [UInt8] { [how] + chunk(bytes) }
+
+/// A handshake message in one fragment, and a record of DTLS 1.2.
+func handshake(_ type: UInt8, _ number: UInt8, _ body: [UInt8]) -> [UInt8] {
+    let length = [0, UInt8(body.count >> 8), UInt8(body.count & 0xff)]
+    return [type] + length + [0, number, 0, 0, 0] + length + body
+}
+func record(_ type: UInt8, _ epoch: UInt8, _ content: [UInt8]) -> [UInt8] {
+    [type, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 1] + chunk(content)
+}
+
+let random = [UInt8](repeating: 7, count: 32)
+// TLS_PSK_WITH_AES_128_CCM_8, no compression.
+let hello = handshake(1, 0, [0xfe, 0xfd] + random + [0, 0, 0, 2, 0xc0, 0xa8, 1, 0])
+let keyExchange = handshake(16, 1, [0, 4] + Array("lamp".utf8))
+let observe = coap(Method.get, "/ps/a?q=1").with(6, [])
+let datagrams: [String: [UInt8]] = [
+    "requests": [0] + chunk(4, coap(Method.put, "/ps/a", payload: "x").bytes) + chunk(5, observe.bytes)
+        + chunk(4, coap(Method.post, "/ps/a", .nonConfirmable, payload: "y").bytes)
+        + chunk(5, RawMessage(.acknowledgement, 0, 1).bytes) + chunk(5, RawMessage(.reset, 0, 2).bytes),
+    "long": [0] + chunk(0, coap(Method.put, "/ps/a", payload: "x").bytes) + chunk(4, [0x40, 0, 0, 9]),
+    "fragments": [1] + chunk(hello) + chunk(Array(keyExchange.prefix(14))) + chunk(keyExchange),
+    "hello": [2] + chunk(record(22, 0, hello)),
+    "handshake": [2] + chunk(record(22, 0, hello)) + chunk(record(22, 0, keyExchange) + record(20, 0, [1]))
+        + chunk(record(22, 1, random)),
+    "session": [3] + chunk(0, record(23, 1, random)) + chunk(1, random) + chunk(2, [0, 0, 1]) + chunk(3, [])
+        + chunk(0x6c, random) + chunk(0, record(21, 0, [2, 40])) + chunk(0, record(22, 0, hello)),
+]
+for (name, schedule) in datagrams { try write(schedule, "datagrams", name) }

@@ -1,0 +1,1 @@
+../../../CoAPGatewayTests/Support/RecordedLayer.swift

@@ -1,0 +1,1 @@
+../../../CoAPGatewayTests/Support/SecureClient.swift
