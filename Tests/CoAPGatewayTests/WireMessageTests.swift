@@ -58,6 +58,17 @@ import Testing
         }
     }
 
+    @Test("RFC 7252 §3.1: an option whose number is beyond 65,535 makes a message malformed, and is no other option")
+    func numberOutOfRange() {
+        // Uri-Path "a", then a delta of 65,535 and of 65,546: in 16 bits they are options 10 and 21.
+        for delta: UInt16 in [65_266, 65_277] {
+            let bytes: [UInt8] = [0x40, 2, 0, 1, 0xb1, 0x61, 0xe1, UInt8(delta >> 8), UInt8(delta & 0xff), 0x62]
+            #expect(Self.read(bytes) == nil)
+            let frame: [UInt8] = [UInt8((bytes.count - 4) << 4), 2] + bytes[4...]
+            #expect(Self.read(frame, asFrame: true) == nil)
+        }
+    }
+
     @Test("what is written is read as the same, as a datagram and on a connection", arguments: 0..<8)
     func writing(seed: UInt64) throws {
         var generator = SplitMix64(seed: seed)

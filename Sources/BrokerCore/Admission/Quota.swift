@@ -86,7 +86,7 @@ package struct Quota: Sendable {
         guard amount != 0 else { return }
         if let key = holder.networkKey { Self.add(amount, to: &shares[key]) }
         if let key = holder.userKey { Self.add(amount, to: &shares[key]) }
-        // What a crowd has left behind is given back.
+        // The memory of many holders that are gone is given back.
         if shares.isEmpty, shares.capacity > 64 { shares = [:] }
     }
 

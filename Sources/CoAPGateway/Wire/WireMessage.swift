@@ -79,11 +79,26 @@ package struct WireMessage: ~Copyable {
     private static func parse(_ bytes: UnsafeRawBufferPointer, _ transport: coap_proto_t) -> OpaquePointer? {
         _ = isSilent
         guard let pdu = coap_pdu_init(COAP_MESSAGE_CON, COAP_EMPTY_CODE, 0, bytes.count) else { return nil }
-        guard coap_pdu_parse(transport, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, pdu) != 0 else {
+        guard coap_pdu_parse(transport, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count, pdu) != 0,
+            hasAscendingOptions(pdu)
+        else {
             coap_delete_pdu(pdu)
             return nil
         }
         return pdu
+    }
+
+    /// Whether no option's number is beyond 65,535 (RFC 7252 §3.1): libcoap adds the deltas in 16 bits, so that such an
+    /// option would be taken for another one.
+    private static func hasAscendingOptions(_ pdu: OpaquePointer) -> Bool {
+        var iterator = coap_opt_iterator_t()
+        coap_option_iterator_init(pdu, &iterator, nil)
+        var number: UInt16 = 0
+        while coap_option_next(&iterator) != nil {
+            guard iterator.number >= number else { return false }
+            number = iterator.number
+        }
+        return true
     }
 
     /// libcoap would say on standard error what is wrong with messages.
