@@ -64,7 +64,7 @@ TO_BE_SPLIT = {
     "CoAPServer": 23,
     "Connection": 14,
     "ConnectionLayer": 21,
-    "DatagramLayer": 16,
+    "DatagramLayer": 17,
     "Endpoint": 23,
     "Exchange": 15,
     "Link": 20,
