@@ -6,17 +6,17 @@ package import NIOCore
 /// It has one owner, the core loop (`CoreLoop`), and no lock, clock or I/O of its own: time comes in through
 /// `advance(to:)`, bytes leave through each connection's outlet. A test drives it by calling it.
 ///
-/// What adapters ask of it stands in one extension a subject: `Broker+Connect`, `+Authenticate`, `+Publish`,
+/// The calls of adapters are in one extension for each subject: `Broker+Connect`, `+Authenticate`, `+Publish`,
 /// `+Subscribe`, `+Acknowledge`, `+Disconnect`, `+Timers`.
 package final class Broker {
     package let limits: Limits
     package var host: BrokerHost
     @exclusivity(unchecked) var access: ClientAccess
-    /// What waits for the store.
+    /// The store, its journal, and the answers that wait for a batch.
     let commits: CommitGate
-    /// Who is there.
+    /// The sessions and the connected clients.
     let registry: SessionRegistry
-    /// What is kept for whom.
+    /// The memory and the numbers that are kept for clients, and their limits.
     @exclusivity(unchecked) var accounts: Accounts
     @exclusivity(unchecked) var router: Router
     @exclusivity(unchecked) var retained: RetainedTopics
@@ -26,17 +26,17 @@ package final class Broker {
     /// What has been counted since the start.
     @exclusivity(unchecked) package internal(set) var statistics = Statistics()
 
-    /// Makes a broker; one with a store is to be told to `recover()` before anything else.
+    /// Makes a broker; a broker with a store needs `recover()` before any other call.
     ///
     /// - Parameters:
     ///   - enhancedAuthenticator: nil offers no Authentication Method.
     ///   - authorizer: nil lets every client use every topic.
-    ///   - events: told what becomes of clients.
+    ///   - events: takes the events of clients.
     ///   - store: nil keeps everything in memory.
-    ///   - durability: what answers wait for.
-    ///   - epoch: above every number that an earlier process gave to a session, a message or a delivery, so that none is
-    ///     used twice: microseconds since 1970, say. 0 without a store.
-    ///   - now: the time it starts at.
+    ///   - durability: the durability that answers wait for.
+    ///   - epoch: a number above every number that an earlier process gave to a session, a message or a delivery, so
+    ///     that no number is used twice: for example microseconds since 1970. 0 without a store.
+    ///   - now: the time of the start.
     package init(
         limits: Limits = Limits(),
         authenticator: any Authenticator = AnonymousAccess(),
@@ -70,26 +70,26 @@ package final class Broker {
     @inline(__always)
     package var now: NIODeadline { turn.now }
 
-    /// What is changed and not written; nil without a store.
+    /// The changes that are not written yet; nil without a store.
     @inline(__always)
     var journal: Journal? { commits.journal }
 
     /// Virtual connections that have a session, all protocols together.
     package var connectedClients: Int { registry.connected }
 
-    /// Bytes in memory of what is to be stored and has not been handed over yet.
+    /// Bytes in memory of changes that are not handed over to the store yet.
     package var unwrittenBytes: Int { journal?.bytes ?? 0 }
-    /// Whether what is to be stored can be; true without a store.
+    /// Whether the store takes new changes; true without a store.
     package var isStoreWriting: Bool { !commits.isRefusing }
     /// Sessions, of connected clients and of absent ones.
     package var sessionCount: Int { registry.count }
-    /// QoS 1 and 2 messages that a client has not taken yet, whether they wait or were sent; 0 without a session.
+    /// QoS 1 and 2 messages of a session that are queued or not acknowledged; 0 without a session.
     package func pendingMessages(of name: SessionName) -> Int {
         guard let session = registry[name] else { return 0 }
         return session.queue.count + session.window.count + session.storage.inflight.count
     }
 
-    /// Bytes of the routes that are remembered.
+    /// Bytes of the cached routes.
     package var rememberedRouteBytes: Int { router.cache.bytes }
 
     /// Retained messages, without those under `$SYS`.
@@ -113,10 +113,10 @@ package final class Broker {
         host.requestFlush?()
     }
 
-    /// Ends the tick: everything gathered for each connection leaves in one write or one batch.
+    /// Ends the tick: the output of each connection leaves in one write or one batch.
     ///
-    /// - Parameter limit: connections whose output leaves now, unless it is much; that of others leaves in slices, since a
-    ///   write takes a while. It is a quarter of them where the tick has been a long one already.
+    /// - Parameter limit: connections whose output leaves now, unless it is large; the output of the others leaves in
+    ///   slices, since a write takes a while. After a long tick it is a quarter of this number.
     package func flush(atOnce limit: Int = 1_024) {
         output.isRequested = false
         let limit = isTurnOver || turn.hasDoneMuch ? limit / 4 : limit
@@ -140,14 +140,16 @@ package final class Broker {
         if journal != nil { commitIfDue() }
     }
 
-    /// Bytes of output that leave at a time.
+    /// Bytes of output that leave in one slice.
     private static var sliceBytes: Int { 8_388_608 }
 
-    /// The latest first: who asks for the end of a tick wants what has just been brought about.
+    /// Flushes the latest connections first: a client that asks for the end of a tick wants the result of its latest
+    /// request.
     ///
-    /// Those of one slice leave in the order in which they came, which is how they lie in memory.
+    /// The connections of one slice are flushed in the order in which they were marked, which is their order in
+    /// memory.
     ///
-    /// - Returns: bytes that have left.
+    /// - Returns: the bytes that have left.
     private func flush(_ leaving: inout ContiguousArray<VirtualConnection>.SubSequence, _ limit: Int) -> Int {
         let first = max(leaving.startIndex, leaving.endIndex - limit)
         var place = first
@@ -166,8 +168,8 @@ package final class Broker {
 }
 
 extension VirtualConnection {
-    /// - Parameter sent: counts bytes of MQTT that left.
-    /// - Returns: bytes that left; of messages for an adapter what they take in memory.
+    /// - Parameter sent: counts the MQTT bytes that left.
+    /// - Returns: the bytes that left; for messages to an adapter, their size in memory.
     @inline(__always)
     func flush(counting sent: inout UInt64) -> Int {
         switch outlet {
@@ -179,11 +181,11 @@ extension VirtualConnection {
         }
     }
 
-    /// Tells the client and ends its network connection.
+    /// Tells the client the reason and closes its network connection.
     func close(_ reason: ReasonCode, detail: String?) {
         switch outlet {
         case .packets(let stream):
-            // Only MQTT 5 tells the client why [MQTT-3.14.0-1].
+            // Only MQTT 5 has a DISCONNECT from the server [MQTT-3.14.0-1].
             if stream.version == .v5 {
                 stream.append(
                     .disconnect(Disconnect(reasonCode: reason, reasonString: detail)),

@@ -1,17 +1,17 @@
 package import MQTTCodec
 package import NIOCore
 
-/// What things take in memory, in bytes: all limits in bytes count with these numbers.
+/// The sizes of values in memory, in bytes; all limits in bytes use them.
 ///
-/// They are a little above what the allocator really takes (glibc, 64 bits), and depend on contents alone: what is read
-/// back from the store costs what it did before.
+/// They are a little above the allocator's sizes (glibc, 64 bits), and depend on contents alone: a value that is read
+/// back from the store has the cost that it had before.
 package enum MemoryCost {
     /// A block of memory beyond its contents: the header of a Swift object, the allocator's own word, rounding up.
     package static let block = 48
-    /// A place in an array or a queue that grows by doubling, beyond its contents.
+    /// The factor for an element of an array or a queue that grows by doubling.
     static let slack = 2
 
-    /// Text; up to 15 bytes of it lie where the text is named.
+    /// Text; up to 15 bytes of it are stored inline.
     @inline(__always)
     package static func text(_ text: String) -> Int {
         let count = text.utf8.count
@@ -34,7 +34,7 @@ package enum MemoryCost {
 }
 
 extension PublishProperties {
-    /// Bytes in memory, as they lie there: parsed.
+    /// Bytes in memory, parsed.
     package var cost: Int {
         var cost = MemoryLayout<PublishProperties>.size
         cost += MemoryCost.text(responseTopic) + MemoryCost.text(contentType) + MemoryCost.buffer(correlationData)
@@ -45,7 +45,7 @@ extension PublishProperties {
 }
 
 extension Message {
-    /// What a message takes besides its topic, payload and properties.
+    /// The size of a message without its topic, payload and properties.
     private static var overhead: Int { MemoryCost.block + MemoryLayout<Header>.size }
 
     /// Bytes in memory of a message with these parts.
@@ -56,7 +56,7 @@ extension Message {
 }
 
 extension OutboundMessage {
-    /// Bytes in memory of a place in a queue or a window, without the message.
+    /// Bytes in memory of an element of a queue or a window, without the message.
     static let overhead = 256
 
     /// Bytes in memory, the message included; others may share it.

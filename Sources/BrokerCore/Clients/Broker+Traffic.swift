@@ -1,8 +1,8 @@
-// What an adapter tells the core about packets that come and go.
+// Reports of an adapter about packets that it has read or sent.
 extension Broker {
-    /// The client is heard of (any packet, a heartbeat): restarts its Keep Alive.
+    /// The client has sent a packet or a heartbeat: restarts its Keep Alive.
     ///
-    /// - Parameter bytes: of MQTT, for the statistics.
+    /// - Parameter bytes: MQTT bytes read, for the statistics.
     @inline(__always)
     package func heard(from connection: VirtualConnection, bytes: Int = 0) {
         connection.lastActivity = now

@@ -1,22 +1,22 @@
 package import MQTTCodec
 
-/// One message on its way to one client whose adapter speaks something other than MQTT bytes.
+/// One message for one client whose adapter does not take MQTT bytes.
 package struct Delivery: Sendable {
-    /// The message, shared with everybody else who gets it.
+    /// The message, shared with all its other recipients.
     package let message: Message
     /// The lower of the message's QoS and the subscription's.
     package let qos: QoS
     /// RETAIN as MQTT would send it: a retained message for a new subscription, or Retain As Published.
     package let retain: Bool
-    /// Sent before and not acknowledged.
+    /// Whether it was sent before and not acknowledged.
     package let dup: Bool
-    /// What `Broker.acknowledge` wants back; nil at QoS 0.
+    /// The Packet Identifier that `Broker.acknowledge` takes; nil at QoS 0.
     package let packetID: PacketID?
     /// The identifiers of all the subscriptions that matched, for those that have one.
     package let subscriptionIdentifiers: [UInt32]
-    /// Its place in the session's order of delivery; strictly ascending, with gaps.
+    /// Its position in the session's order of delivery; strictly ascending, with gaps.
     package let sequence: UInt64
-    /// QoS 0 messages that would have come right before this one, and were dropped because the client is slow.
+    /// QoS 0 messages directly before this one that were dropped because the client is slow.
     package internal(set) var lost = 0
 
     package init(

@@ -1,9 +1,9 @@
-/// The names that something has, such as the parameters of a query; others are typing errors, and are told so rather than
-/// left alone.
+/// The names that are valid somewhere, such as the parameters of a query; any other name is reported as a typing
+/// error.
 package struct KnownNames: Sendable, Equatable, ExpressibleByArrayLiteral {
     package private(set) var names: [String]
 
-    /// Bytes of a name that is compared with others: longer ones are no typing errors.
+    /// Bytes of the longest name that is compared with valid names: longer ones are not typing errors.
     private static let longest = 64
 
     package init(arrayLiteral names: String...) { self.names = names }
@@ -16,13 +16,13 @@ package struct KnownNames: Sendable, Equatable, ExpressibleByArrayLiteral {
 
     package static func + (left: KnownNames, right: KnownNames) -> KnownNames { KnownNames(left.names + right.names) }
 
-    /// What to say of a name that is not among them: the one that was meant, or all there are.
+    /// The hint for an unknown name: the nearest valid name, or all valid names.
     package func hint(for name: String) -> String {
         if let nearest = nearest(to: name) { return "did you mean \(nearest)?" }
         return names.isEmpty ? "there are none" : "known are \(names.sorted().joined(separator: ", "))"
     }
 
-    /// The name that was probably meant by one that is not among them.
+    /// The valid name that was probably meant; nil when none is near.
     package func nearest(to name: String) -> String? {
         guard name.utf8.count <= Self.longest else { return nil }
         let distances = names.map { (name: $0, distance: name.distance(to: $0)) }
@@ -34,7 +34,7 @@ package struct KnownNames: Sendable, Equatable, ExpressibleByArrayLiteral {
 }
 
 extension String {
-    /// Letters to insert, remove or exchange to turn one into the other.
+    /// The number of letters to insert, remove or exchange to turn one name into the other.
     fileprivate func distance(to other: String) -> Int {
         let other = Array(other)
         var row = Array(0...other.count)

@@ -4,47 +4,50 @@ package import MQTTCodec
 /// The outlet of a virtual connection whose client speaks no MQTT: CoAP, HTTP, WebSocket JSON.
 ///
 /// The core gathers deliveries during a tick and hands them over as one batch. Both closures run on the core loop and
-/// must only pass on what they get: append to a mailbox, wake a thread, yield to a stream.
+/// must only pass their argument on: append it to a mailbox, wake a thread, yield it to a stream.
 package final class MessageSink {
-    /// Deliveries handed over and not yet reported as consumed at which QoS 0 messages wait; as many may wait, and then
-    /// the oldest gives way.
+    /// The number of deliveries that may be in the adapter, which has not reported them as consumed.
+    ///
+    /// At this number, QoS 0 messages wait. The same number may wait; then the oldest waiting message is dropped.
     package let capacity: Int
-    /// Bytes of topics and payloads handed over and not yet reported as consumed at which QoS 0 messages wait, likewise,
-    /// and QoS 1 and 2 stay in the session's queue.
+    /// The bytes of topics and payloads that may be in the adapter, which has not reported them as consumed.
+    ///
+    /// At this size, QoS 0 messages wait, under the same bound, and QoS 1 and 2 messages stay in the session's queue.
     package let maximumBytes: Int
-    /// QoS 1 and 2 messages that may be unacknowledged, in place of `Limits.inflightMessages`; nil leaves it at that.
+    /// QoS 1 and 2 messages that may be unacknowledged; nil is `Limits.inflightMessages`.
     package let inflightMessages: Int?
-    /// Whether the client says how far it has read, which is true of everything before that: then nothing, at QoS 0 either,
-    /// goes past what waits.
+    /// Whether the client acknowledges by a position, up to which it has read everything.
+    ///
+    /// Then no delivery, QoS 0 included, overtakes one that waits.
     package let isRead: Bool
     private let receive: @Sendable ([Delivery]) -> Void
     private let closed: @Sendable (ReasonCode) -> Void
     private let withdrawn: (@Sendable (Set<PacketID>) -> Void)?
     private var pending: [Delivery] = []
-    /// Deliveries that wait until the store has written what they rely on, in order.
+    /// Deliveries that wait for a batch of the store, in order.
     private var held: Deque<(batch: UInt64, delivery: Delivery)> = []
-    /// The sizes of what is in the adapter, oldest first.
+    /// The sizes of the deliveries in the adapter, oldest first.
     private var outstanding: Deque<Int> = []
     private var outstandingBytes = 0
-    /// QoS 0 messages that the adapter has no room for yet, oldest first.
+    /// QoS 0 messages that wait for room in the adapter, oldest first.
     private var waiting: Deque<Delivery> = []
     private var waitingBytes = 0
-    /// Messages that have given way since the last one that was handed over.
+    /// Messages dropped since the last delivery was handed over.
     private var lost = 0
 
     /// Makes an outlet.
     ///
     /// - Parameters:
-    ///   - capacity: messages that may wait in the adapter, and QoS 0 messages that may wait for it; beyond that the
-    ///     oldest of these is dropped and counted.
-    ///   - maximumBytes: bytes that may wait there, give or take one message.
-    ///   - inflightMessages: QoS 1 and 2 messages that may be unacknowledged, when the adapter has to keep more of them
-    ///     than other clients may; nil is `Limits.inflightMessages`.
-    ///   - isRead: whether the client says how far it has read, rather than what it has.
+    ///   - capacity: messages that may be in the adapter, and QoS 0 messages that may wait for room in it; beyond
+    ///     that, the oldest waiting message is dropped and counted.
+    ///   - maximumBytes: bytes that may be in the adapter, give or take one message.
+    ///   - inflightMessages: QoS 1 and 2 messages that may be unacknowledged, for an adapter that keeps more of them
+    ///     than other clients may have; nil is `Limits.inflightMessages`.
+    ///   - isRead: whether the client acknowledges by the position up to which it has read, not message by message.
     ///   - receive: takes one batch.
-    ///   - withdrawn: told which QoS 1 and 2 messages that it may still have the client may not have any more; nil: the core
-    ///     ends the connection then.
-    ///   - closed: told once, when the core ends the connection: taken over, shutting down, not authorised.
+    ///   - withdrawn: takes the Packet Identifiers of QoS 1 and 2 messages that the adapter may still have and that
+    ///     the client may no longer read; with nil, the core ends the connection instead.
+    ///   - closed: called once, when the core ends the connection: taken over, shutting down, not authorised.
     package init(
         capacity: Int,
         maximumBytes: Int = .max,
@@ -66,19 +69,19 @@ package final class MessageSink {
     /// Whether a QoS 0 message would be handed over now.
     var isWritable: Bool { waiting.isEmpty && hasRoom }
 
-    /// Bytes in memory of what is in the adapter, or waits for it.
+    /// Bytes in memory of the deliveries in the adapter and of those that wait for it.
     var bufferedBytes: Int { outstandingBytes + waitingBytes }
 
     private var hasRoom: Bool { outstanding.count < capacity && outstandingBytes < maximumBytes }
 
     var hasRoomForQueued: Bool { outstandingBytes < maximumBytes && !(isRead && !waiting.isEmpty) }
 
-    /// Lets a QoS 0 message wait, since it is not writable.
+    /// Lets a QoS 0 message wait, since the sink is not writable.
     ///
-    /// The client learns how many it missed with the next one that it gets: that is the point at which they are
-    /// missing.
+    /// The next message that the client gets has the number of messages dropped before it, so that the client learns
+    /// at which point they are missing.
     ///
-    /// - Returns: the number of messages that have given way.
+    /// - Returns: the number of dropped messages.
     func wait(_ delivery: Delivery) -> Int {
         waiting.append(delivery)
         waitingBytes += delivery.cost
@@ -91,9 +94,9 @@ package final class MessageSink {
         return dropped
     }
 
-    /// Drops QoS 0 messages that wait.
+    /// Drops waiting QoS 0 messages.
     ///
-    /// - Returns: how many.
+    /// - Returns: the number of dropped messages.
     func dropWaiting(where isUnwanted: (Delivery) -> Bool) -> Int {
         let before = waiting.count
         waiting.removeAll { delivery in
@@ -104,15 +107,15 @@ package final class MessageSink {
         return before - waiting.count
     }
 
-    /// The client may not have these messages any more.
+    /// The client may no longer read these messages.
     ///
-    /// - Returns: whether the adapter sees to it.
+    /// - Returns: whether the adapter withdraws them.
     func withdraw(_ packetIDs: Set<PacketID>) -> Bool {
         withdrawn?(packetIDs)
         return withdrawn != nil
     }
 
-    /// So many messages are missing that come before all that is to be handed over.
+    /// The given number of messages are missing before the next delivery that is handed over.
     func lose(_ count: Int) { lost += count }
 
     func append(_ delivery: Delivery) {
@@ -129,19 +132,19 @@ package final class MessageSink {
         return delivery
     }
 
-    /// The batch that the last delivery waits for; 0 when none waits.
+    /// The batch that the last held delivery waits for; 0 when none waits.
     var lastHeldBatch: UInt64 { held.last?.batch ?? 0 }
 
-    /// Takes a delivery in that is handed over once that batch is written, and all before it.
+    /// Holds a delivery until that batch is written and all earlier deliveries are handed over.
     func hold(_ delivery: Delivery, until batch: UInt64) {
         held.append((max(batch, lastHeldBatch), takingLost(delivery)))
         outstanding.append(delivery.cost)
         outstandingBytes += delivery.cost
     }
 
-    /// Lets go what waited for batches up to that one.
+    /// Releases the deliveries that waited for batches up to that one.
     ///
-    /// - Returns: whether anything still waits.
+    /// - Returns: whether any delivery still waits.
     func release(through batch: UInt64) -> Bool {
         while let first = held.first, first.batch <= batch {
             pending.append(first.delivery)
@@ -150,10 +153,10 @@ package final class MessageSink {
         return !held.isEmpty
     }
 
-    /// The connection is over: what waits is for nobody, and stays in the session.
+    /// The connection is over: held deliveries stay in the session.
     func forgetHeld() { held = [] }
 
-    /// - Returns: whether messages that have waited are handed over now.
+    /// - Returns: whether waiting messages are handed over now.
     func consumed(_ count: Int) -> Bool {
         for _ in 0..<count {
             guard let size = outstanding.popFirst() else { break }
@@ -168,9 +171,9 @@ package final class MessageSink {
         return isHandingOver
     }
 
-    /// Hands over what has gathered.
+    /// Hands the gathered deliveries over.
     ///
-    /// - Returns: bytes it takes in memory.
+    /// - Returns: their bytes in memory.
     @discardableResult
     func flush() -> Int {
         guard !pending.isEmpty else { return 0 }

@@ -1,44 +1,46 @@
 package import MQTTCodec
 package import NIOCore
 
-/// What a client asks for when it connects: CONNECT in MQTT 5.0 terms, whatever the client's dialect.
+/// A client's CONNECT, in MQTT 5.0 terms for all protocols.
 package struct ConnectRequest: Sendable {
-    /// Empty: the broker assigns one.
+    /// The Client Identifier; when it is empty, the broker assigns one.
     package var clientID: String
-    /// Discard what a former session left.
+    /// Whether the former session is discarded.
     package var cleanStart: Bool
-    /// Which session it gets.
+    /// The session that the client gets.
     package enum Scope: Sendable {
-        /// The one of its Client Identifier: it is taken over, or made.
+        /// The session of its Client Identifier, which is taken over or made.
         case clientID
-        /// One that only its connection has, as long as that lasts: authenticated and authorised under the Client Identifier
-        /// like any other, but the session of that name, and its connection, are left alone.
+        /// A session of the connection alone, which ends with it.
+        ///
+        /// The client is authenticated and authorised under its Client Identifier. A session of that name, and its
+        /// connection, are not touched.
         case connection
-        /// The same for one request, which is over in a moment.
+        /// The same for a single short request.
         case request
-        /// One of the broker's own: the Client Identifier names it among these.
+        /// A session of the broker's own, with the Client Identifier as its name among these.
         case own
     }
 
     package var scope: Scope
-    /// Seconds the session outlives its connection; 0 ends with it, `UInt32.max` never ends.
+    /// Seconds that the session outlives its connection; 0 ends the session with it, `UInt32.max` never ends it.
     package var sessionExpiryInterval: UInt32
-    /// Seconds; 0 switches the check off.
+    /// Keep Alive in seconds; 0 switches the check off.
     package var keepAlive: UInt16
-    /// Whether it can be told another Keep Alive than it asked for; who can't keeps its own.
+    /// Whether the client accepts a Server Keep Alive; a client that can't accept one keeps its own Keep Alive.
     package var takesServerKeepAlive = true
-    /// Published when the connection ends without DISCONNECT.
+    /// The will, published when the connection ends without DISCONNECT.
     package var will: Will?
     package var userName: String?
     package var password: ByteBuffer?
-    /// Whether the password was shown as a token, which says by itself whose it is (RFC 6750).
+    /// Whether the password is a bearer token, which identifies its user by itself (RFC 6750).
     package var isToken = false
-    /// QoS 1 and 2 messages the client takes unacknowledged at a time, 1 to 65,535.
+    /// QoS 1 and 2 messages that the client takes before it acknowledges one, 1 to 65,535.
     package var receiveMaximum: UInt16
-    /// Bytes; a larger packet is dropped for this client alone [MQTT-3.1.2-24].
+    /// Maximum Packet Size in bytes; a larger packet is dropped for this client alone [MQTT-3.1.2-24].
     package var maximumPacketSize: Int
 
-    /// - Parameter isTransient: whether its scope is one request.
+    /// - Parameter isTransient: whether the scope is one request.
     package init(
         clientID: String = "",
         cleanStart: Bool = true,
@@ -65,28 +67,28 @@ package struct ConnectRequest: Sendable {
 }
 
 extension ConnectRequest {
-    /// Whether nobody but its connection finds its session.
+    /// Whether only its own connection finds its session.
     var isNameless: Bool { scope == .connection || scope == .request }
 }
 
 /// The broker's answer to CONNECT.
 package struct ConnectResult: Sendable {
-    /// Success, or why not; on an error nothing is attached and the adapter closes.
+    /// Success, or the error; on an error no session is attached and the adapter closes.
     package let reasonCode: ReasonCode
-    /// A former session goes on.
+    /// Whether a former session continues.
     package let sessionPresent: Bool
     /// The Client Identifier in use.
     package let clientID: String
-    /// Names this session and no other one of its Client Identifier; `.none` when refused.
+    /// The number of this session, which no other session of the Client Identifier has; `.none` when refused.
     package let sessionNumber: SessionNumber
-    /// Whether the broker chose it.
+    /// Whether the broker assigned the Client Identifier.
     package let isAssigned: Bool
-    /// Seconds the session will outlive its connection, after the server's limit.
+    /// Seconds that the session will outlive its connection, after the server's limit.
     package let sessionExpiryInterval: UInt32
-    /// Keep Alive in force, seconds, after the server's limit.
+    /// The Keep Alive in force, in seconds, after the server's limit.
     package let keepAlive: UInt16
 
-    /// The client is not let in.
+    /// The answer to a client that is refused.
     package static func refused(_ reason: ReasonCode, clientID: String) -> ConnectResult {
         ConnectResult(
             reasonCode: reason,

@@ -3,7 +3,7 @@ import NIOCore
 
 // Log events about clients. Nothing here is on the path of a message that is accepted.
 extension Broker {
-    /// Something has become of a client.
+    /// Logs an event of a client.
     func note(
         _ kind: Event.Kind,
         _ connection: VirtualConnection,
@@ -15,9 +15,9 @@ extension Broker {
         }
     }
 
-    /// A client is not let in.
+    /// Logs that a client is refused.
     ///
-    /// - Parameter detail: what it did wrong; nil when the reason says it all.
+    /// - Parameter detail: the client's mistake; nil when the reason says enough.
     func noteRefused(
         _ connection: VirtualConnection,
         _ reason: ReasonCode,
@@ -31,7 +31,7 @@ extension Broker {
         }
     }
 
-    /// A client has left by itself.
+    /// Logs that a client has disconnected.
     func noteLeft(_ connection: VirtualConnection, _ reason: ReasonCode) {
         note(
             .clientDisconnected,
@@ -43,16 +43,16 @@ extension Broker {
         )
     }
 
-    /// The broker ends a client's connection.
+    /// Logs that the broker ends a client's connection.
     func noteEnded(_ connection: VirtualConnection, _ reason: ReasonCode, _ detail: String?) {
-        // Taken over, shutting down: nobody's mistake.
+        // Takeover and shutdown are not a client's mistake.
         let isMistake = detail != nil || reason == .keepAliveTimeout || reason == .quotaExceeded
         note(.clientDisconnected, connection, level: isMistake ? .info : .debug, reason.fields + [.detail(detail)])
     }
 
-    /// A client may not do something, or can't; called once that is known.
+    /// Logs that a client's action is forbidden or impossible; called once that is known.
     ///
-    /// - Parameter topic: its name, or the filter of a subscription.
+    /// - Parameter topic: the Topic Name, or the Topic Filter of a subscription.
     @inline(never)
     func noteRefusal(
         _ action: Event.Action,
@@ -82,7 +82,7 @@ extension Broker {
         }
     }
 
-    /// Messages for a client are dropped since its queue is full: told the first time, and then once a minute.
+    /// Logs that messages for a client are dropped since its queue is full: the first time, and then once a minute.
     func noteOverflow(_ session: Session) {
         let overflow = session.order.overflow ?? QueueOverflow()
         session.order.overflow = overflow
@@ -104,10 +104,10 @@ extension VirtualConnection {
 }
 
 extension ReasonCode {
-    /// As fields of an event.
+    /// The reason as fields of an event.
     package var fields: [Event.Field] { [.reason(name), .reasonCode(Int(rawValue))] }
 
-    /// Why a client that was not asked to has left.
+    /// The text for a client that has ended its connection by itself.
     fileprivate var wordsOfEnd: String {
         self == .unspecifiedError ? "the connection was closed without DISCONNECT" : name
     }

@@ -2,20 +2,20 @@ import Glibc
 import NIOCore
 
 extension Error {
-    /// In words for an operator: of an error of the system, what the system says.
+    /// The error as text for an operator: for a system error, the system's message.
     package var words: String {
         guard let error = self as? IOError else { return "\(self)" }
         return String(cString: strerror(error.errnoCode))
     }
 
-    /// The same for an address that could not be listened on, with what to do.
+    /// The same for a failure to listen on an address, with advice.
     package var wordsOfBinding: String {
         guard let error = self as? IOError else { return words }
         return bindingWords(errno: error.errnoCode)
     }
 }
 
-/// What the system says of an address that could not be listened on, with what to do.
+/// The system's message for a failure to listen on an address, with advice.
 package func bindingWords(errno: Int32) -> String {
     let advice =
         switch errno {
@@ -27,7 +27,7 @@ package func bindingWords(errno: Int32) -> String {
     return String(cString: strerror(errno)) + advice
 }
 
-/// The same of an errno, or of a negative EAI_ code: a name that is nobody's.
+/// The same for an errno, or for a negative EAI_ code: a host name without an address.
 package func bindingWords(result: Int32) -> String {
     result < 0 ? String(cString: gai_strerror(result)) : bindingWords(errno: result)
 }

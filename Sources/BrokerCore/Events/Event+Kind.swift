@@ -1,5 +1,5 @@
 extension Event {
-    /// What has happened: a name that does not change, for programs that read the log.
+    /// The kind of an event: a name that does not change, for programs that read the log.
     package enum Kind: String, CaseIterable, Sendable {
         case clientConnected = "client.connected"
         case clientDisconnected = "client.disconnected"
@@ -49,7 +49,7 @@ extension Event {
         case webhook
         case keys
 
-        /// Characters of its value.
+        /// The longest value in characters.
         var maximumLength: Int {
             switch self {
             case .clientID, .userName, .address: 64
@@ -58,7 +58,7 @@ extension Event {
             }
         }
 
-        /// What its value is, for docs/EVENTS.md.
+        /// The description of its value, for docs/EVENTS.md.
         package var meaning: String {
             switch self {
             case .clientID: "the Client Identifier"
@@ -87,7 +87,7 @@ extension Event {
 }
 
 extension Event.Kind {
-    /// How much it matters, where nothing else is said.
+    /// The default level.
     package var level: Event.Level {
         switch self {
         case .clientConnected, .clientDisconnected, .requestRefused, .sessionExpired, .webhookFailed: .debug
@@ -103,7 +103,7 @@ extension Event.Kind {
         }
     }
 
-    /// Whether clients bring it about, as often as they like: of these not every one is told.
+    /// Whether clients can cause it as often as they like: these events are logged at a limited rate.
     var isByClients: Bool {
         switch self {
         case .clientConnected, .clientDisconnected, .clientRefused, .accessDenied, .requestRefused, .limitReached,
@@ -113,7 +113,7 @@ extension Event.Kind {
         }
     }
 
-    /// The same for everybody who reads the log.
+    /// The message, which is the same in every event of the kind.
     package var words: String {
         switch self {
         case .clientConnected: "client connected"

@@ -1,11 +1,11 @@
-/// Something that whoever runs the broker may want to know: a line of its log.
+/// Something that an operator of the broker may want to know: a line of its log.
 ///
-/// Its kind, its words and the names of its fields are fixed, so that programs can read them; docs/EVENTS.md lists them.
-/// What clients say is in the fields' values alone, which are cut.
+/// Its kind, its message and the names of its fields are fixed, so that programs can read them; docs/EVENTS.md lists
+/// them. Text of clients is in the fields' values alone, which are cut.
 package struct Event: Sendable {
     package let kind: Kind
     package let level: Level
-    /// Those that have a value.
+    /// The fields that have a value.
     package let fields: [Field]
 
     package init(_ kind: Kind, level: Level? = nil, _ fields: [Field]) {
@@ -14,7 +14,7 @@ package struct Event: Sendable {
         self.fields = fields.filter { $0.value != nil }
     }
 
-    /// How much it matters, in the order of the log's levels.
+    /// The importance of an event, in the order of the log's levels.
     package enum Level: Int, Comparable, Sendable {
         case debug
         case info
@@ -34,7 +34,7 @@ package struct Event: Sendable {
     /// A key with its value.
     package struct Field: Sendable {
         package let key: Key
-        /// nil when there is nothing to say.
+        /// The value; nil when there is none.
         package let value: Value?
 
         private init(_ key: Key, _ text: String?) {
@@ -47,24 +47,24 @@ package struct Event: Sendable {
             value = number.map { .number($0) }
         }
 
-        /// - Parameter identifier: empty where the client has given none.
+        /// - Parameter identifier: empty when the client has given none.
         package static func clientID(_ identifier: String?) -> Field {
             Field(.clientID, identifier?.isEmpty == true ? nil : identifier)
         }
         package static func userName(_ name: String?) -> Field { Field(.userName, name) }
         package static func protocolName(_ name: String) -> Field { Field(.protocolName, name) }
-        /// - Parameter address: in the form of `ClientAddress`; empty where nobody knows it.
+        /// - Parameter address: in the form of `ClientAddress`; empty when it is not known.
         package static func address(_ address: String) -> Field { Field(.address, address.isEmpty ? nil : address) }
         package static func port(_ port: Int) -> Field { Field(.port, number: port) }
         package static func action(_ action: Action) -> Field { Field(.action, action.rawValue) }
         /// - Parameter topic: a Topic Name, or the Topic Filter of a subscription.
         package static func topic(_ topic: String) -> Field { Field(.topic, topic) }
         package static func rule(_ rule: String?) -> Field { Field(.rule, rule) }
-        /// - Parameter words: in a few words, mostly a Reason Code's name.
+        /// - Parameter words: a few words, mostly a Reason Code's name.
         package static func reason(_ words: String) -> Field { Field(.reason, words) }
-        /// - Parameter code: an MQTT Reason Code, or a status of HTTP.
+        /// - Parameter code: an MQTT Reason Code, or an HTTP status.
         package static func reasonCode(_ code: Int) -> Field { Field(.reasonCode, number: code) }
-        /// - Parameter words: what exactly, in words of ours; may quote the client.
+        /// - Parameter words: the details, in the broker's words; may quote the client.
         package static func detail(_ words: String?) -> Field { Field(.detail, words) }
         package static func limit(_ name: String) -> Field { Field(.limit, name) }
         package static func count(_ count: Int) -> Field { Field(.count, number: count) }
@@ -76,11 +76,11 @@ package struct Event: Sendable {
         package static func method(_ name: String) -> Field { Field(.method, name) }
     }
 
-    /// What a client wanted to do.
+    /// A client's action.
     package enum Action: String, Sendable {
         case publish
         case subscribe
-        /// Its last will.
+        /// The publication of its will.
         case will
         case read
         case connect
@@ -88,9 +88,9 @@ package struct Event: Sendable {
 }
 
 extension String {
-    /// So many characters, and how many bytes there were if that is not all.
+    /// The given number of characters, and the number of bytes if the text is longer.
     ///
-    /// It looks at no more than these: a client may say a megabyte.
+    /// It reads no more than these characters: a client may send a megabyte.
     fileprivate func cut(after count: Int) -> String {
         guard utf8.count > count else { return self }
         let head = unicodeScalars.prefix(count)

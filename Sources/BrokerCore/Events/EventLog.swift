@@ -1,30 +1,31 @@
 import NIOConcurrencyHelpers
 package import NIOCore
 
-/// Takes events from all parts of the broker, on any thread, and passes on as many as may be: a client that makes mistakes
-/// without end neither fills the log nor hides what others do.
+/// Takes events from all parts of the broker, on any thread, and passes them on at a limited rate.
+///
+/// A client that makes mistakes without end neither fills the log nor hides the events of others.
 package final class EventLog: Sendable {
     private let threshold: Event.Level?
     private let pace = NIOLockedValueBox(EventPace())
     private let write: @Sendable (Event) -> Void
 
     /// - Parameters:
-    ///   - threshold: what matters less is not told; nil tells nothing.
-    ///   - write: on the thread of whoever tells; it must not block.
+    ///   - threshold: the lowest level that is logged; nil logs nothing.
+    /// - write: runs on the thread that logs the event; it must not block.
     package init(from threshold: Event.Level?, write: @escaping @Sendable (Event) -> Void) {
         self.threshold = threshold
         self.write = write
     }
 
-    /// Tells nothing.
+    /// The log that drops all events.
     package static let silent = EventLog(from: nil) { _ in }
 
-    /// Something has happened.
+    /// Logs an event.
     ///
     /// - Parameters:
-    ///   - client: whose share of the lines it takes; nil where that is not known.
-    ///   - level: nil is the kind's own.
-    ///   - fields: not asked for when nobody is told.
+    ///   - client: the client whose rate it uses; nil when the client is not known.
+    ///   - level: nil is the kind's level.
+    ///   - fields: evaluated only when the event is logged.
     package func note(
         _ kind: Event.Kind,
         by client: @autoclosure () -> ClientAddress? = nil,
@@ -40,7 +41,7 @@ package final class EventLog: Sendable {
         write(Event(kind, level: level, all + fields()))
     }
 
-    /// The same, for those who have the network alone; `fields` has the address.
+    /// The same for a caller that knows the network alone; `fields` has the address.
     func note(
         _ kind: Event.Kind,
         of network: ClientNetwork?,
@@ -53,7 +54,7 @@ package final class EventLog: Sendable {
 
     private func isTold(_ level: Event.Level) -> Bool { threshold.map { level >= $0 } ?? false }
 
-    /// What is told to those who debug is told whole.
+    /// Whether the rate limit admits the event; events of the debug level have no limit.
     private func wants(
         _ level: Event.Level,
         _ kind: Event.Kind,
@@ -64,7 +65,7 @@ package final class EventLog: Sendable {
         return pace.withLockedValue { $0.admits(kind, network, at: now()) }
     }
 
-    /// Tells how many lines were left out; to be called now and then.
+    /// Logs the number of suppressed events; to be called at intervals.
     package func tellLeftOut() {
         let leftOut = pace.withLockedValue { $0.takeLeftOut() }
         for (kind, count) in leftOut { write(Event(.linesLeftOut, [.kind(kind), .count(count)])) }

@@ -1,11 +1,11 @@
 import NIOCore
 
-/// How many events that clients bring about are told: of each kind so many a second, and of one client's network fewer.
+/// Limits the rate of events that clients cause: for each kind, and lower for one client's network.
 struct EventPace {
-    /// At once, and then a second.
+    /// Events at once, and then for each second.
     fileprivate static let ofNetwork = (burst: 50, rate: 5)
     fileprivate static let ofAll = (burst: 500, rate: 50)
-    /// Networks that are known of each kind; others share one allowance.
+    /// Networks that are known for each kind; others share one allowance.
     fileprivate static let networks = 1_024
 
     fileprivate struct Kind {
@@ -22,14 +22,14 @@ struct EventPace {
 
     private var kinds: [Event.Kind: Kind] = [:]
 
-    /// Whether one more may be told.
+    /// Whether one more event may be logged.
     mutating func admits(_ kind: Event.Kind, _ network: ClientNetwork?, at now: NIODeadline) -> Bool {
         let isTold = kinds[kind, default: Kind(now: now)].admits(network, at: now)
         if !isTold { kinds[kind]?.leftOut += 1 }
         return isTold
     }
 
-    /// How many of each kind were not, since this was asked last.
+    /// The number of suppressed events of each kind since the last call.
     mutating func takeLeftOut() -> [(kind: Event.Kind, count: Int)] {
         let found = kinds.filter { $0.value.leftOut > 0 }.map { (kind: $0.key, count: $0.value.leftOut) }
         for kind in found { kinds[kind.kind]?.leftOut = 0 }
@@ -49,7 +49,7 @@ extension EventPace.Kind {
         return all.take(at: now)
     }
 
-    /// Those that have their whole allowance again; seldom, since it takes a while.
+    /// Forgets networks whose allowance is full again; done seldom, since it takes a while.
     private mutating func forget(at now: NIODeadline) {
         guard now - forgottenAt >= .seconds(1) else { return }
         forgottenAt = now

@@ -1,10 +1,10 @@
-/// An address could not be listened on.
+/// The broker could not listen on an address.
 package struct ListenFailed: Error, CustomStringConvertible {
     /// `mqtt`, `http` or `coap`, with TLS or without.
     package let protocolName: String
     /// The address, `host:port`.
     package let address: String
-    /// The system's words.
+    /// The system's message.
     package let reason: String
 
     package init(protocolName: String, address: String, reason: String) {

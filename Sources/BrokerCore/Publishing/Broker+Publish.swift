@@ -2,9 +2,9 @@ package import MQTTCodec
 import NIOCore
 
 extension Broker {
-    /// PUBLISH of a message an adapter has already made.
+    /// Publishes a message that an adapter has already made.
     ///
-    /// - Returns: success, `noMatchingSubscribers`, or why it was refused (not authorized, quota exceeded ...).
+    /// - Returns: success, `noMatchingSubscribers`, or the error (not authorized, quota exceeded ...).
     package func publish(_ message: Message, from connection: VirtualConnection) -> ReasonCode {
         guard let session = connection.session else { return .notAuthorized }
         var publication = Publication(message, publisher: session.publisherID)
@@ -13,7 +13,7 @@ extension Broker {
         }
     }
 
-    /// PUBLISH straight from a packet's bytes, which are borrowed and copied only where somebody must keep them.
+    /// Publishes from a packet's bytes, which are borrowed, and copied only for a recipient that keeps them.
     ///
     /// - Parameters:
     ///   - topic: a valid Topic Name's UTF-8.
@@ -38,7 +38,7 @@ extension Broker {
         return admit(&publication, topic: topic, payload: payload, from: session)
     }
 
-    /// Checks what the client may do, then routes.
+    /// Checks the client's rights and limits, then routes the message.
     @inline(__always)
     private func admit(
         _ publication: inout Publication,
@@ -68,25 +68,26 @@ extension Broker {
                 retain(&publication, topic: topic, payload: payload, for: session.holder)
             }
             if refusal == .retainNotSupported { return refused(refusal, topic, session) }
-            // What it clears may have been cleared by somebody else, and that may not be written yet.
+            // Another client may have cleared the retained message already, in a batch that is not written yet.
             if payload.isEmpty { waitForAll(session) }
         }
         statistics.published &+= 1
         statistics.publishedBytes &+= UInt64(truncatingIfNeeded: payload.byteCount)
         let isMatched = recordingWrites(of: session) { route(&publication, topic: topic, payload: payload) }
-        // What can't be retained still reaches those who are subscribed: 3.1.1 acknowledges it, and has no other word.
+        // A message that can't be retained still goes to subscribers: 3.1.1 acknowledges it, and has no way to refuse
+        // it.
         if refusal.isError { return refused(refusal, topic, session) }
         return isMatched ? .success : .noMatchingSubscribers
     }
 
-    /// A message is refused: the log is told, since not every client can be.
+    /// Logs that a message is refused, since not every client can be told.
     @inline(never)
     private func refused(_ reason: ReasonCode, _ topic: RawSpan, _ session: Session) -> ReasonCode {
         noteRefusal(.publish, TopicName(validated: topic).string, of: session, reason)
         return reason
     }
 
-    /// Publishes on the broker's own account: wills.
+    /// Publishes a will on the broker's own account.
     func publishWill(_ will: Will, of session: Session) {
         let qos = min(will.qos, QoS(rawValue: UInt8(clamping: limits.maximumQoS)) ?? .exactlyOnce)
         var publication = Publication(
@@ -109,21 +110,21 @@ extension Broker {
                 payload: payload.readableBytesSpan,
                 for: session.holder
             )
-            // It is published all the same [MQTT-3.1.2-8].
+            // The will message is published all the same [MQTT-3.1.2-8].
             if reason.isError { noteRefusal(.will, topic, of: session, reason) }
         }
         _ = route(&publication, topic: topic.utf8Span.span.bytes, payload: payload.readableBytesSpan)
     }
 
-    /// Hands the message to everybody whose subscriptions match.
+    /// Delivers the message to all sessions with a matching subscription.
     ///
-    /// - Returns: whether anybody's did.
+    /// - Returns: whether there was any.
     @inline(__always)
     func route(_ publication: inout Publication, topic: RawSpan, payload: RawSpan) -> Bool {
         let route = router.route(of: topic)
         guard !route.isEmpty else { return false }
         output.templates.begin(isShared: route.destinations.count > 1)
-        // Its own reference: what leaves before all is written may change subscriptions.
+        // A reference of its own: output that leaves before the loop ends may change subscriptions.
         let destinations = route.destinations
         let size = destinations.count > 1 ? PublishTemplates.copied(publication, topic, payload) : 0
         for place in destinations.indices {
@@ -134,7 +135,7 @@ extension Broker {
             var identifiers: [UInt32] = []
             if let details = destination.details {
                 identifiers = details.identifiers
-                // The publisher is among the subscribers: No Local may take it out [MQTT-3.8.3-3].
+                // The publisher is among the subscribers: No Local may exclude it [MQTT-3.8.3-3].
                 if destination.session.publisherID == publication.publisher {
                     guard let own = details.own else { continue }
                     qos = own.qos
@@ -155,15 +156,15 @@ extension Broker {
         }
         if destinations.count > 1 { noteFanOut((destinations.count & (Self.fanOutStep - 1)) * size) }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
-        // To copy 256 bytes takes as long as the rest.
+        // Copying 256 bytes takes as long as all other work of a delivery.
         let delivery = destinations.count < Backlog.wide ? Backlog.delivery : Backlog.wideDelivery
         turn.effort &+= destinations.count &* (delivery &+ Backlog.delivery &* (payload.byteCount &>> 8))
         turn.effort &+= 16 &* route.sharedGroups.count
         return true
     }
 
-    /// One member of a shared subscription gets the message, in turn; those who can take it now come first
-    /// (MQTT 5.0 §4.8.2).
+    /// Delivers the message to one member of a shared subscription, round-robin; members that can take it now come
+    /// first (MQTT 5.0 §4.8.2).
     private func deliver(
         _ publication: inout Publication,
         _ topic: RawSpan,
@@ -194,7 +195,7 @@ extension Broker {
         statistics.packetsSent &+= 1
     }
 
-    /// Delivers to one session: at once where it can be, else to its queue.
+    /// Delivers to one session: at once if possible, else to its queue.
     @inline(__always)
     private func deliver(
         _ publication: inout Publication,
@@ -239,7 +240,7 @@ extension Broker {
         markDirty(connection)
     }
 
-    /// Delivers a message that needs memory of its own, since it may be kept.
+    /// Delivers a message that is copied to memory of its own, since it may be kept.
     @inline(never)
     private func deliverKept(
         _ publication: inout Publication,
@@ -275,8 +276,8 @@ extension Session {
 }
 
 extension SubscriberList {
-    /// Whose turn it is: the next one that is connected and has room, else the next connected, else the next whose
-    /// session keeps the message.
+    /// The next member in round-robin order that is connected and has room, else the next connected member, else the
+    /// next member whose session keeps the message.
     fileprivate func nextMember(qos: QoS, _ mayReceive: (Subscription) -> Bool) -> Subscription? {
         guard !subscriptions.isEmpty else { return nil }
         turn = (turn + 1) % subscriptions.count
@@ -300,13 +301,13 @@ extension SubscriberList {
 }
 
 extension RawSpan {
-    /// Whether it is a topic that only the broker publishes to.
+    /// Whether only the broker publishes to the topic.
     @inline(__always)
     fileprivate var isSystemTopic: Bool {
         guard byteCount >= 4, unsafeLoad(fromUncheckedByteOffset: 0, as: UInt8.self) == UInt8(ascii: "$") else {
             return false
         }
-        // $SYS/# has $SYS itself [MQTT-4.7.1-2 of 3.1.1].
+        // $SYS/# matches $SYS itself [MQTT-4.7.1-2 of 3.1.1].
         return withUnsafeBytes { $0.starts(with: "$SYS".utf8) && ($0.count == 4 || $0[4] == UInt8(ascii: "/")) }
     }
 }

@@ -27,9 +27,9 @@ package struct Message: @unchecked Sendable {
     ///   - payload: the Application Message's payload.
     ///   - qos: the QoS it was published at.
     ///   - retain: the RETAIN flag it was published with.
-    ///   - properties: what MQTT 5 forwards unaltered; nil when there is none.
+    ///   - properties: the MQTT 5 properties that are forwarded unaltered; nil when there are none.
     ///   - expiresAt: when its Message Expiry Interval ends; `.distantFuture` without one.
-    ///   - publisher: who published it, for No Local.
+    ///   - publisher: the client that published it, for No Local.
     package init(
         topic: RawSpan,
         payload: RawSpan,
@@ -66,7 +66,7 @@ package struct Message: @unchecked Sendable {
         }
     }
 
-    /// Makes a message from the values an adapter has at hand.
+    /// Makes a message from an adapter's values.
     package init(
         topic: TopicName,
         payload: ByteBuffer,
@@ -87,21 +87,21 @@ package struct Message: @unchecked Sendable {
         )
     }
 
-    /// Tells it from all other messages there are at the same time.
+    /// Identifies it among all messages in memory.
     package var identity: ObjectIdentifier { ObjectIdentifier(storage) }
     /// The QoS it was published at.
     package var qos: QoS { storage.header.qos }
     /// Whether it was published with RETAIN.
     package var retain: Bool { storage.header.retain }
-    /// Who published it.
+    /// The client that published it.
     package var publisher: PublisherID { storage.header.publisher }
-    /// When it expires; `.distantFuture` if never.
+    /// When it expires; `.distantFuture` is never.
     package var expiresAt: NIODeadline { storage.header.expiresAt }
-    /// The MQTT 5 properties that travel with it.
+    /// The MQTT 5 properties that are forwarded with it.
     package var properties: MessageProperties? { storage.header.properties }
     /// Bytes of payload.
     package var payloadLength: Int { Int(storage.header.payloadLength) }
-    /// Bytes in memory, which is what it counts for against limits: topic, payload, properties, and what keeps them.
+    /// Bytes in memory, which count against limits: topic, payload, properties, and their overhead.
     package var cost: Int { storage.header.cost }
 
     /// The Topic Name.
@@ -146,7 +146,7 @@ package final class MessageProperties: Sendable {
 
     private init(_ values: PublishProperties) { self.values = values }
 
-    /// Keeps what is forwarded; nil when nothing is left.
+    /// The properties that are forwarded; nil when there are none.
     package static func forwarded(from properties: PublishProperties) -> MessageProperties? {
         var values = properties
         values.topicAlias = nil
@@ -156,7 +156,7 @@ package final class MessageProperties: Sendable {
     }
 }
 
-/// The core's own name for a session, never used again within a process; cheaper to compare than a Client Identifier.
+/// The core's own name for a session, never reused within a process; it is faster to compare than a Client Identifier.
 package struct SessionNumber: Hashable, Sendable {
     package let rawValue: UInt64
 
@@ -166,8 +166,8 @@ package struct SessionNumber: Hashable, Sendable {
     package static let none = SessionNumber(rawValue: 0)
 }
 
-/// Stands for the Client Identifier of a publisher, for No Local [MQTT-3.8.3-3]: the same in all sessions of the client,
-/// and for messages that were retained before the broker's start.
+/// Stands for the Client Identifier of a publisher, for No Local [MQTT-3.8.3-3]: the same in all sessions of the
+/// client, and for messages that were retained before the broker's start.
 package struct PublisherID: Hashable, Sendable {
     package let rawValue: UInt64
 
@@ -175,13 +175,13 @@ package struct PublisherID: Hashable, Sendable {
 
     /// A hash that never changes (FNV-1a, 64 bits), since it is stored.
     ///
-    /// Nobody gains by a collision: all that one can do with it is to keep messages of one's own from others.
+    /// A collision gives an attacker no advantage: it can only keep the attacker's own messages from others.
     package init(clientID: String) {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in clientID.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
         rawValue = hash
     }
 
-    /// No client: the broker itself published.
+    /// No client: the broker itself published the message.
     package static let none = PublisherID(rawValue: 0)
 }

@@ -1,17 +1,18 @@
 import MQTTCodec
 import NIOCore
 
-/// A PUBLISH on its way through the core, apart from its topic and payload, which stay borrowed bytes as long as no
-/// queue, window or sink wants to keep them.
+/// A PUBLISH while the core routes it.
+///
+/// Its topic and payload are passed beside it, as borrowed bytes, until a queue, window or sink keeps them.
 struct Publication {
     let qos: QoS
     let retain: Bool
     let properties: MessageProperties?
     let expiresAt: NIODeadline
     let publisher: PublisherID
-    /// What it is stored under; `.none` as long as it is not.
+    /// The number under which it is stored; `.none` until then.
     var number = MessageNumber.none
-    /// The message in memory of its own, once somebody needed that.
+    /// A copy of the message in memory of its own, once a recipient needed one.
     private(set) var message: Message?
 
     init(
@@ -59,17 +60,17 @@ struct Publication {
         return made
     }
 
-    /// Bytes that each subscriber is sent, about.
+    /// The approximate bytes that each subscriber is sent.
     func wireSize(_ topic: RawSpan, _ payload: RawSpan) -> Int {
         topic.byteCount + payload.byteCount + (properties?.values.cost ?? 0)
     }
 
-    /// Whether the payload is said to be UTF-8 text and is not.
+    /// Whether Payload Format Indicator says UTF-8 and the payload is not UTF-8.
     func isMislabelled(_ payload: RawSpan) -> Bool {
         properties?.values.payloadFormatIndicator == true && !payload.isUTF8
     }
 
-    /// The properties as MQTT 5 subscribers get them; nil when there are none.
+    /// The properties for MQTT 5 subscribers; nil when there are none.
     func wireProperties(at now: NIODeadline) -> PublishProperties? {
         guard properties != nil || expiresAt != .distantFuture else { return nil }
         var wire = properties?.values ?? PublishProperties()
@@ -84,7 +85,7 @@ extension RawSpan {
 }
 
 extension NIODeadline {
-    /// Seconds of a Message Expiry Interval that are left until this time, rounded up; nil when it never comes
+    /// Seconds from `now` until this time as a Message Expiry Interval, rounded up; nil when it never comes
     /// [MQTT-3.3.2-6].
     func remainingSeconds(at now: NIODeadline) -> UInt32? {
         guard self != .distantFuture else { return nil }
