@@ -1,19 +1,19 @@
 package import MQTTCodec
 
-/// What an acknowledgement says of a delivery.
+/// The result of an acknowledgement.
 package enum Acknowledged: Sendable {
-    /// What was waited for.
+    /// The delivery waited for this acknowledgement.
     case expected
-    /// Nothing: its Packet Identifier is not in use.
+    /// No delivery has the Packet Identifier.
     case unknown
-    /// What can't be said of the delivery that has its Packet Identifier.
+    /// The delivery with the Packet Identifier waits for another kind of acknowledgement.
     case misplaced
 }
 
 extension Broker {
     // MARK: Messages we sent
 
-    /// PUBACK: a QoS 1 delivery is done.
+    /// Ends a QoS 1 delivery: PUBACK.
     @discardableResult
     package func puback(_ packetID: PacketID, on connection: VirtualConnection) -> Acknowledged {
         guard let session = connection.session, let progress = session.window.progress(of: packetID) else {
@@ -24,9 +24,9 @@ extension Broker {
         return .expected
     }
 
-    /// PUBREC: the client owns a QoS 2 delivery now; PUBREL is to be sent [MQTT-4.3.3-4].
+    /// Hands a QoS 2 delivery over to the client: PUBREC; the answer is PUBREL [MQTT-4.3.3-4].
     ///
-    /// - Parameter reason: an error ends the delivery here.
+    /// - Parameter reason: an error ends the delivery.
     package func pubrec(_ packetID: PacketID, reason: ReasonCode, on connection: VirtualConnection) -> Acknowledged {
         guard let session = connection.session, let entry = session.window[id: packetID] else { return .unknown }
         guard entry.outbound.qos == .exactlyOnce else { return .misplaced }
@@ -39,7 +39,7 @@ extension Broker {
         return .expected
     }
 
-    /// PUBCOMP: a QoS 2 delivery is done.
+    /// Ends a QoS 2 delivery: PUBCOMP.
     @discardableResult
     package func pubcomp(_ packetID: PacketID, on connection: VirtualConnection) -> Acknowledged {
         guard let session = connection.session, let progress = session.window.progress(of: packetID) else {
@@ -50,14 +50,16 @@ extension Broker {
         return .expected
     }
 
-    /// The client of a message sink has taken a QoS 1 or 2 delivery: PUBACK, or PUBREC and PUBCOMP in one.
+    /// Ends a QoS 1 or 2 delivery of a message sink: PUBACK, or PUBREC and PUBCOMP in one.
     package func acknowledge(_ packetID: PacketID, on connection: VirtualConnection) {
         guard let session = connection.session, session.window.progress(of: packetID) != nil else { return }
         complete(packetID, session)
     }
 
-    /// The client of a message sink was sent every QoS 1 and 2 delivery up to that place in its session's order, and can
-    /// say nothing of it: they count as taken, and the session remembers that it has no word for it.
+    /// Ends QoS 1 and 2 deliveries that were sent to the client of a message sink, which cannot acknowledge them.
+    ///
+    /// They are those up to the given position in the session's order. The session remembers that the client has not
+    /// confirmed them.
     package func takeForRead(through sequence: UInt64, on connection: VirtualConnection) {
         guard let session = connection.session else { return }
         complete(through: sequence, session)
@@ -66,15 +68,15 @@ extension Broker {
         if session.isWaiting { sendQueued(session) }
     }
 
-    /// Whether some of what came after that place in the session's order counts as taken without the client's word, and
-    /// can't be had again.
+    /// Whether deliveries after that position in the session's order have ended without the client's acknowledgement,
+    /// so that they can't be sent again.
     package func hasTakenForRead(after sequence: UInt64, on connection: VirtualConnection) -> Bool {
         connection.session.map { $0.order.takenForRead > sequence } ?? false
     }
 
-    /// Ends the deliveries up to that place in the session's order.
+    /// Ends the deliveries up to that position in the session's order.
     ///
-    /// What waits in the queue is among them when the broker has restarted and does not know any more that it was sent.
+    /// They include queued messages: after a restart the broker does not know any more that these were sent.
     func complete(through sequence: UInt64, _ session: Session) {
         var done: [PacketID] = []
         session.window.forEach { id, entry in
@@ -87,7 +89,8 @@ extension Broker {
         noteQueued(session)
     }
 
-    /// The adapter of a message sink has passed on its oldest deliveries (of any QoS), so many; it may get more.
+    /// The adapter of a message sink has passed on the given number of its oldest deliveries, of any QoS, and may get
+    /// more.
     package func consumed(_ count: Int, on connection: VirtualConnection) {
         guard let session = connection.session, let sink = session.sink else { return }
         if sink.consumed(count) { markDirty(connection) }
@@ -104,10 +107,10 @@ extension Broker {
 
     // MARK: Messages sent to us
 
-    /// A QoS 2 PUBLISH came; `keep` remembers it once it is published.
+    /// Takes the Packet Identifier of a QoS 2 PUBLISH; `keep` remembers it once the message is published.
     ///
-    /// - Returns: true when it is the first with its Packet Identifier and is to be published; false when it is a
-    ///   repetition that is only to be acknowledged [MQTT-4.3.3-10]; nil when the client exceeds our Receive Maximum
+    /// - Returns: true when it is the first PUBLISH with its Packet Identifier and is to be published; false when it
+    ///   is a repetition that is only acknowledged [MQTT-4.3.3-10]; nil when the client exceeds our Receive Maximum
     ///   [MQTT-3.3.4-9].
     package func receive(_ packetID: PacketID, on connection: VirtualConnection, receiveMaximum: Int) -> Bool? {
         guard let session = connection.session else { return nil }
@@ -121,9 +124,10 @@ extension Broker {
         return true
     }
 
-    /// A QoS 2 PUBLISH has been published: another one with its Packet Identifier is a repetition until PUBREL.
+    /// Remembers the Packet Identifier of a published QoS 2 message: a PUBLISH with it is a repetition until PUBREL.
     ///
-    /// One that is refused is not remembered, so that its answer need not wait for the store: that may be why.
+    /// A refused message is not remembered, so that its answer need not wait for the store, which may be the reason
+    /// for the refusal.
     package func keep(_ packetID: PacketID, on connection: VirtualConnection) {
         guard let session = connection.session, session.inbound.received.insert(packetID).inserted, session.isStored
         else {
@@ -132,7 +136,7 @@ extension Broker {
         recordingWrites(of: session) { journal?.append(.received(packetID, of: session.number)) }
     }
 
-    /// PUBREL came: the Packet Identifier is free again [MQTT-4.3.3-11].
+    /// Frees a Packet Identifier: PUBREL [MQTT-4.3.3-11].
     ///
     /// - Returns: whether the identifier was in use.
     @discardableResult

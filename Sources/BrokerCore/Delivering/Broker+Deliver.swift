@@ -1,11 +1,12 @@
 import MQTTCodec
 import NIOCore
 
-// Delivery of messages that are kept: QoS 1 and 2, queued, retained, and all of them to message sinks.
+// Delivery of messages that are kept: QoS 1 and 2, queued and retained messages, and all messages to message sinks.
 extension Broker {
-    /// Sends a message now if the client can take it, else puts it into its queue; at QoS 0 it is dropped instead.
+    /// Sends a message now if the client can take it, else puts it into the session's queue; at QoS 0 it is dropped
+    /// instead.
     ///
-    /// - Parameter number: what it is stored under; `.none` as long as it is not.
+    /// - Parameter number: the number under which it is stored; `.none` until then.
     func deliver(
         _ message: Message,
         qos: QoS,
@@ -40,7 +41,7 @@ extension Broker {
         noteQueued(session)
     }
 
-    /// Sends what waits in the queue, as far as the client's window and connection take it.
+    /// Sends queued messages until the client's window or connection is full.
     func sendQueued(_ session: Session) {
         guard !session.isLoading else { return }
         doubt(session)
@@ -58,8 +59,8 @@ extension Broker {
         if !session.interest.retainedDeliveries.isEmpty { resumeRetainedDeliveries(session) }
     }
 
-    /// Sends again what was not acknowledged on the former connection, in order, with DUP [MQTT-4.4.0-1], as far as the
-    /// client's Receive Maximum and its connection take it.
+    /// Sends unacknowledged messages of the former connection again, in order, with DUP [MQTT-4.4.0-1], until the
+    /// client's Receive Maximum is used up or its connection is full.
     private func resendInflight(_ session: Session) {
         while session.canTake,
             let (id, outbound) = session.window.takeUnsent(receiveMaximum: session.client.receiveMaximum)
@@ -134,11 +135,11 @@ extension Broker {
 
     /// The batch that a PUBLISH waits for.
     ///
-    /// A client drops a QoS 2 message whose Packet Identifier it has not released yet [MQTT-4.3.3-10], so it must see none
-    /// that the broker can forget; nor must a gateway's, who would be given it again under another name. Deliveries at QoS 1
-    /// don't wait, but overtake none that does.
+    /// A client drops a QoS 2 message whose Packet Identifier it has not released yet [MQTT-4.3.3-10], so it must not
+    /// get a message that the broker can forget in a crash. Nor must the client of a gateway, which would get it again
+    /// under another identifier. Deliveries at QoS 1 don't wait, but do not overtake a delivery that waits.
     ///
-    /// - Parameter last: the batch that the last PUBLISH waits for that has not left; 0 without one.
+    /// - Parameter last: the batch that the last held PUBLISH waits for; 0 without one.
     @inline(__always)
     private func batch(
         toHold outbound: OutboundMessage,
@@ -190,7 +191,7 @@ extension Broker {
         acknowledge(.pubrel, id, .success, on: connection, stream)
     }
 
-    /// Puts a message into a session's queue; when that is full, its policy decides.
+    /// Puts a message into a session's queue; when that is full, the queue's policy decides.
     private func enqueue(_ outbound: OutboundMessage, for session: Session) {
         guard !session.hasEnded else { return finish(outbound) }
         if !hasRoom(for: outbound, in: session) { dropExpired(session) }
@@ -207,15 +208,16 @@ extension Broker {
 
     /// Whether a message gets into a full queue in place of others.
     ///
-    /// A large message may take the place of very many small ones. Where that takes longer than a turn, the queue is above
-    /// its limits by one message until the rest has been dropped, in slices; what comes meanwhile is dropped.
+    /// A large message may take the place of very many small ones. If that takes longer than a turn, the queue is
+    /// above its limits by one message until the rest has been dropped, in slices; messages that arrive before that
+    /// are dropped.
     private func makeRoom(for outbound: OutboundMessage, _ session: Session) -> Bool {
         switch limits.queue.whenFull {
         case .dropNewest: return false
         case .disconnect:
             if let connection = session.connection {
                 output.overflowed.append(session)
-                // So that the tick has an end, at which it is disconnected.
+                // The end of the tick disconnects the client.
                 markDirty(connection)
             }
             return false
@@ -223,14 +225,15 @@ extension Broker {
             guard !session.order.isMakingRoom else { return false }
             let before = session.queue.bytes
             for _ in 0..<Backlog.turn / 8 {
-                // Where all queues together are full, a session pays with what it has itself, and with no more than that.
+                // When all queues together are full, a session makes room from its own messages only, and only as much
+                // as the message needs.
                 if hasRoom(for: outbound, in: session, besides: before - session.queue.bytes) { return true }
                 guard dropOldest(of: session) else { return false }
                 turn.effort &+= Backlog.step
             }
             session.order.isMakingRoom = true
             turn.backlog.append { broker, steps in
-                // By then the message is in the queue.
+                // By now the message is in the queue.
                 while !session.queue.hasRoom(for: 0, limits: broker.limits.queue) {
                     guard steps > 0 else { return false }
                     steps -= 1
@@ -244,7 +247,7 @@ extension Broker {
         }
     }
 
-    /// - Returns: whether there was one.
+    /// - Returns: whether there was a message.
     private func dropOldest(of session: Session) -> Bool {
         guard let oldest = session.queue.dropFirst() else { return false }
         journal?.finish(oldest.place)
@@ -253,10 +256,10 @@ extension Broker {
         return true
     }
 
-    /// A message for the session is dropped since its queue is full.
+    /// Records that a message for the session is dropped since its queue is full.
     ///
-    /// Its client is told: a gateway's with the next message, and when it comes back and says how far it got; an MQTT client
-    /// can't be.
+    /// The client of a gateway learns it with the next message, and when it returns with its last position; an MQTT
+    /// client cannot learn it.
     private func noteLost(_ sequence: UInt64, of session: Session) {
         noteOverflow(session)
         guard session.stream == nil else { return }
@@ -274,14 +277,15 @@ extension Broker {
         noteIdle(session)
     }
 
-    /// A delivery is done: acknowledged, dropped or expired.
+    /// Ends a delivery that is acknowledged, dropped or expired.
     @inline(__always)
     func finish(_ outbound: OutboundMessage) {
         if outbound.place != .none { journal?.finish(outbound.place) }
     }
 
-    /// Ends the connections of clients whose queue overflowed under the policy `disconnect`, and of those whose queue
-    /// overflows by the wills of the former.
+    /// Ends the connections of clients whose queue has overflowed under the policy `disconnect`.
+    ///
+    /// Their wills may overflow other queues; these clients are disconnected as well.
     func disconnectOverflowed() {
         while !output.overflowed.isEmpty {
             let sessions = output.overflowed

@@ -1,10 +1,10 @@
 import MQTTCodec
 
-// Rights that are withdrawn hold for what waits, too: for messages in queues, and for those that were sent and are to be
-// sent again. A route asks the authorizer when a message is let in; here it is asked again of what was let in before its
-// answers became other ones.
+// Withdrawn rights apply to pending messages, too: to queued messages, and to sent messages that are to be sent again.
+// A route asks the authorizer when a message is published. Here it is asked again about messages that were published
+// before its answers changed.
 extension Broker {
-    /// What the authorizer says may be different from now on: nothing it has said is remembered.
+    /// The authorizer's answers may have changed: drops the remembered ones.
     package func permissionsChanged() {
         router.outdate()
         guard access.authorizer != nil else { return }
@@ -19,16 +19,16 @@ extension Broker {
         }
     }
 
-    /// Notes which messages of a session were let in before its rights became other ones.
+    /// Notes which messages of a session were let in before its rights changed.
     ///
-    /// To be called before any of them leaves.
+    /// To be called before any of them is sent.
     func doubt(_ session: Session) {
         guard session.routing.rightsGeneration != access.rightsGeneration else { return }
         session.routing.rightsGeneration = access.rightsGeneration
         session.routing.doubtfulThrough = access.authorizer == nil ? 0 : session.order.nextSequence
     }
 
-    /// Whether the client may have a message that was let in for it.
+    /// Whether the client may still have a message that was let in for it.
     func mayHave(_ outbound: OutboundMessage, _ session: Session) -> Bool {
         outbound.sequence > session.routing.doubtfulThrough || mayReceive(outbound.message, session)
     }
@@ -37,8 +37,10 @@ extension Broker {
         access.authorizer?.mayReceive(message.topic.string, client: session.identity) ?? true
     }
 
-    /// A gateway keeps messages for a client that is slow or asleep: it gives up what the client may not have any more, or
-    /// loses the connection, and is sent what is left on a new one.
+    /// Withdraws messages from a gateway, which keeps them for a client that is slow or asleep.
+    ///
+    /// The adapter drops messages that the client may no longer read, or else the connection ends, and the remaining
+    /// messages are sent on a new one.
     private func withdraw(from session: Session, _ steps: inout Int) {
         guard let sink = session.sink, let connection = session.connection else { return }
         let dropped = sink.dropWaiting { !mayReceive($0.message, session) }

@@ -1,12 +1,12 @@
 import DequeModule
 import MQTTCodec
 
-// What a member of shared subscriptions leaves behind goes to other members (MQTT 5.0 §4.8.2).
+// Messages that a member of shared subscriptions has not taken go to other members (MQTT 5.0 §4.8.2).
 extension Broker {
-    /// The client has left shared subscriptions.
+    /// Passes messages on for a client that has unsubscribed from shared subscriptions.
     ///
-    /// It completes what it has been sent [MQTT-3.10.4-3]. What waits in its queue goes to other members; with nobody to
-    /// take it, it stays and is delivered as it would be after any other UNSUBSCRIBE.
+    /// It completes messages that it has been sent [MQTT-3.10.4-3]. Queued messages go to other members; without a
+    /// member that can take it, a message stays and is delivered as after any other UNSUBSCRIBE.
     func leave(_ shares: Set<ShareNumber>, _ session: Session) {
         let waiting = session.queue.messages.filter { shares.contains($0.share) }
         let taken = passOn(waiting, of: session.interest.shares)
@@ -16,12 +16,12 @@ extension Broker {
         passOnStored(of: shares, session)
     }
 
-    /// Delivers to other members, as if it had just been published, what a session holds of shared subscriptions.
+    /// Delivers a session's messages of shared subscriptions to other members, as if they were published now.
     ///
     /// - Parameters:
-    ///   - left: in the order of the session's own delivery.
-    ///   - numbers: the shared subscriptions, of which the session is no member any more, under its numbers.
-    /// - Returns: the messages that the session need not keep: another one has them, or they have expired.
+    ///   - left: the messages, in the session's order of delivery.
+    ///   - numbers: the shared subscriptions that the session has left, under the session's numbers.
+    /// - Returns: the messages that the session need not keep, since another session has them or they have expired.
     @discardableResult
     func passOn(_ left: [OutboundMessage], of numbers: SessionShares) -> [OutboundMessage] {
         var shares: [ShareNumber: RemainingMembers] = [:]
@@ -51,7 +51,7 @@ extension Broker {
 
     private func remainingMembers(of share: ShareNumber, in numbers: SessionShares) -> RemainingMembers {
         let list = numbers[share].flatMap { router.index.members(of: $0) }
-        // At shutdown, sessions that end with their connection are about to end, too.
+        // At shutdown, sessions without persistence are about to end, too.
         return RemainingMembers(list) { [isShuttingDown = registry.isShuttingDown] in
             !$0.hasEnded && (!isShuttingDown || $0.isPersistent)
         }
@@ -59,10 +59,10 @@ extension Broker {
 }
 
 extension Session {
-    /// What goes to other members when the session ends, as far as it is in memory.
+    /// The messages in memory that go to other members when the session ends.
     ///
-    /// Not QoS 2 messages that were sent: their client may have them [MQTT-4.8.2-5]. Nothing when some of it is in the
-    /// store alone, and comes first; see `Broker.leftInStore`.
+    /// QoS 2 messages that were sent are excluded, since the client may have them [MQTT-4.8.2-5]. It is empty when
+    /// some of the messages are in the store alone, since those come first; see `Broker.leftInStore`.
     var messagesOfShares: [OutboundMessage] {
         guard !interest.shares.isEmpty, storage.inflight.isEmpty else { return [] }
         var messages: [OutboundMessage] = []
@@ -87,11 +87,11 @@ extension Session {
     }
 }
 
-/// The members of a shared subscription, in the order in which they take what another one has left: those that can be
-/// sent a message now, then those that are connected, then those whose session keeps it for them.
+/// The members of a shared subscription in the order in which they take the messages of a member that has left.
 ///
-/// Sorted once for all messages of the one that left: to look at all members for each message would take long where
-/// there are many, and none has room.
+/// First come members that can be sent a message now, then connected members, then members whose session keeps it.
+/// They are sorted once for all messages: to look at all members for each message would take long when there are many
+/// members without room.
 private struct RemainingMembers {
     private let list: SubscriberList?
     private var ready: Deque<Subscription> = []
@@ -115,7 +115,7 @@ private struct RemainingMembers {
         }
     }
 
-    /// Whose turn it is, among those that may receive the message.
+    /// The next of the members that may receive the message.
     mutating func next(_ mayReceive: (Subscription) -> Bool) -> Subscription? {
         while let place = ready.firstIndex(where: mayReceive) {
             let member = ready.remove(at: place)

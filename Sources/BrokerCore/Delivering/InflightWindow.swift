@@ -1,6 +1,6 @@
 package import MQTTCodec
 
-/// A message on its way to one client: queued, or sent and not yet acknowledged.
+/// A pending delivery of a message to one client: queued, or sent and not yet acknowledged.
 package struct OutboundMessage: Sendable {
     /// The message itself.
     package let message: Message
@@ -8,13 +8,13 @@ package struct OutboundMessage: Sendable {
     package let qos: QoS
     /// The RETAIN flag of this delivery.
     package let retain: Bool
-    /// Subscription Identifiers to send along.
+    /// Subscription Identifiers that are sent with it.
     package let identifiers: [UInt32]
-    /// The shared subscription it has come by.
+    /// The shared subscription by which it was delivered.
     package internal(set) var share: ShareNumber
-    /// Its place in the session's order of delivery.
+    /// Its position in the session's order of delivery.
     package let sequence: UInt64
-    /// Where it is stored; `.none` when it is not.
+    /// Its delivery in the store; `.none` when it is not stored.
     package internal(set) var place = StoredPlace.none
 
     package init(
@@ -36,11 +36,11 @@ package struct OutboundMessage: Sendable {
 
 /// The QoS 1 and 2 messages sent to one client and not yet acknowledged, in the order sent (MQTT 5.0 §4.4, §4.9).
 ///
-/// A table with at least twice as many places as entries: an entry's place follows from its Packet Identifier. Identifiers
-/// are handed out one after the other, but for those whose place is taken; so one that is never acknowledged is passed by
-/// each time round, and nothing has to be searched. Entries name those sent before and after them.
+/// It is a table with at least twice as many slots as entries: the slot of an entry follows from its Packet
+/// Identifier. Identifiers are handed out in sequence, except those whose slot is in use, so an identifier that is
+/// never acknowledged is skipped each time, and nothing is searched. Entries name those sent before and after them.
 package struct InflightWindow {
-    /// How far an entry has come.
+    /// The state of an entry.
     package enum State: Sendable {
         /// PUBLISH sent; waiting for PUBACK or PUBREC.
         case published
@@ -54,39 +54,39 @@ package struct InflightWindow {
     }
 
     private struct Place {
-        /// nil where there is no entry.
+        /// The delivery; nil in a free slot.
         var outbound: OutboundMessage?
         var id: PacketID = 0
-        /// The identifiers of the entries sent before and after it; 0 without one.
+        /// The identifiers of the entries sent directly before and after it; 0 without one.
         var previous: PacketID = 0
         var next: PacketID = 0
         var state = State.published
-        /// Whether its PUBLISH was sent on the present connection, whose send quota it uses then.
+        /// Whether its PUBLISH was sent on the present connection and uses its send quota.
         var usesQuota = false
     }
 
     private static let identifiers = 65_535
     private static let smallest = 4
 
-    /// As many as some power of two.
+    /// The slots; their number is a power of two.
     private var places: ContiguousArray<Place> = []
     /// Unacknowledged entries.
     package private(set) var count = 0
     /// Bytes in memory of their messages.
     package private(set) var bytes = 0
-    /// Those whose PUBLISH was sent on the present connection.
+    /// Entries whose PUBLISH was sent on the present connection.
     private var quotaUsed = 0
     /// The identifier of the entry sent first, and of the one sent last; 0 when there is none.
     private var first: PacketID = 0
     private var last: PacketID = 0
     /// The identifier of the first entry whose PUBLISH is to be sent again; 0 when there is none.
     private var firstUnsent: PacketID = 0
-    /// The identifier that is handed out next, if it can be.
+    /// The next identifier to hand out, if its slot is free.
     private var nextID: PacketID = 1
 
     package init() {}
 
-    /// Places that memory is held for, whether there are entries in them or not.
+    /// Slots, in use or free.
     package var capacity: Int { places.count }
 
     /// Whether another message may be sent: the client's Receive Maximum is not used up, and an identifier is free.
@@ -94,12 +94,13 @@ package struct InflightWindow {
         count < receiveMaximum && count < Self.identifiers && !hasUnsent
     }
 
-    /// Whether messages of a former connection wait to be sent again; new ones come after them [MQTT-4.6.0-1].
+    /// Whether messages of a former connection are still to be sent again; new messages come after them
+    /// [MQTT-4.6.0-1].
     package var hasUnsent: Bool { firstUnsent != 0 }
 
     // MARK: Connections
 
-    /// A new connection: its send quota is unused, and every PUBLISH is to be sent again (MQTT 5.0 §4.9).
+    /// Begins a connection: its send quota is unused, and every PUBLISH is to be sent again (MQTT 5.0 §4.9).
     package mutating func beginConnection() {
         var id = first
         while id != 0 {
@@ -112,7 +113,7 @@ package struct InflightWindow {
         skipToUnsent()
     }
 
-    /// Takes the next message to be sent again, while the send quota lasts [MQTT-3.3.4-9].
+    /// The next message to be sent again; nil when the send quota is used up [MQTT-3.3.4-9].
     package mutating func takeUnsent(receiveMaximum: Int) -> (id: PacketID, outbound: OutboundMessage)? {
         guard quotaUsed < receiveMaximum, let place = takenPlace(of: firstUnsent),
             let outbound = places[place].outbound
@@ -131,7 +132,7 @@ package struct InflightWindow {
         }
     }
 
-    /// The connection is over: gives back memory that the entries there are do not need.
+    /// Releases spare memory when a connection has ended.
     package mutating func trim() {
         var capacity = Self.capacity(for: count)
         while capacity < places.count {
@@ -142,9 +143,9 @@ package struct InflightWindow {
 
     // MARK: Entries
 
-    /// Takes a message in and gives it a Packet Identifier [MQTT-2.2.1-3].
+    /// Adds a message and gives it a Packet Identifier [MQTT-2.2.1-3].
     ///
-    /// Only after `hasRoom`.
+    /// To be called only after `hasRoom`.
     package mutating func admit(_ outbound: OutboundMessage) -> PacketID {
         if count * 2 >= places.count, places.count <= Self.identifiers {
             _ = resize(to: max(places.count * 2, Self.smallest))
@@ -156,14 +157,14 @@ package struct InflightWindow {
         return id
     }
 
-    /// Puts a stored entry back under the identifier it had; entries come in the order they were sent.
+    /// Restores a stored entry under its former identifier; entries come in the order in which they were sent.
     ///
-    /// - Returns: false when another one has that identifier.
+    /// - Returns: false when another entry has that identifier.
     package mutating func restore(_ outbound: OutboundMessage, id: PacketID, state: State) -> Bool {
         guard id != 0, takenPlace(of: id) == nil else { return false }
         let capacity = Self.capacity(for: count + 1)
         if capacity > places.count { _ = resize(to: capacity) }
-        // It ends: in a table for all identifiers each has a place of its own.
+        // The loop ends: in a table for all identifiers, each has a slot of its own.
         while places[place(of: id)].id != 0 { _ = resize(to: places.count * 2) }
         append(outbound, id: id, state: state, usesQuota: false)
         if firstUnsent == 0, state == .published { firstUnsent = id }
@@ -192,23 +193,23 @@ package struct InflightWindow {
         return Entry(outbound: outbound, state: places[place].state)
     }
 
-    /// How far the entry with that Packet Identifier has come, and its QoS, without a copy of it; nil without one.
+    /// The state of the entry with that Packet Identifier, and its QoS, without a copy of the entry; nil without one.
     @inline(__always)
     package func progress(of id: PacketID) -> (qos: QoS, state: State)? {
         guard let place = takenPlace(of: id), let qos = places[place].outbound?.qos else { return nil }
         return (qos, places[place].state)
     }
 
-    /// PUBREC came: only PUBCOMP is waited for from now on [MQTT-4.3.3-4].
+    /// Marks an entry as released by PUBREC: from now on it waits for PUBCOMP [MQTT-4.3.3-4].
     package mutating func release(_ id: PacketID) {
         guard let place = takenPlace(of: id) else { return }
         places[place].state = .released
         if id == firstUnsent { skipToUnsent() }
     }
 
-    /// PUBACK, PUBCOMP or a PUBREC with an error came: the identifier is free again.
+    /// Removes an entry on PUBACK, PUBCOMP or a PUBREC with an error: its identifier is free again.
     ///
-    /// - Returns: what was sent under it.
+    /// - Returns: the delivery.
     package mutating func complete(_ id: PacketID) -> OutboundMessage? {
         guard let place = takenPlace(of: id), let outbound = places[place].outbound.take() else { return nil }
         let previous = places[place].previous
@@ -240,7 +241,7 @@ package struct InflightWindow {
     @inline(__always)
     private func place(of id: PacketID) -> Int { Int(id) & (places.count - 1) }
 
-    /// The place of the entry with that identifier; nil without one.
+    /// The slot of the entry with that identifier; nil without one.
     @inline(__always)
     private func takenPlace(of id: PacketID) -> Int? {
         guard id != 0, !places.isEmpty else { return nil }
@@ -250,7 +251,7 @@ package struct InflightWindow {
 
     /// Moves the entries to a table of another size.
     ///
-    /// - Returns: false when two of them would have the same place, which a larger table does not lead to.
+    /// - Returns: false when two of them would have the same slot, which can't happen in a larger table.
     private mutating func resize(to capacity: Int) -> Bool {
         var resized = ContiguousArray(repeating: Place(), count: capacity)
         for place in places where place.id != 0 {
@@ -262,7 +263,7 @@ package struct InflightWindow {
         return true
     }
 
-    /// The smallest table for so many entries.
+    /// The size of the smallest table for the given number of entries.
     private static func capacity(for count: Int) -> Int {
         var capacity = count == 0 ? 0 : smallest
         while capacity < count * 2, capacity <= identifiers { capacity *= 2 }

@@ -1,23 +1,23 @@
 import DequeModule
 import NIOCore
 
-/// QoS 1 and 2 messages that wait: for the client to come back, or for room in its window.
+/// QoS 1 and 2 messages that wait for the client to return, or for room in its window.
 ///
-/// Bounded in number and bytes. Its front is in memory. Of what is stored, and is not about to be sent, only the places
-/// are: the messages are read back in pages.
+/// The queue is bounded in number and bytes. Its front is in memory. Stored messages that are not sent soon are in the
+/// store alone; the queue has their place in it, and reads the messages back in pages.
 package struct OutboundQueue {
-    /// Messages in memory at which those that are stored stay in the store.
+    /// Messages in memory at which further stored messages stay in the store.
     package static let pageCount = 128
     /// Bytes read back at a time, give or take one message.
     static let pageBytes = 256 * 1_024
-    /// The least time between two looks for expired messages that have found some.
+    /// The shortest time between two searches for expired messages that have found any.
     private static let expiryLook = TimeAmount.seconds(1)
 
     private var front: Deque<OutboundMessage> = []
     private var stored: Deque<StoredOutbound> = []
-    /// Bytes of what waits, wherever it is.
+    /// Bytes of all messages, in memory or in the store.
     package private(set) var bytes = 0
-    /// No message expires before that, or is looked for before.
+    /// The earliest time at which a message may expire and a search is allowed.
     private(set) var earliestExpiry = NIODeadline.distantFuture
 
     package init() {}
@@ -27,14 +27,14 @@ package struct OutboundQueue {
     /// Whether messages have to be read back before any more can be sent.
     package var wantsPage: Bool { front.isEmpty && !stored.isEmpty }
 
-    /// Whether one more message of that cost stays within the limits.
+    /// Whether one more message of the given cost is within the limits.
     ///
     /// An empty queue takes any one message.
     package func hasRoom(for cost: Int, limits: QueueLimits) -> Bool {
         isEmpty || (count < limits.messages && bytes + cost <= limits.bytes)
     }
 
-    /// - Parameter isAway: the client is, so that a stored message need not be in memory.
+    /// - Parameter isAway: whether the client is away, so that a stored message need not be in memory.
     package mutating func append(_ outbound: OutboundMessage, isAway: Bool) {
         bytes += outbound.cost
         earliestExpiry = min(earliestExpiry, outbound.message.expiresAt)
@@ -58,9 +58,9 @@ package struct OutboundQueue {
         return first
     }
 
-    /// Drops the oldest message, wherever it is.
+    /// Drops the oldest message, in memory or in the store.
     ///
-    /// - Returns: its place in the store, and in the session's order; nil when the queue was empty.
+    /// - Returns: its place in the store, and its position in the session's order; nil when the queue was empty.
     mutating func dropFirst() -> (place: StoredPlace, sequence: UInt64)? {
         if let first = popFirst() { return (first.place, first.sequence) }
         guard let first = stored.popFirst() else { return nil }
@@ -68,7 +68,7 @@ package struct OutboundQueue {
         return (first.place, first.sequence)
     }
 
-    /// Drops what was delivered up to that place in the session's order.
+    /// Drops the deliveries up to that position in the session's order.
     mutating func drop(through sequence: UInt64) -> [StoredPlace] {
         var dropped: [StoredPlace] = []
         while let next = front.first?.sequence ?? stored.first?.sequence, next <= sequence {
@@ -77,7 +77,7 @@ package struct OutboundQueue {
         return dropped
     }
 
-    /// Drops the messages that have expired, wherever they are.
+    /// Drops the expired messages, in memory or in the store.
     mutating func dropExpired(at now: NIODeadline) -> [StoredPlace] {
         guard earliestExpiry <= now else { return [] }
         var dropped: [StoredPlace] = []
@@ -94,16 +94,16 @@ package struct OutboundQueue {
         }
         front.removeAll { isOver($0.message.expiresAt, $0.place, $0.cost) }
         stored.removeAll { isOver($0.expiresAt, $0.place, Int($0.cost)) }
-        // To look at all of them takes long where there are many: not for each that expires.
+        // A search through many messages takes long, so there is none for each message that expires.
         earliestExpiry = max(next, now + Self.expiryLook)
         if isEmpty { earliestExpiry = .distantFuture }
         bytes -= freed
         return dropped
     }
 
-    /// Takes messages out, wherever they are.
+    /// Removes messages, in memory or in the store.
     ///
-    /// - Parameter sequences: some of the queue's, in its order.
+    /// - Parameter sequences: positions of some of the queue's messages, in its order.
     mutating func remove(_ sequences: [UInt64]) {
         guard !sequences.isEmpty else { return }
         var next = sequences.startIndex
@@ -121,7 +121,7 @@ package struct OutboundQueue {
 
     // MARK: Pages
 
-    /// The client is gone: what is stored need not be in memory.
+    /// Unloads stored messages from memory, since the client has left.
     mutating func unload() {
         while let last = front.last, last.place != .none {
             stored.prepend(StoredOutbound(last))
@@ -129,19 +129,19 @@ package struct OutboundQueue {
         }
     }
 
-    /// What is to be read back next.
+    /// The messages to read back next.
     func nextPage() -> [StoredPlace] { Self.page(of: stored, cost: \.cost).map(\.place) }
 
-    /// A page of some of what is in the store alone.
+    /// A page of those messages in the store alone that are wanted.
     ///
-    /// - Parameter sequence: before what is wanted, in the session's order.
+    /// - Parameter sequence: a position before the wanted messages in the session's order.
     func page(after sequence: UInt64, where isWanted: (StoredOutbound) -> Bool) -> [StoredOutbound] {
         withoutActuallyEscaping(isWanted) { isWanted in
             Self.page(of: stored.lazy.filter { $0.sequence > sequence && isWanted($0) }, cost: \.cost)
         }
     }
 
-    /// The first of them that are read back at a time.
+    /// The first elements that are read back together.
     static func page<Element>(of all: some Sequence<Element>, cost: (Element) -> UInt32) -> [Element] {
         var page: [Element] = []
         var bytes = 0
@@ -153,7 +153,7 @@ package struct OutboundQueue {
         return page
     }
 
-    /// Which of these places in the session's order wait, in memory or not.
+    /// The positions in the given range of the session's order that are queued, in memory or not.
     func sequences(in range: ClosedRange<UInt64>) -> Set<UInt64> {
         var waiting: Set<UInt64> = []
         for outbound in front where range.contains(outbound.sequence) { waiting.insert(outbound.sequence) }
@@ -161,14 +161,14 @@ package struct OutboundQueue {
         return waiting
     }
 
-    /// Takes in a page that was read back.
+    /// Adds a page that was read back.
     ///
-    /// - Parameter message: what was read at that place; nil when it was not there.
-    /// - Returns: the number of messages that were not there.
+    ///   - message: the message at that place; nil when it was not found.
+    /// - Returns: the number of messages that were not found.
     mutating func fill(_ places: [StoredPlace], _ messages: [OutboundMessage?]) -> Int {
         var missing = 0
         for (place, message) in zip(places, messages) {
-            // It may have been dropped meanwhile.
+            // The message may have been dropped while it was read.
             guard let first = stored.first, first.place == place else { continue }
             stored.removeFirst()
             if var message {
@@ -184,23 +184,23 @@ package struct OutboundQueue {
         return missing
     }
 
-    /// What is in memory, oldest first.
+    /// The messages in memory, oldest first.
     package var messages: some Sequence<OutboundMessage> { front }
-    /// What is in the store alone, oldest first; after all that is in memory.
+    /// The messages in the store alone, oldest first; they come after all messages in memory.
     var storedMessages: some Sequence<StoredOutbound> { stored }
 
-    /// Where everything that is stored has its place.
+    /// Calls `body` with the places of all stored messages.
     func forEachPlace(_ body: (StoredPlace) -> Void) {
         for outbound in front where outbound.place != .none { body(outbound.place) }
         for outbound in stored { body(outbound.place) }
     }
 }
 
-/// What the core knows of a queued message that is in the store alone: 40 bytes, whatever its size.
+/// The core's record of a queued message that is in the store alone: 40 bytes for any message.
 struct StoredOutbound {
     let place: StoredPlace
     let sequence: UInt64
-    /// Bytes in memory when it is read back.
+    /// Bytes in memory once it is read back.
     let cost: UInt32
     let share: ShareNumber
     let expiresAt: NIODeadline

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// How many messages a full queue has dropped since the log was told of it.
+/// The number of messages that a full queue has dropped since the last log event.
 final class QueueOverflow {
     var dropped = 0
     private(set) var isUntold = true

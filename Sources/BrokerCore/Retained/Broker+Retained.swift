@@ -4,7 +4,7 @@ import NIOCore
 extension Broker {
     /// Stores, replaces or clears the retained message of a topic [MQTT-3.3.1-5], [MQTT-3.3.1-6].
     ///
-    /// - Parameter holder: for whom it is kept.
+    /// - Parameter holder: the holder whose shares the message uses.
     func retain(
         _ publication: inout Publication,
         topic: RawSpan,
@@ -28,9 +28,9 @@ extension Broker {
         return .success
     }
 
-    /// Whether a message may be retained; expired ones make room.
+    /// Whether a message may be retained; expired messages make room.
     ///
-    /// There may be so many to be looked at that room is there a moment later only.
+    /// The search for them may be long; then there is room only a moment later.
     private func makeRoomForRetained(_ message: Message, _ topic: RawSpan, _ holder: Holder) -> Bool {
         if hasRoomForRetained(message, topic, holder) { return true }
         if retained.messages.earliestExpiry <= now { removeExpiredRetained() }
@@ -46,7 +46,7 @@ extension Broker {
 
     func keepRetained(_ message: Message, _ topic: RawSpan, for holder: Holder) {
         let former = retained.messages.message(of: topic)
-        // Topic levels count for whoever has a message there, as they did when they were new.
+        // Topic levels are charged to the holder of the topic's message, at their cost when they were made.
         let levels =
             former == nil
             ? retained.messages.missingLevels(of: topic) : retained.messages.charge(of: topic)?.levels ?? 0
@@ -61,14 +61,14 @@ extension Broker {
 
     /// Removes a topic's message.
     ///
-    /// - Returns: whether there was one.
+    /// - Returns: whether there was a message.
     func forgetRetained(_ topic: RawSpan) -> Bool {
         let removed = retained.messages.remove(topic)
         if removed.wasThere { count(retained: -1, giving: removed.charge, nil) }
         return removed.wasThere
     }
 
-    /// Counts that a retained message has come, gone or changed; the totals are what there is.
+    /// Counts a retained message that was added, removed or replaced; the total bytes are those of the table.
     private func count(retained more: Int, giving former: RetainedCharge?, _ charge: RetainedCharge?) {
         accounts.retainedMessages.addToTotal(more)
         accounts.retainedBytes.addToTotal(retained.messages.bytes - accounts.retainedBytes.used)
@@ -84,7 +84,7 @@ extension Broker {
 
     /// The retained message of a topic, unless it has expired or the client may not read it.
     ///
-    /// - Returns: the message, nil when there is none, or why the client can't read it.
+    /// - Returns: the message, nil when there is none, or the reason why the client can't read it.
     package func retainedMessage(
         of topic: TopicName,
         for connection: VirtualConnection
@@ -97,9 +97,9 @@ extension Broker {
         return .success(currentRetained(topic.string.utf8Span.span.bytes))
     }
 
-    /// Retained messages the client may read, in no order, for one who looks around.
+    /// Some retained messages that the client may read, in no order, for a listing.
     ///
-    /// - Parameter limit: messages that are looked at, whether the client may read them or not.
+    /// - Parameter limit: messages that are examined, whether the client may read them or not.
     package func someRetained(_ limit: Int, for connection: VirtualConnection) -> [Message] {
         guard let session = connection.session else { return [] }
         return retained.messages.some(limit).filter { message in
@@ -108,10 +108,10 @@ extension Broker {
         }
     }
 
-    /// Whether a topic has a retained message that has not expired, for one who has not asked for it; it is as if there
-    /// were one where the client may not read it.
+    /// Whether a topic has a retained message that has not expired; true as well for a topic that the client may not
+    /// read.
     ///
-    /// Nothing is refused by that, and the log has no line.
+    /// It is for a client that has not asked for the message. It is no refusal and makes no log event.
     package func mayKnowRetained(_ topic: TopicName, for connection: VirtualConnection) -> Bool {
         guard let session = connection.session,
             access.authorizer?.mayReceive(topic.string, client: session.identity) ?? true
@@ -134,14 +134,14 @@ extension Broker {
     }
 }
 
-/// Why the core refused what an adapter asked for.
+/// The core's refusal of an adapter's request.
 package struct RequestRefused: Error, Sendable, Equatable {
     /// The MQTT Reason Code, to be translated into the client's own protocol.
     package let reasonCode: ReasonCode
 }
 
 extension RawSpan {
-    /// Topic levels: slashes and one.
+    /// Topic levels: the number of slashes and one.
     var levelCount: Int {
         var count = 1
         for offset in byteOffsets where unsafeLoad(fromByteOffset: offset, as: UInt8.self) == UInt8(ascii: "/") {

@@ -2,34 +2,33 @@ import DequeModule
 import MQTTCodec
 import NIOCore
 
-/// Retained messages that a subscription is still to be sent [MQTT-3.3.1-9].
+/// Retained messages that are still to be sent for a subscription [MQTT-3.3.1-9].
 struct RetainedDelivery {
     let subscription: Subscription
-    /// As they were asked for; the subscription may have been changed since.
+    /// The options of the SUBSCRIBE; the subscription may have changed since.
     let options: SubscriptionOptions
     let identifiers: [UInt32]
-    /// Whether they are the broker's own.
+    /// Whether they are the broker's own messages under `$SYS`.
     let isSystem: Bool
     var walk: RetainedWalk
-    /// The QoS of the message that the walk has come to, and that the client could not take.
+    /// The QoS of the next message of the walk, which the client could not take yet.
     var waitsFor = QoS.atMostOnce
-    /// Whether the store knows that they are owed.
+    /// Whether the store has recorded that they are to be sent.
     var isStored = false
 }
 
-// Retained messages go out at the pace of their client: as many as its window and its connection take, then no more until
-// it has taken some. So all of them arrive, however many there are, and none goes through a limit that is made for
-// clients that are slow.
+// Retained messages are sent at the rate of their client: its window and its connection are filled, and then again
+// when it has taken some. So any number of them arrives, and none is dropped by a limit for slow clients.
 extension Broker {
-    /// Begins to send the retained messages that match subscriptions just made, each Topic Filter's once.
+    /// Begins to send the retained messages that match new subscriptions, once for each Topic Filter.
     ///
-    /// - Parameter wanted: of one session, with the options they were asked for.
+    /// - Parameter wanted: subscriptions of one session, with the options of the SUBSCRIBE.
     func deliverRetained(
         for wanted: [(subscription: Subscription, options: SubscriptionOptions)]
     ) {
         guard let session = wanted.first?.subscription.session, !session.hasEnded else { return }
         for (subscription, options) in wanted {
-            // Asked for again, they are all sent again [MQTT-3.8.4-4].
+            // A repeated SUBSCRIBE sends all of them again [MQTT-3.8.4-4].
             forgetRetainedDelivery(for: subscription)
             oweRetained(to: subscription, options, isStored: false)
         }
@@ -56,7 +55,7 @@ extension Broker {
         )
     }
 
-    /// The client may take more: goes on when it is the turn of its session.
+    /// Continues when the client may take more, in the session's next turn.
     func resumeRetainedDeliveries(_ session: Session) {
         guard !session.interest.isDeliveringRetained, let next = session.interest.retainedDeliveries.first,
             takesRetained(session, next.waitsFor)
@@ -65,9 +64,9 @@ extension Broker {
         turn.backlog.append { broker, steps in broker.deliverRetained(to: session, &steps) }
     }
 
-    /// Sends what the client takes now of what its session has waited for, and what the store has for it.
+    /// Sends as many pending retained and stored messages of the session as the client takes now.
     ///
-    /// - Parameter done: called once that has been handed over.
+    /// - Parameter done: called once these are handed over.
     package func catchUp(_ connection: VirtualConnection, _ done: @escaping () -> Void) {
         guard let session = connection.session else { return done() }
         whenLoaded(session) { [unowned self] in
@@ -81,7 +80,7 @@ extension Broker {
         }
     }
 
-    /// - Returns: false when only the steps are at an end.
+    /// - Returns: false when only the steps are used up.
     private func deliverRetained(to session: Session, _ steps: inout Int) -> Bool {
         while var delivery = session.interest.retainedDeliveries.first {
             let isDone = deliver(&delivery, to: session, &steps)
@@ -92,7 +91,7 @@ extension Broker {
                     retained.messages.pause(&delivery.walk)
                 }
                 session.interest.retainedDeliveries[0] = delivery
-                // Else its client can't take more.
+                // With steps left, it is the client that can't take more.
                 guard steps > 0 else { return false }
                 break
             }
@@ -103,7 +102,7 @@ extension Broker {
         return true
     }
 
-    /// - Returns: whether the walk is at its end.
+    /// - Returns: whether the walk has ended.
     private func deliver(_ delivery: inout RetainedDelivery, to session: Session, _ steps: inout Int) -> Bool {
         while delivery.walk.next != nil {
             guard steps > 0 else { return false }
@@ -119,14 +118,14 @@ extension Broker {
             } else {
                 delivery.walk.moveOn(retained.messages, steps: &steps)
             }
-            // Copying a large one takes as long as many small ones.
+            // To copy a large message takes as long as many visits.
             steps -= message.cost / Self.bytesOfStep
             deliver(retained: message, of: delivery, to: session)
         }
         return true
     }
 
-    /// Bytes that take as long to copy as a node takes to visit.
+    /// Bytes whose copy takes as long as the visit of a node.
     private static var bytesOfStep: Int { 1_024 }
 
     private func deliver(retained message: Message, of delivery: RetainedDelivery, to session: Session) {
@@ -162,7 +161,7 @@ extension Broker {
         if delivery.isStored, subscription.list != nil { storeChange(of: subscription) }
     }
 
-    /// The subscription is over, or begins anew.
+    /// Ends the delivery of retained messages for a subscription that ends or begins anew.
     func forgetRetainedDelivery(for subscription: Subscription) {
         guard subscription.isOwedRetained else { return }
         let session = subscription.session
@@ -173,7 +172,7 @@ extension Broker {
         end(session.interest.retainedDeliveries.remove(at: place))
     }
 
-    /// The session is over.
+    /// Ends the delivery of retained messages to a session that has ended.
     func forgetRetainedDeliveries(_ session: Session) {
         for delivery in session.interest.retainedDeliveries {
             if delivery.isSystem { retained.system.end(delivery.walk) } else { retained.messages.end(delivery.walk) }
@@ -183,7 +182,7 @@ extension Broker {
 
     // MARK: The store
 
-    /// What a stored session has not been sent at once is owed to it by the next process, too.
+    /// Stores that a stored session is still to be sent retained messages, for the next process.
     private func storeOwed(_ session: Session) {
         guard session.isStored else { return }
         for place in session.interest.retainedDeliveries.indices
@@ -201,7 +200,7 @@ extension Broker {
         recordingWrites(of: session) { journal?.append(.subscription(subscription.record, of: session.number)) }
     }
 
-    /// Begins again, after a restart, what a former process had not sent.
+    /// Restarts, in a new process, deliveries that the former process had not finished.
     func restoreRetainedDeliveries(_ session: Session) {
         for subscription in session.interest.subscriptions.values where subscription.isOwedRetained {
             oweRetained(to: subscription, subscription.options, isStored: true)

@@ -1,9 +1,9 @@
 import MQTTCodec
 import NIOCore
 
-// Retained messages whose Message Expiry Interval is over are removed, from the store too.
+// Retained messages whose Message Expiry Interval has passed are removed, from the store too.
 extension Broker {
-    /// Sees to it that the next retained message that expires is removed.
+    /// Schedules the removal of the next retained message that expires.
     func scheduleRetainedExpiry() {
         let due = retained.messages.earliestExpiry
         guard due != .distantFuture, !retained.isSweeping else { return }
@@ -29,7 +29,7 @@ extension Broker {
         }
     }
 
-    /// The more there are, the longer it takes to go through them, and the seldomer it is done.
+    /// Schedules the next search: the longer a search takes, the less often it is done.
     private func endedRemovingRetained() {
         retained.isSweeping = false
         retained.nextSweep = now + .seconds(1) + .microseconds(Int64(retained.messages.nodes) * 10)
@@ -42,7 +42,7 @@ extension Broker {
     }
 }
 
-/// How far a search for expired retained messages has come.
+/// The progress of a search for expired retained messages.
 struct RetainedSweep {
     fileprivate var row = 0
     fileprivate var expired: [Message] = []
@@ -55,15 +55,15 @@ struct RetainedSweep {
 }
 
 extension RetainedMessages {
-    /// Begins a search for expired messages; those that come meanwhile are for the next one.
+    /// Begins a search for expired messages; messages that are retained during it are for the next one.
     mutating func beginExpiry() -> RetainedSweep {
         forgetEarliestExpiry()
         return RetainedSweep()
     }
 
-    /// Goes on with a search.
+    /// Continues a search.
     ///
-    /// - Returns: whether all has been seen.
+    /// - Returns: whether all messages have been visited.
     mutating func visitExpired(_ sweep: inout RetainedSweep, at now: NIODeadline, _ steps: inout Int) -> Bool {
         while sweep.row < nodes, steps > 0 {
             steps -= 1

@@ -1,39 +1,39 @@
 import MQTTCodec
 import NIOCore
 
-/// What a retained message counts for among its publisher's shares: what it took when it came, topic levels included.
+/// The charge of a retained message to its publisher's shares: its cost when it was retained, topic levels included.
 struct RetainedCharge {
     let holder: Holder
     let bytes: Int
-    /// What of that is topic levels.
+    /// The part of the bytes that is for topic levels.
     let levels: Int
 
-    /// Bytes in memory of the note of it.
+    /// Bytes in memory of the charge itself.
     static let cost = 96
 }
 
 /// The last message with RETAIN of each topic (MQTT 5.0 §3.3.1.3).
 ///
-/// Those that match a Topic Filter are found by a `RetainedWalk`.
+/// A `RetainedWalk` finds the messages that match a Topic Filter.
 struct RetainedMessages {
     struct Entry {
         let message: Message
-        /// Ascends with each message that is retained: which are older than a subscription can be told by it.
+        /// Ascends with each message that is retained, so that a walk can tell older messages from newer ones.
         let number: UInt64
     }
 
     private(set) var names: LevelTrie<Entry>
-    /// Of the message that was retained last.
+    /// The number of the message that was retained last.
     private(set) var lastNumber: UInt64 = 0
-    /// Topics that have one.
+    /// Topics with a retained message.
     private(set) var count = 0
     private var messageBytes = 0
-    /// For whom messages are kept, by their nodes; those of nobody in particular are not here.
+    /// The charges of messages, by their nodes; a message without a holder has none.
     private var charges: [LevelTrie<Message>.Node: RetainedCharge] = [:]
-    /// Bytes in memory, those of the tree of topics included.
+    /// Bytes in memory, including the tree of topics.
     var bytes: Int { messageBytes + names.bytes + count * RetainedCharge.cost }
 
-    /// No message expires before that.
+    /// The earliest time at which a message may expire.
     private(set) var earliestExpiry = NIODeadline.distantFuture
 
     init(hash: TopicHash) { names = LevelTrie(hash: hash) }
@@ -43,13 +43,13 @@ struct RetainedMessages {
         names.node(at: topic).flatMap { names[$0]?.message }
     }
 
-    /// Bytes in memory of the topic levels that are not there yet.
+    /// Bytes in memory of a topic's levels that are not in the tree yet.
     func missingLevels(of topic: RawSpan) -> Int { names.missingCost(at: topic) }
 
-    /// What is charged for the message of a topic; nil when nobody is.
+    /// The charge for the message of a topic; nil when it has no holder.
     func charge(of topic: RawSpan) -> RetainedCharge? { names.node(at: topic).flatMap { charges[$0] } }
 
-    /// Bytes in memory once a message of that cost is stored under a topic.
+    /// Bytes in memory once a message of the given cost is retained under a topic.
     func bytes(with cost: Int, at topic: RawSpan) -> Int {
         let node = names.node(at: topic)
         let former = node.flatMap { names[$0] }?.message.cost ?? 0
@@ -57,9 +57,9 @@ struct RetainedMessages {
         return bytes - former + cost + place + (node == nil ? names.missingCost(at: topic) : 0)
     }
 
-    /// Stores a message in place of what stood there.
+    /// Retains a message in place of the topic's former one.
     ///
-    /// - Returns: what had been charged for that.
+    /// - Returns: the charge of the former message.
     @discardableResult
     mutating func set(_ message: Message, topic: RawSpan, charge: RetainedCharge? = nil) -> RetainedCharge? {
         let node = names.makeNode(at: topic)
@@ -73,14 +73,14 @@ struct RetainedMessages {
         return formerCharge
     }
 
-    /// A message expires at that time.
+    /// Notes the time at which a message expires.
     mutating func note(expiry: NIODeadline) { earliestExpiry = min(earliestExpiry, expiry) }
 
     mutating func forgetEarliestExpiry() { earliestExpiry = .distantFuture }
 
     /// Removes a topic's message.
     ///
-    /// - Returns: whether there was one, and what had been charged for it.
+    /// - Returns: whether there was a message, and its charge.
     mutating func remove(_ topic: RawSpan) -> (wasThere: Bool, charge: RetainedCharge?) {
         guard let node = names.node(at: topic), let former = names[node] else { return (false, nil) }
         let charge = charges.removeValue(forKey: node)
@@ -91,15 +91,15 @@ struct RetainedMessages {
         return (true, charge)
     }
 
-    /// Places for topic levels and their messages, those that are free included.
+    /// Nodes for topic levels and their messages, free ones included.
     var nodes: Int { names.rows.count }
 
-    /// The message at a place, `0..<nodes`.
+    /// The message of a node, `0..<nodes`.
     func message(in node: Int) -> Message? { names.rows[node].value?.message }
 
-    /// Some messages of topics that do not begin with `$`, so many at most, in no order.
+    /// The given number of messages at most, of topics that do not begin with `$`, in no order.
     ///
-    /// Levels without a message of their own are passed over, but not any number of them.
+    /// Nodes without a message are skipped, but only a limited number of them.
     func some(_ limit: Int) -> [Message] {
         var found: [Message] = []
         for row in names.rows.prefix(limit * 8) {
@@ -114,7 +114,7 @@ struct RetainedMessages {
 
     // MARK: Walks
 
-    /// A walk that pauses stands at a node, which is kept for it.
+    /// Pauses a walk at a node, which is kept for it.
     mutating func pause(_ walk: inout RetainedWalk) {
         let left = walk.pinned
         walk.pinned = walk.next
@@ -122,7 +122,7 @@ struct RetainedMessages {
         if let left { names.unpin(left) }
     }
 
-    /// A walk is over, at its end or before.
+    /// Ends a walk that is finished or cancelled.
     mutating func end(_ walk: RetainedWalk) {
         if let pinned = walk.pinned { names.unpin(pinned) }
     }

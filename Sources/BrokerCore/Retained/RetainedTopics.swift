@@ -1,19 +1,20 @@
 import NIOCore
 
-/// All retained messages: those of clients, which are stored, limited and expire, and the broker's own under `$SYS`.
+/// All retained messages: those of clients, which are stored, limited and may expire, and the broker's own under
+/// `$SYS`.
 struct RetainedTopics {
     var messages: RetainedMessages
     /// The broker's own, under `$SYS`; neither stored nor limited.
     var system: RetainedMessages
-    /// What is published there; nil for nothing.
+    /// The statistics that are published under `$SYS`; nil publishes nothing.
     var systemTopics: SystemTopics?
-    /// What else is published there, by its levels below `$SYS/broker/`.
+    /// Further sources of `$SYS` topics, by their levels below `$SYS/broker/`.
     var systemSources: [String: (Broker) -> [(topic: String, value: String)]] = [:]
-    /// When the messages may be searched for expired ones again.
+    /// The earliest time of the next search for expired messages.
     var nextSweep = NIODeadline.distantPast
-    /// Looks for messages that have expired.
+    /// Begins the next search for expired messages.
     var sweepTimer: TimerQueue.Entry?
-    /// Whether they are being looked for.
+    /// Whether a search for expired messages is under way.
     var isSweeping = false
 
     init(hash: TopicHash) {

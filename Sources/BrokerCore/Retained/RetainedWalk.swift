@@ -1,30 +1,30 @@
 import MQTTCodec
 
-/// A walk over the retained messages whose topics match a Topic Filter, a part at a time, while messages come and go.
+/// A walk over the retained messages whose topics match a Topic Filter, in parts, while messages come and go.
 ///
-/// It needs the same memory whatever the number of messages: the node it comes to next, which is kept in the tree as long
-/// as the walk pauses there. It finds each message that is there from its beginning to its end once; one that is retained
-/// meanwhile it leaves out, since who is subscribed gets that as it is published.
+/// It needs the same memory for any number of messages: the next node, which is kept in the tree as long as the walk
+/// pauses there. It finds each message once that is retained from the walk's beginning to its end. It leaves out
+/// messages that are retained during the walk, since a subscriber gets these as they are published.
 struct RetainedWalk {
     typealias Node = LevelTrie<RetainedMessages.Entry>.Node
 
     private let filter: String
-    /// Where the filter's levels are in its UTF-8, without the `#` at its end.
+    /// The ranges of the filter's levels in its UTF-8, without the `#` at its end.
     private let levels: ContiguousArray<Range<Int>>
     /// Whether the filter ends with `#`.
     private let hasMultiLevelWildcard: Bool
-    /// The newest message that it finds.
+    /// The number of the newest message that it finds.
     private let lastNumber: UInt64
-    /// The node it comes to next; nil at its end.
+    /// The next node; nil at the end of the walk.
     private(set) var next: Node? = LevelTrie<RetainedMessages.Entry>.root
-    /// Levels above that node.
+    /// The number of levels above that node.
     private var depth = 0
-    /// The node that is kept for it.
+    /// The node that the tree keeps for the walk.
     var pinned: Node?
 
-    /// Begins a walk over what is retained now.
+    /// Begins a walk over the messages that are retained now.
     ///
-    /// - Parameter filter: without `$share/…`.
+    /// - Parameter filter: a Topic Filter without `$share/…`.
     init(_ filter: String, over messages: RetainedMessages) {
         self.filter = filter
         let path = filter.utf8Span.span.bytes
@@ -37,10 +37,10 @@ struct RetainedWalk {
         lastNumber = messages.lastNumber
     }
 
-    /// Goes as far as the next message, and stays there.
+    /// Advances to the next message, and stays there.
     ///
-    /// - Parameter steps: nodes it may still come to.
-    /// - Returns: nil at the end, and when the steps are used up.
+    /// - Parameter steps: nodes that it may still visit.
+    /// - Returns: the message; nil at the end, and when the steps are used up.
     mutating func findMessage(_ messages: RetainedMessages, steps: inout Int) -> Message? {
         while let node = next, steps > 0 {
             steps -= 1
@@ -54,7 +54,7 @@ struct RetainedWalk {
         return nil
     }
 
-    /// Leaves the message that was found.
+    /// Advances from the message that was found.
     mutating func moveOn(_ messages: RetainedMessages, steps: inout Int) {
         guard let node = next else { return }
         moveOn(from: node, descending: !isHidden(node, messages.names), messages.names, steps: &steps)
@@ -65,7 +65,7 @@ struct RetainedWalk {
         depth == 1 && takesAllChildren(at: 0) && names.rows[Int(node)].label.first == UInt8(ascii: "$")
     }
 
-    /// To the first child that the filter lets through, else to the next sibling of the node or of one above it.
+    /// Advances to the first child that the filter matches, else to the next sibling of the node or of one above it.
     private mutating func moveOn(
         from start: Node,
         descending: Bool,
@@ -100,7 +100,7 @@ struct RetainedWalk {
         return names.child(of: node, label: filter.utf8Span.span.bytes.extracting(levels[depth]))
     }
 
-    /// Whether the filter's level below that many is a wildcard.
+    /// Whether the filter's level after the given number of levels is a wildcard.
     private func takesAllChildren(at depth: Int) -> Bool {
         guard depth < levels.count else { return hasMultiLevelWildcard }
         return filter.utf8Span.span.bytes.isLevel(levels[depth], UInt8(ascii: "+"))
@@ -108,7 +108,7 @@ struct RetainedWalk {
 }
 
 extension RawSpan {
-    /// Whether a level is that one byte.
+    /// Whether a level consists of the given byte.
     fileprivate func isLevel(_ range: Range<Int>, _ byte: UInt8) -> Bool {
         range.count == 1 && unsafeLoad(fromByteOffset: range.lowerBound, as: UInt8.self) == byte
     }

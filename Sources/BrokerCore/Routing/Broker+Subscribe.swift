@@ -1,11 +1,11 @@
 package import MQTTCodec
 
 extension Broker {
-    /// SUBSCRIBE.
+    /// Subscribes a session to Topic Filters: SUBSCRIBE.
     ///
     /// - Parameters:
     ///   - identifier: the Subscription Identifier; nil without one.
-    ///   - acknowledge: called once, before any retained message is delivered, with one Reason Code a filter
+    ///   - acknowledge: called once, before any retained message is delivered, with one Reason Code for each filter
     ///     [MQTT-3.8.4-6].
     package func subscribe(
         _ subscriptions: [Subscribe.Subscription],
@@ -23,9 +23,10 @@ extension Broker {
         finish(request, acknowledge)
     }
 
-    /// The same in slices, where there is much of it.
+    /// The same in slices, for a large SUBSCRIBE.
     ///
-    /// - Parameter acknowledge: called once, at once or later; with nil when the connection has ended before all was done.
+    /// - Parameter acknowledge: called once, at once or later; with nil when the connection has ended before the work
+    ///   was done.
     package func subscribeInSlices(
         _ subscriptions: [Subscribe.Subscription],
         identifier: UInt32?,
@@ -47,7 +48,7 @@ extension Broker {
         }
     }
 
-    /// - Returns: whether all of its filters have been subscribed to.
+    /// - Returns: whether the session is subscribed to all of the request's filters.
     private func subscribe(_ request: inout SubscribeRequest, _ session: Session, _ steps: inout Int) -> Bool {
         while steps > 0, let wanted = request.rest.popFirst() {
             steps -= Backlog.effort(of: wanted.subscription.filter) / Backlog.step
@@ -92,7 +93,7 @@ extension Broker {
         options.qos = granted(options.qos)
 
         let existing = session.interest.subscriptions[wanted.filter]
-        // Clients that return tend to ask for what they have: that is no change, and writes nothing.
+        // A returning client often subscribes to its existing filters again: that is no change, and writes nothing.
         let isChanged = existing.map { $0.options != options || $0.identifier != identifier } ?? true
         if isChanged, commits.isRefusing, session.isStored {
             return .failure(RequestRefused(reasonCode: storeRefusal(of: session)))
@@ -127,12 +128,13 @@ extension Broker {
         return .success((subscription, wantsRetained))
     }
 
-    /// The Topic Filters that the connection's session is subscribed to, in no order.
+    /// The Topic Filters of the connection's session, in no order.
     package func subscribedFilters(of connection: VirtualConnection) -> [String] {
         connection.session?.interest.subscriptions.values.map(\.filter.string) ?? []
     }
 
-    /// UNSUBSCRIBE; one Reason Code a filter [MQTT-3.10.4-1].
+    /// Unsubscribes a session from Topic Filters: UNSUBSCRIBE; returns one Reason Code for each filter
+    /// [MQTT-3.10.4-1].
     package func unsubscribe(_ filters: [String], on connection: VirtualConnection) -> [ReasonCode] {
         guard let session = connection.session else { return filters.map { _ in .notAuthorized } }
         var shares: Set<ShareNumber> = []
@@ -143,7 +145,7 @@ extension Broker {
             router.remove(subscription)
             session.counted.subscriptionBytes -= Subscription.cost(subscription.filter)
             recount(session)
-            // [MQTT-3.10.4-2]
+            // No more messages are sent for the subscription, retained ones included [MQTT-3.10.4-2].
             forgetRetainedDelivery(for: subscription)
             if session.isStored {
                 recordingWrites(of: session) { journal?.append(.removeSubscription(filter, of: session.number)) }
@@ -157,10 +159,10 @@ extension Broker {
     }
 }
 
-/// What one packet wants, and how far that has come.
+/// One SUBSCRIBE and its progress.
 private struct SubscribeRequest {
     let subscriptions: [Subscribe.Subscription]
-    /// 0 without one.
+    /// The Subscription Identifier; 0 without one.
     let identifier: UInt32
     var rest: ArraySlice<WantedFilter>
     var refused = ByteKeyed<ReasonCode>()
@@ -173,18 +175,19 @@ private struct SubscribeRequest {
     }
 }
 
-/// What one packet wants of one filter.
+/// One Topic Filter of a SUBSCRIBE.
 private struct WantedFilter {
-    /// As it is named last [MQTT-3.8.4-3].
+    /// The last occurrence of the filter in the packet [MQTT-3.8.4-3].
     var subscription: Subscribe.Subscription
-    /// When retained messages are sent: each time that it is named may ask for them.
+    /// When retained messages are sent: any occurrence of the filter in the packet may ask for them.
     var handling: SubscriptionOptions.RetainHandling
 }
 
 extension [Subscribe.Subscription] {
-    /// A filter that a packet names several times is subscribed to once, and its retained messages are sent once.
+    /// The filters of a packet without repetitions: each is subscribed to once, and its retained messages are sent
+    /// once.
     ///
-    /// In the order in which the filters are named first.
+    /// The order is that of the first occurrences.
     fileprivate var eachFilterOnce: [WantedFilter] {
         guard count > 1 else { return map { WantedFilter(subscription: $0, handling: $0.options.retainHandling) } }
         var places = ByteKeyed<Int>()
@@ -193,7 +196,7 @@ extension [Subscribe.Subscription] {
             let handling = wanted.options.retainHandling
             if let place = places[wanted.filter] {
                 once[place].subscription = wanted
-                // It is new only where it is named first.
+                // Only the first occurrence makes a new subscription.
                 if handling == .sendAtSubscribe { once[place].handling = handling }
             } else {
                 places[wanted.filter] = once.count

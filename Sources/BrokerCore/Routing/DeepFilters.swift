@@ -1,14 +1,14 @@
-/// Topic Filters with wildcards that have more levels than a trie is walked for.
+/// Topic Filters with wildcards that have too many levels for the trie.
 ///
 /// A topic can match `+` and its own label at each level, so the nodes that a walk visits may double with each level.
-/// These filters are compared instead, 64 at a time (`FilterBlocks`): a match looks at one word for each level of each
-/// block, whatever the filters look like. Those that begin with the same labels, up to their first wildcard, are
-/// together, so that a topic meets only filters that begin as it does.
+/// These filters are compared instead, 64 at a time (`FilterBlocks`): a match reads one word for each level of each
+/// block, for any filters. Filters with the same labels before their first wildcard are in the same blocks, so that a
+/// topic is compared only with filters that begin with its own labels.
 struct DeepFilters {
     private var beginnings: LevelTrie<FilterBlocks>
     private var labels: LabelNumbers
     private let hash: TopicHash
-    /// Levels of the deepest filter there ever was.
+    /// Levels of the deepest filter that was ever added.
     private var deepest = 0
     private var count = 0
 
@@ -19,16 +19,16 @@ struct DeepFilters {
     }
 
     var isEmpty: Bool { count == 0 }
-    /// What a match costs at most that finds nothing, in visits: a filter's part in the words of its block.
+    /// The highest cost in visits of a match that finds nothing: each filter's part of its block's words.
     var effort: Int { count / 8 }
 
-    /// What a filter holds; nil when there is no such filter.
+    /// The node of a filter; nil when there is no such filter.
     func node(at path: RawSpan) -> FilterNode? {
         guard let beginning = Beginning(of: path).node(in: beginnings) else { return nil }
         return beginnings[beginning]?.node(at: path, hash: hash(path))
     }
 
-    /// What a filter holds, made when there is no such filter.
+    /// The node of a filter, which is made when it is missing.
     mutating func makeNode(at path: RawSpan) -> FilterNode {
         let beginning = Beginning(of: path)
         let place = beginning.makeNode(in: &beginnings)
@@ -46,7 +46,7 @@ struct DeepFilters {
         return made
     }
 
-    /// Takes out a filter that nobody has any more.
+    /// Removes a filter without subscriptions.
     mutating func remove(at path: RawSpan) {
         guard let place = Beginning(of: path).node(in: beginnings), let blocks = beginnings[place],
             let levels = blocks.remove(at: path, hash: hash(path))
@@ -62,7 +62,7 @@ struct DeepFilters {
     ///
     /// - Parameter isReserved: the topic begins with `$`, which no wildcard at the first level matches [MQTT-4.7.2-1].
     func match(_ topic: RawSpan, isReserved: Bool, _ visit: (FilterNode) -> Void) {
-        // One level more than any filter has is as good as any number of them.
+        // One level more than the deepest filter is enough to see that the topic is deeper.
         let numbers = labels.numbers(of: topic, atMost: deepest + 1)
         var node = LevelTrie<FilterBlocks>.root
         var depth = 0
@@ -81,7 +81,7 @@ struct DeepFilters {
 extension DeepFilters {
     /// The levels of a filter before its first wildcard.
     private struct Beginning {
-        /// Their bytes with all their slashes; 0 when the first level is a wildcard.
+        /// The bytes of these levels and their slashes; 0 when the first level is a wildcard.
         var bytes = 0
         var levels = 0
         private let path: [UInt8]

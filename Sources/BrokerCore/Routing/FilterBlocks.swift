@@ -1,7 +1,7 @@
 /// Topic Filters that are compared with a topic 64 at a time; see `DeepFilters`.
 ///
-/// A block has one bit for each of its filters. It knows for each level which of them have a wildcard there and which
-/// of them have which label, so that going through the levels of a topic leaves the bits of those that match.
+/// A block has one bit for each of its filters. For each level it knows the filters with a wildcard and the filters of
+/// each label, so that a walk over the levels of a topic leaves the bits of the matching filters.
 final class FilterBlocks {
     private struct Entry {
         let node: FilterNode
@@ -11,21 +11,21 @@ final class FilterBlocks {
 
     private static let size = UInt64.bitWidth
 
-    /// Entry `n` is bit `n % 64` of block `n / 64`; there is no gap.
+    /// Entry `n` is bit `n % 64` of block `n / 64`; there are no gaps.
     private var entries: ContiguousArray<Entry> = []
     private var blocks: ContiguousArray<Block> = []
     private var index = HashIndex()
 
     var isEmpty: Bool { entries.isEmpty }
 
-    /// What a filter holds; nil when it is not here.
+    /// The node of a filter; nil when it is not here.
     func node(at path: RawSpan, hash: UInt64) -> FilterNode? {
         place(of: path, hash).map { entries[$0].node }
     }
 
     /// Adds a filter that is not here yet.
     ///
-    /// - Parameter levels: those from its first wildcard on.
+    /// - Parameter levels: the levels from the filter's first wildcard on.
     func append(_ node: FilterNode, hash: UInt64, _ levels: [LabelNumber]) {
         let place = entries.count
         entries.append(Entry(node: node, hash: hash, levels: levels))
@@ -34,9 +34,9 @@ final class FilterBlocks {
         blocks[place / Self.size].set(place % Self.size, levels)
     }
 
-    /// Removes a filter; the last one takes its place.
+    /// Removes a filter; the last filter takes its position.
     ///
-    /// - Returns: its levels from its first wildcard on; nil when it was not here.
+    /// - Returns: the levels from its first wildcard on; nil when it was not here.
     func remove(at path: RawSpan, hash: UInt64) -> [LabelNumber]? {
         guard let place = place(of: path, hash) else { return nil }
         let removed = entries[place]
@@ -80,11 +80,11 @@ final class FilterBlocks {
 /// Up to 64 filters, a bit each.
 private struct Block {
     private struct Level {
-        /// Filters that any label matches here: `+`, and all that is behind `#`.
+        /// Filters that match any label at this level: `+`, and all levels after `#`.
         var any: UInt64
-        /// A label and the filters that have it: one by itself, so that most look-ups end here.
+        /// One label and its filters, kept apart so that most look-ups end here.
         private var first = Labelled(number: .unknown, filters: 0)
-        /// The others, in the order of their numbers.
+        /// The other labels, in the order of their numbers.
         private var others: ContiguousArray<Labelled> = []
 
         init(any: UInt64) { self.any = any }
@@ -139,7 +139,7 @@ private struct Block {
     }
 
     private var levels: ContiguousArray<Level> = []
-    /// Filters that match a topic which has so many levels and no more.
+    /// Filters that match a topic with exactly this number of levels.
     private var ends: ContiguousArray<UInt64> = [0]
     /// Filters with `#`.
     private var open: UInt64 = 0

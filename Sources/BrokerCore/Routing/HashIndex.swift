@@ -1,15 +1,15 @@
 /// An open-addressing table from hashes to small integers, the row numbers of a table kept elsewhere.
 ///
-/// Sixteen bytes a slot, linear probing, and removal by shifting back, so that no tombstones pile up. Who looks up
-/// says which of the rows with an equal hash is the right one.
+/// It has 16 bytes a slot, linear probing, and removal by shifting back, so that no tombstones accumulate. The caller
+/// of a look-up compares rows with an equal hash.
 package struct HashIndex {
     private struct Slot {
         var hash: UInt64
-        /// -1: free.
+        /// The row number; -1 is a free slot.
         var row: Int32
     }
 
-    /// Bytes of a row in a table that is never quite full.
+    /// Bytes of a row in a table at its highest load.
     static var slotCost: Int { MemoryLayout<Slot>.stride * 4 / 3 }
 
     private var slots: ContiguousArray<Slot>
@@ -21,7 +21,7 @@ package struct HashIndex {
         mask = 15
     }
 
-    /// The row with that hash for which `matches` says yes.
+    /// The row with that hash for which `matches` returns true.
     @inline(__always)
     package func find(_ hash: UInt64, where matches: (Int32) -> Bool) -> Int32? {
         var position = Int(truncatingIfNeeded: hash) & mask
@@ -33,7 +33,7 @@ package struct HashIndex {
         }
     }
 
-    /// Adds a row that is not there yet.
+    /// Adds a row that is not in the table yet.
     package mutating func insert(_ hash: UInt64, row: Int32) {
         if (count + 1) * 4 > slots.count * 3 { grow() }
         place(Slot(hash: hash, row: row))

@@ -1,4 +1,4 @@
-/// A topic level's label under a number: two labels are the same when their numbers are.
+/// The number of a topic level's label: equal numbers mean equal labels.
 struct LabelNumber: Comparable {
     fileprivate let rawValue: Int32
 
@@ -16,7 +16,7 @@ struct LabelNumber: Comparable {
     static func < (left: LabelNumber, right: LabelNumber) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// Numbers labels, each as long as somebody uses it.
+/// Numbers labels; a label has its number as long as a filter uses it.
 struct LabelNumbers {
     private struct Label {
         var bytes: [UInt8]
@@ -30,7 +30,7 @@ struct LabelNumbers {
 
     init(hash: TopicHash) { self.hash = hash }
 
-    /// The number of a filter's level, which uses it from now on.
+    /// The number of a filter's level, which is in use from now on.
     mutating func retain(_ level: RawSpan) -> LabelNumber {
         switch level.byteCount == 1 ? level.unsafeLoad(fromByteOffset: 0, as: UInt8.self) : 0 {
         case UInt8(ascii: "+"): return .singleLevelWildcard
@@ -49,7 +49,7 @@ struct LabelNumbers {
         return LabelNumber(rawValue: row)
     }
 
-    /// One level less uses the number.
+    /// Ends one use of a number.
     mutating func release(_ number: LabelNumber) {
         guard number.isLabel else { return }
         let row = Int(number.rawValue)

@@ -1,7 +1,7 @@
 /// A tree of topic levels in one flat table, with one hash index for all its edges.
 ///
-/// It serves both ways round: filters looked up by a Topic Name (subscriptions) and names looked up by a Topic Filter
-/// (retained messages). A node without value and children is recycled.
+/// It serves both directions: filters are found by a Topic Name (subscriptions), and names by a Topic Filter (retained
+/// messages). A node without value and children is recycled.
 struct LevelTrie<Value> {
     typealias Node = Int32
     static var none: Node { -1 }
@@ -25,7 +25,7 @@ struct LevelTrie<Value> {
     private(set) var rows: ContiguousArray<Row>
     private var free: [Node] = []
     private var edges = HashIndex()
-    /// How many walks stand at a node; they keep it.
+    /// The number of paused walks at a node; a node with one is not recycled.
     private var pins: [Node: Int] = [:]
     private let hash: TopicHash
     /// Bytes in memory of the nodes in use, without their values.
@@ -44,7 +44,7 @@ struct LevelTrie<Value> {
         MemoryCost.slack * (MemoryLayout<Row>.stride + HashIndex.slotCost) + (label > 0 ? MemoryCost.block + label : 0)
     }
 
-    /// Bytes in memory that a path would take which is not there yet, at most.
+    /// The highest cost in memory of a path that is missing.
     static func cost(path: RawSpan) -> Int {
         var levels = TopicLevels()
         var cost = 0
@@ -52,7 +52,7 @@ struct LevelTrie<Value> {
         return cost
     }
 
-    /// Bytes in memory of the nodes that a path lacks.
+    /// Bytes in memory of the missing nodes of a path.
     func missingCost(at path: RawSpan) -> Int {
         var node: Node? = Self.root
         var levels = TopicLevels()
@@ -64,11 +64,11 @@ struct LevelTrie<Value> {
         return cost
     }
 
-    /// The child of a node with that label.
+    /// The child of a node with the given label.
     @inline(__always)
     func child(of parent: Node, label: RawSpan) -> Node? { child(of: parent, label: label, hash: hash(label)) }
 
-    /// The child of a node with that label, whose hash is known already.
+    /// The child of a node with the given label and its hash.
     @inline(__always)
     func child(of parent: Node, label: RawSpan, hash labelHash: UInt64) -> Node? {
         edges.find(edgeHash(parent, labelHash)) { row in
@@ -87,7 +87,7 @@ struct LevelTrie<Value> {
         return node
     }
 
-    /// The node at the end of a path of levels, made where it is missing.
+    /// The node at the end of a path of levels; missing nodes are made.
     mutating func makeNode(at path: RawSpan) -> Node {
         var node = Self.root
         var levels = TopicLevels()
@@ -104,17 +104,17 @@ struct LevelTrie<Value> {
         set { rows[Int(node)].value = newValue }
     }
 
-    /// Keeps a node until `unpin`, even without value and children: a walk that pauses stands there.
+    /// Keeps a node until `unpin`, even without value and children, for a walk that pauses at it.
     mutating func pin(_ node: Node) { pins[node, default: 0] += 1 }
 
-    /// Gives back a node that a walk has left, if nobody else needs it.
+    /// Ends one `pin` of a node, and recycles the node if nothing else uses it.
     mutating func unpin(_ node: Node) {
         guard let count = pins[node] else { return }
         pins[node] = count > 1 ? count - 1 : nil
         removeIfUnused(node)
     }
 
-    /// Gives back a node without value and children, and its parents likewise.
+    /// Recycles a node without value and children, and then its parents likewise.
     mutating func removeIfUnused(_ start: Node) {
         var node = start
         while node != Self.root, rows[Int(node)].value == nil, rows[Int(node)].firstChild == Self.none,
@@ -169,16 +169,16 @@ struct LevelTrie<Value> {
     }
 }
 
-/// Walks the levels of a Topic Name or Topic Filter: what lies between its slashes, empty levels too (MQTT 5.0
+/// Walks the levels of a Topic Name or Topic Filter: the text between its slashes, which may be empty (MQTT 5.0
 /// §4.7.1.1).
 ///
-/// Keeps only its place, so that the path itself can be borrowed bytes.
+/// It keeps only a position, so that the path itself can be borrowed bytes.
 struct TopicLevels {
     private var start = 0
 
     init() {}
 
-    /// Begins behind levels that have so many bytes, slashes and all.
+    /// Begins after the given number of bytes of levels and slashes.
     init(after bytes: Int) { start = bytes }
 
     /// The next level's range in `path`; nil after the last.

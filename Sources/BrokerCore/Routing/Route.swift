@@ -1,6 +1,6 @@
 import MQTTCodec
 
-/// Where messages of one Topic Name go: the result of matching, ready to be walked.
+/// The destinations of one Topic Name's messages: the result of matching.
 final class Route {
     /// One session that gets the message, with its matching subscriptions merged into one delivery at the highest QoS,
     /// carrying all their Subscription Identifiers (MQTT 5.0 §3.3.4).
@@ -8,14 +8,14 @@ final class Route {
         let session: Session
         fileprivate(set) var qos: QoS
         fileprivate(set) var retainAsPublished: Bool
-        /// nil for the great majority, which has neither Subscription Identifiers nor No Local.
+        /// Subscription Identifiers and No Local; nil for most destinations, which have neither.
         fileprivate(set) var details: Details?
     }
 
-    /// What few destinations need.
+    /// Data that few destinations need.
     final class Details {
         @exclusivity(unchecked) fileprivate(set) var identifiers: [UInt32]
-        /// What remains for messages the session published itself; nil when every match said No Local.
+        /// The merged subscriptions for messages of the session itself; nil when all of them have No Local.
         @exclusivity(unchecked) fileprivate(set) var own: Own?
 
         struct Own {
@@ -41,7 +41,7 @@ final class Route {
             self.own = own
         }
 
-        /// Bytes it takes.
+        /// Bytes of the details.
         fileprivate var size: Int {
             128 + (identifiers.count + (own?.identifiers.count ?? 0)) * MemoryLayout<UInt32>.stride
         }
@@ -52,12 +52,12 @@ final class Route {
     @exclusivity(unchecked) fileprivate(set) var generation: UInt64 = 0
     @exclusivity(unchecked) fileprivate(set) var destinations: ContiguousArray<Destination> = []
     @exclusivity(unchecked) fileprivate(set) var sharedGroups: ContiguousArray<SubscriberList> = []
-    /// Bytes it takes where it is remembered.
+    /// Bytes of the route in the cache.
     private(set) var bytes = 0
 
     init() {}
 
-    /// A copy that takes no more than it needs.
+    /// Makes a copy without spare capacity.
     init(_ route: Route, topic: RawSpan, topicHash: UInt64, generation: UInt64, size: Int) {
         self.topic = topic.withUnsafeBytes { [UInt8]($0) }
         self.topicHash = topicHash
@@ -71,7 +71,7 @@ final class Route {
 
     var isEmpty: Bool { destinations.isEmpty && sharedGroups.isEmpty }
 
-    /// Bytes that a copy takes, without its topic.
+    /// Bytes of a copy, without its topic.
     var size: Int {
         let lists =
             destinations.count * MemoryLayout<Destination>.stride
@@ -82,10 +82,10 @@ final class Route {
 
 /// The subscription index with a cache of routes in front.
 ///
-/// A route has only sessions that may receive its topic, so what the authorizer says is remembered as long as the route.
-/// A topic is admitted to the cache the second time it is seen, so that a stream of topics used once does not push the
-/// hot ones out. A change to a filter without wildcards drops one entry; a change to one with wildcards outdates all,
-/// which are dropped bit by bit.
+/// A route has only sessions that may receive its topic, so the authorizer's answers are cached as long as the route.
+/// A topic is admitted to the cache the second time it is seen, so that topics that are used once do not replace
+/// frequent ones. A change to a filter without wildcards drops one entry; a change to one with wildcards outdates all
+/// entries, which are dropped step by step.
 struct Router {
     private(set) var index: SubscriptionIndex
     private let hash: TopicHash
@@ -93,9 +93,9 @@ struct Router {
     private(set) var cache = RouteCache()
     private var seenOnce: ContiguousArray<UInt64>
     private var scratch = Route()
-    /// Numbers the matchings, to notice that a session is already in the route being made.
+    /// The number of the current match, which shows whether a session is already in its route.
     private var matching: UInt64 = 0
-    /// What matchings have cost, in visits; the owner sets it back.
+    /// The cost of matches in visits; the owner resets it.
     var effort = 0
 
     init(hash: TopicHash = TopicHash(), authorizer: (any Authorizer)? = nil) {
@@ -115,13 +115,13 @@ struct Router {
         forgetRoute(of: subscription)
     }
 
-    /// The options of a subscription have changed in place.
+    /// Applies options that have changed in place.
     mutating func update(_ subscription: Subscription) {
         index.remove(subscription)
         insert(subscription)
     }
 
-    /// Forgets all routes, because somebody may receive other topics than before.
+    /// Outdates all routes, because the rights of clients may have changed.
     mutating func outdate() { index.outdate() }
 
     /// The route of a Topic Name; valid until the next change of subscriptions or the next call.
@@ -155,7 +155,7 @@ struct Router {
         matching &+= 1
         let current = matching
         var visited = 0
-        // Each is elsewhere in memory.
+        // Each visit is a cache miss.
         defer { effort &+= 8 &* visited }
         guard let authorizer else {
             index.match(topic, hash: topicHash) { node in
@@ -183,10 +183,10 @@ struct Router {
 }
 
 extension Route {
-    /// Adds a matching subscription, merged with what the session already has in this route.
+    /// Adds a matching subscription to the session's destination in this route.
     fileprivate func merge(_ subscription: Subscription, matching: UInt64) {
         let session = subscription.session
-        // Its subscriptions are being taken out.
+        // The session's subscriptions are being removed.
         if session.hasEnded { return }
         if session.routing.matching == matching {
             destinations[session.routing.position].merge(subscription)

@@ -1,22 +1,22 @@
-/// Routes that are remembered, each at the place that its topic's hash says.
+/// A cache of routes, indexed by the hash of the topic.
 ///
-/// Bounded in routes, and in bytes: what many subscribers make large counts for what it is.
+/// It is bounded in routes and in bytes, since a route with many subscribers is large.
 struct RouteCache {
-    /// Routes, at most; a power of two.
+    /// The number of routes at most; a power of two.
     static let places = 8_192
-    /// Bytes of all routes, at most.
+    /// Bytes of all routes at most.
     static let maximumBytes = 32 * 1_024 * 1_024
-    /// Bytes of one route, at most: 170,000 subscribers.
+    /// Bytes of one route at most: 170,000 subscribers.
     static let maximumRouteBytes = 4 * 1_024 * 1_024
 
-    /// Places that are looked at, and bytes that are given back, each time that outdated routes are looked for.
+    /// Entries that one search for outdated routes visits, and bytes at which it stops.
     private static let lookedAt = 8
     private static let givenBack = 256 * 1_024
 
     private var routes = ContiguousArray<Route?>(repeating: nil, count: places)
-    /// Bytes of the routes that are remembered.
+    /// Bytes of the cached routes.
     private(set) var bytes = 0
-    /// The place that is looked at next.
+    /// The index that the next search visits first.
     private var hand = 0
 
     @inline(__always)
@@ -25,7 +25,7 @@ struct RouteCache {
     @inline(__always)
     subscript(place: Int) -> Route? { routes[place] }
 
-    /// Remembers a copy of a route in place of what stood there, and forgets others where there is no room for it.
+    /// Caches a copy of a route in place of the entry with its index, and drops other routes to make room.
     ///
     /// - Returns: the copy; nil when the route is too large.
     mutating func insert(_ route: Route, topic: RawSpan, topicHash: UInt64, generation: UInt64) -> Route? {
@@ -46,7 +46,7 @@ struct RouteCache {
         routes[place] = nil
     }
 
-    /// Looks for some routes that are outdated, which hold sessions that may be over, and forgets them.
+    /// Searches a few entries for outdated routes, which may hold ended sessions, and drops them.
     mutating func forgetSome(before generation: UInt64) {
         guard bytes > 0 else { return }
         let enough = bytes - Self.givenBack

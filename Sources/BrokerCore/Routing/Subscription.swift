@@ -1,21 +1,21 @@
 import MQTTCodec
 
-/// One subscription of one session, and its place in the index.
+/// One subscription of one session, and its position in the index.
 final class Subscription {
-    /// Its session, which in turn has it: `Session` lets go of its subscriptions when it ends.
+    /// Its session, which also refers to it: a `Session` releases its subscriptions when it ends.
     let session: Session
     /// The Topic Filter as the client wrote it, `$share/…` included.
     let filter: TopicFilter
-    /// What messages that come by it carry; `.none` unless it is shared.
+    /// The number of its shared subscription, which its messages carry; `.none` unless it is shared.
     let share: ShareNumber
     var options: SubscriptionOptions
     /// The Subscription Identifier; 0 without one.
     var identifier: UInt32
-    /// Whether its session is still to be sent retained messages that match it.
+    /// Whether matching retained messages are still to be sent to its session.
     var isOwedRetained = false
-    /// Its position in its node's list, so that removal is not a search.
+    /// Its index in its list, so that removal is not a search.
     var slot = 0
-    /// The list it is in.
+    /// The list that contains it.
     var list: SubscriberList?
 
     init(session: Session, filter: TopicFilter, options: SubscriptionOptions, identifier: UInt32) {
@@ -26,14 +26,14 @@ final class Subscription {
         self.identifier = identifier
     }
 
-    /// Its Subscription Identifier as a message carries it.
+    /// Its Subscription Identifier in the form that a message carries.
     var identifierList: [UInt32] { identifier == 0 ? [] : [identifier] }
 }
 
-/// The subscriptions at one Topic Filter, or the members of one shared subscription.
+/// The subscriptions to one Topic Filter, or the members of one shared subscription.
 final class SubscriberList {
     private(set) var subscriptions: ContiguousArray<Subscription> = []
-    /// Whose turn it is in a shared subscription.
+    /// The index of the next member of a shared subscription.
     var turn = 0
 
     var isEmpty: Bool { subscriptions.isEmpty }
@@ -44,7 +44,7 @@ final class SubscriberList {
         subscriptions.append(subscription)
     }
 
-    /// Takes the last one's place: constant time at any number of subscribers.
+    /// Removes a subscription; the last one takes its index, so it is constant time at any number of subscribers.
     func remove(_ subscription: Subscription) {
         guard subscription.list === self, let last = subscriptions.popLast() else { return }
         if last !== subscription {
@@ -55,11 +55,11 @@ final class SubscriberList {
     }
 }
 
-/// What one Topic Filter holds: plain subscribers and shared subscriptions by their ShareName.
+/// The subscriptions to one Topic Filter: plain ones, and shared ones by their ShareName.
 final class FilterNode {
     let key: [UInt8]
     let plain = SubscriberList()
-    /// nil for the great majority.
+    /// The shared subscriptions; nil for most filters, which have none.
     private var shares: ByteKeyed<SubscriberList>?
 
     init(key: [UInt8]) { self.key = key }
@@ -79,7 +79,7 @@ final class FilterNode {
         self.shares = shares
     }
 
-    /// The members of the shared subscription with that ShareName.
+    /// The members of the shared subscription with the given ShareName.
     func members(ofShare name: String) -> SubscriberList? { shares?[name] }
 
     /// Calls `body` with the members of each shared subscription, in no order.

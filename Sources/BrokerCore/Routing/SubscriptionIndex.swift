@@ -2,13 +2,14 @@ import MQTTCodec
 
 /// Finds the subscriptions that match a Topic Name.
 ///
-/// Filters without wildcards, the great majority, are in a hash table and cost one look-up; those with wildcards are in
-/// a `LevelTrie`, and those of them that have very many levels in `DeepFilters`. So a match visits `nodesPerMatch` nodes
-/// at most, whatever others subscribe to, and a word for each level of 64 deep filters that begin as the topic does.
+/// Filters without wildcards, the great majority, are in a hash table and cost one look-up. Filters with wildcards are
+/// in a `LevelTrie`, or in `DeepFilters` when they have more than `walkedLevels` levels. So a match visits
+/// `nodesPerMatch` nodes at most, whatever filters other clients have, and one word for each level of 64 deep filters
+/// that begin with the topic's own labels.
 struct SubscriptionIndex {
     /// Levels of the longest filter in the trie.
     static let walkedLevels = 8
-    /// Nodes of the trie that a match may visit: two at each level for each one at the level above.
+    /// Nodes of the trie that a match may visit: each node leads to at most two at the next level.
     static let nodesPerMatch = 1 << (walkedLevels + 1) - 1
 
     private var exact = HashIndex()
@@ -19,9 +20,10 @@ struct SubscriptionIndex {
     private let hash: TopicHash
     /// Subscriptions of all sessions.
     private(set) var count = 0
-    /// Those of them that are members of a shared subscription.
+    /// Members of shared subscriptions among these.
     private(set) var sharedCount = 0
-    /// Raised by each change to a filter with wildcards, and by `outdate`: any topic's route may be different now.
+    /// Incremented by each change to a filter with wildcards, and by `outdate`: the route of any topic may have
+    /// changed.
     private(set) var generation: UInt64 = 0
 
     init(hash: TopicHash) {
@@ -78,10 +80,10 @@ struct SubscriptionIndex {
         return wildcards.node(at: path).flatMap { wildcards[$0] }
     }
 
-    /// What a match costs at most that finds nothing, in visits, give or take a few.
+    /// The approximate highest cost in visits of a match that finds nothing.
     var effort: Int { 16 + deep.effort }
 
-    /// Any topic's route may be different now, for a reason that is not in the index.
+    /// Outdates all routes for a reason outside of the index.
     mutating func outdate() { generation &+= 1 }
 
     /// Calls `visit` with each Topic Filter that matches, in no order.
@@ -95,11 +97,11 @@ struct SubscriptionIndex {
             var levels = WalkedLevels()
             walk(LevelTrie<FilterNode>.root, 0, topic, &levels, skipWildcards: isReserved, visit)
         }
-        // A `#` behind the last level matches, too.
+        // A filter whose `#` stands one level after the topic's last one matches, too.
         if !deep.isEmpty, topic.levelCount >= Self.walkedLevels { deep.match(topic, isReserved: isReserved, visit) }
     }
 
-    /// - Parameter skipWildcards: at the first level of a topic that begins with `$` [MQTT-4.7.2-1].
+    /// - Parameter skipWildcards: true at the first level of a topic that begins with `$` [MQTT-4.7.2-1].
     private func walk(
         _ node: LevelTrie<FilterNode>.Node,
         _ depth: Int,
@@ -120,7 +122,7 @@ struct SubscriptionIndex {
             let next = wildcards.rows[Int(node)].singleLevelWildcard
             if next >= 0 { walk(next, depth + 1, topic, &levels, skipWildcards: false, visit) }
         }
-        // Without other children than wildcards there is nothing to look up.
+        // A node whose only children are wildcards needs no look-up.
         if let next = wildcards.child(of: node, label: topic.extracting(level.range), hash: level.hash) {
             walk(next, depth + 1, topic, &levels, skipWildcards: false, visit)
         }
@@ -164,9 +166,9 @@ struct SubscriptionIndex {
     }
 }
 
-/// The levels of a topic that a walk has come to, each found and hashed once, however many nodes are visited there.
+/// The levels of a topic that a walk has reached; each is found and hashed once, for any number of nodes there.
 private struct WalkedLevels {
-    /// One more than filters have levels: to see that the topic has more.
+    /// One more than the filters' levels, to see that the topic has more.
     private static let count = SubscriptionIndex.walkedLevels + 1
 
     private var ranges = InlineArray<9, Range<Int>>(repeating: 0..<0)
@@ -174,7 +176,7 @@ private struct WalkedLevels {
     private var known = 0
     private var rest = TopicLevels()
 
-    /// The level at that depth, the one behind those known at most; nil behind the last.
+    /// The level at the given depth, at most one after the known levels; nil after the last.
     @inline(__always)
     mutating func level(_ depth: Int, of topic: RawSpan, _ hash: TopicHash) -> (range: Range<Int>, hash: UInt64)? {
         if depth < known { return (ranges[depth], hashes[depth]) }

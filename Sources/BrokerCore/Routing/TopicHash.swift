@@ -1,4 +1,4 @@
-/// Hashes topics and their levels, seeded per process so that nobody outside can aim for collisions.
+/// Hashes topics and their levels, seeded for each process so that a client cannot produce collisions.
 ///
 /// Equality is always verified on the bytes; a collision costs a comparison, never a wrong match.
 struct TopicHash: Sendable {
@@ -6,7 +6,7 @@ struct TopicHash: Sendable {
 
     init(seed: UInt64 = UInt64.random(in: .min ... .max)) { self.seed = seed | 1 }
 
-    /// Eight bytes at a time, each folded in by a 128-bit product.
+    /// Hashes eight bytes at a time, each with a 128-bit product.
     @inline(__always)
     func callAsFunction(_ bytes: RawSpan) -> UInt64 {
         let count = bytes.byteCount
@@ -34,9 +34,9 @@ struct TopicHash: Sendable {
 }
 
 extension RawSpan {
-    /// A digest of the bytes, which costs hardly more than to copy them.
+    /// A digest of the bytes, which costs little more than a copy.
     ///
-    /// - Parameter seed: where it is the same, so is the digest of the same bytes.
+    /// - Parameter seed: the same bytes have the same digest under the same seed.
     package func digest(seed: UInt64) -> UInt64 { TopicHash(seed: seed)(self) }
 
     /// Whether the bytes are the same.
