@@ -1,43 +1,44 @@
 import DequeModule
 
-/// Work that may take longer than one turn of the core is to last: done a slice at a time, with other clients served
-/// between two slices.
+/// Work that may take longer than one turn of the core: it is done in slices, and other clients are served between
+/// them.
 ///
-/// Whoever has begun something that visits an unknown number of things (a walk over retained messages, the end of a
-/// session with many subscriptions) puts it here. Work takes turns, so that one client's does not keep another's waiting.
+/// Work that visits an unknown number of things (a walk over retained messages, the end of a session with many
+/// subscriptions) is put here. Pieces of work take turns, so that one client's work does not delay another's.
 struct Backlog {
     /// Things that all work together may visit in one slice: topic nodes, subscriptions, queued messages.
     ///
-    /// A visit takes some hundred nanoseconds, so a slice takes about a millisecond.
+    /// A visit takes several hundred nanoseconds, so a slice takes about a millisecond.
     static let steps = 4_096
-    /// Things that one piece of work may visit before it is the next one's turn.
+    /// Things that one piece of work may visit before the next one continues.
     static let turn = 512
-    /// What may be done for all clients together before other events have their turn, in units of about 50 ns.
+    /// The work that may be done for all clients together before other events are handled, in units of about 50 ns.
     static let effort = 131_072
-    /// A step in these units.
+    /// The effort of a step, in these units.
     static let step = 16
-    /// A delivery at QoS 0.
+    /// The effort of a delivery at QoS 0.
     static let delivery = 2
-    /// The same to each of so many clients that what they have in memory is not at hand: these, and more.
+    /// The effort of such a delivery to many clients, whose state is not in the cache, and the number of clients from
+    /// which it applies.
     static let (wideDelivery, wide) = (6, 256)
 
-    /// What it is worth to write a connection's output.
+    /// The effort of writing a connection's output.
     static let write = 8
-    /// Bytes of output that are worth a step.
+    /// The bytes of output that count as one step.
     static let bytes = 4_096
 
-    /// What it is worth to subscribe to a filter, or to unsubscribe from it: more where it has many levels.
+    /// The effort of subscribing to a filter, or of unsubscribing from it: more for a filter with many levels.
     static func effort(of filter: String) -> Int { 48 + filter.utf8.count }
 
-    /// Does some of the work.
+    /// Does a part of the work.
     ///
-    /// - Parameter steps: things it may still visit, at least 1; it takes off what it has visited.
+    /// - Parameter steps: things that it may still visit, at least 1; it subtracts the number that it has visited.
     /// - Returns: whether all of the work is done.
     typealias Work = (_ broker: Broker, _ steps: inout Int) -> Bool
 
-    /// Work that has not had a turn yet.
+    /// Work that has not begun.
     private var fresh: Deque<Work> = []
-    /// Work that goes on.
+    /// Work that has begun.
     private var begun: Deque<Work> = []
     private var turns: UInt = 0
 
@@ -47,8 +48,8 @@ struct Backlog {
 
     mutating func goOn(_ work: @escaping Work) { begun.append(work) }
 
-    /// Every other turn is the latest work's: who comes with little need not wait until all have gone on who came with
-    /// much.
+    /// The next work: every other turn belongs to the latest work, so that a short one need not wait until all long
+    /// ones have had a turn.
     mutating func next() -> Work? {
         turns &+= 1
         switch turns % 4 {
@@ -60,11 +61,10 @@ struct Backlog {
 }
 
 extension Broker {
-    /// Whether work is left that `proceed` goes on with.
+    /// Whether `proceed` has work to continue.
     package var hasBacklog: Bool { !turn.backlog.isEmpty }
 
-    /// Does a slice of the work that takes long; the owner calls it again, after other events, as long as there is a
-    /// backlog.
+    /// Does a slice of the backlog; the owner calls it again, after other events, as long as there is a backlog.
     package func proceed() {
         beginTurn()
         var steps = Backlog.steps
@@ -72,7 +72,7 @@ extension Broker {
             let most = min(steps, Backlog.turn)
             var left = most
             let isDone = work(self, &left)
-            // Work that visits nothing, and is not done, must not go on for ever.
+            // A step is counted even for work that has visited nothing and is not done, so that the loop ends.
             steps -= max(most - left, 1)
             if !isDone { turn.backlog.goOn(work) }
         }
@@ -80,9 +80,9 @@ extension Broker {
         beginTurn()
     }
 
-    /// Begins work that may take long, and goes on with it in later turns if it is not done at once.
+    /// Begins work that may take long, and continues it in later turns if it is not done at once.
     ///
-    /// - Parameter steps: things it may visit before it is put off.
+    /// - Parameter steps: things that it may visit now.
     func begin(steps: Int = Backlog.turn, _ work: @escaping Backlog.Work) {
         guard !isTurnOver else { return turn.backlog.append(work) }
         var left = steps
@@ -90,27 +90,26 @@ extension Broker {
         turn.effort &+= (steps - left) * Backlog.step
     }
 
-    /// Whether as much has been done for clients as may be before other events have their turn: who has more to do puts it
-    /// off (`goOn`).
+    /// Whether the effort of this turn is used up, so that further work is to be deferred (`goOn`).
     @inline(__always)
     package var isTurnOver: Bool { turn.effort &+ router.effort >= turn.end }
 
-    /// Something has been done that takes so many units of about 50 ns.
+    /// Counts work of the given number of units of about 50 ns.
     @inline(__always)
     package func count(effort units: Int) { turn.effort &+= units }
 
-    /// A connection has ended, which is seen to later.
+    /// Counts the end of a connection that is handled later.
     package func putOffEnd() { turn.endsPutOff += 1 }
 
-    /// Other events have had their turn.
+    /// Begins a turn, after other events have been handled.
     func beginTurn() {
         turn.effort = 0
         router.effort = 0
     }
 
-    /// Goes on later, a slice at a time, with what could not be done because the turn was over.
+    /// Continues in slices with work that was deferred because the turn was over.
     ///
-    /// - Parameter work: does some, until the turn is over again, and says whether it is done.
+    /// - Parameter work: does a part, until the turn is over again, and returns whether it is done.
     package func goOn(_ work: @escaping (_ broker: Broker) -> Bool) {
         turn.backlog.append { broker, steps in
             let before = broker.turn.effort &+ broker.router.effort

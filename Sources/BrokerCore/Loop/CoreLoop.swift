@@ -2,35 +2,38 @@ import DequeModule
 import NIOConcurrencyHelpers
 package import NIOCore
 
-/// Hosts the broker on one event loop: the mailbox other threads write to, the flush at the end of each tick, the timer.
+/// Runs the broker on one event loop: the mailbox for other threads, the flush at the end of each tick, the timer.
 package final class CoreLoop: @unchecked Sendable {
     // Sendable: `broker`, `timer` and the flags are touched on `eventLoop` only; the mailbox is behind a lock.
 
     /// The loop that owns all broker state.
     package let eventLoop: any EventLoop
     private let broker: Broker
-    /// What was submitted and could not be done yet, because the turn was over.
+    /// Submitted work that is deferred because the turn was over.
     private var submitted: Deque<@Sendable (Broker) -> Void> = []
     private let mailbox = NIOLockedValueBox<[@Sendable (Broker) -> Void]>([])
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var isProceedScheduled = false
 
-    /// Between two slices of long work sockets are read: the event loop looks at them only when no task is due.
+    /// The pause between two slices of long work, in which sockets are read: the event loop reads them only when no
+    /// task is due.
     private static let pause = TimeAmount.microseconds(50)
-    /// Ends of connections in one pause that show that others may wait behind them: the event loop takes in some sockets at
-    /// a time, in the order in which something came.
+    /// The number of connections that end in one pause from which on the pause is repeated.
+    ///
+    /// More may be waiting: the event loop handles a limited number of sockets at a time, in the order of their
+    /// events.
     private static let manyEnds = 32
-    /// How long such pauses may last together.
+    /// The longest duration of repeated pauses.
     private static let longestPause = TimeAmount.milliseconds(10)
 
-    /// Takes a broker over: from now on only this loop touches it.
+    /// Takes over a broker, which only this loop uses from now on.
     package init(eventLoop: any EventLoop, broker: sending Broker) {
         self.eventLoop = eventLoop
         self.broker = broker
         broker.host.requestFlush = { [unowned self] in scheduleFlush() }
         broker.host.submit = { [weak self] work in self?.submit(work) }
-        // What recovery left to be done at some time.
+        // Runs the core once, for work that recovery has deferred.
         submit { _ in }
     }
 
@@ -50,21 +53,20 @@ package final class CoreLoop: @unchecked Sendable {
         }
     }
 
-    /// Waits until the store has written everything there is.
+    /// Waits until the store has written all changes.
     ///
-    /// - Returns: false when it can't.
+    /// - Returns: false when the store can't write.
     package func storeAll() async -> Bool {
         await withCheckedContinuation { continuation in
             submit { broker in broker.whenAllStored { continuation.resume(returning: $0) } }
         }
     }
 
-    /// Connects a client, does work with the answer to its CONNECT, and waits for the work's value, and until the store
-    /// has written what it brought about.
+    /// Connects a client, does work with the answer to its CONNECT, and waits for the work's value and for the store.
     ///
-    /// The connection must not be ended by anybody else meanwhile.
+    /// The store has written all changes of the work then. No other code may end the connection before.
     ///
-    /// - Returns: the value, and whether the store has written all of it.
+    /// - Returns: the value, and whether the store has written all changes.
     package func perform<Value: Sendable>(
         connecting request: ConnectRequest,
         on connection: VirtualConnection,
@@ -80,7 +82,7 @@ package final class CoreLoop: @unchecked Sendable {
         }
     }
 
-    /// Runs work at once, for callers that are on the core loop already.
+    /// Runs work at once, for callers on the core loop.
     @inline(__always)
     package func run<Value>(_ work: (Broker) -> Value) -> Value {
         eventLoop.assertInEventLoop()
@@ -103,7 +105,7 @@ package final class CoreLoop: @unchecked Sendable {
         if !isBehind { run(doSubmitted) }
     }
 
-    /// Does what was submitted, in order, until the turn is over; the rest comes first in the next one.
+    /// Does submitted work, in order, until the turn is over; the rest comes first in the next turn.
     private func doSubmitted(_ broker: Broker) {
         while let work = submitted.popFirst() {
             work(broker)
@@ -112,7 +114,8 @@ package final class CoreLoop: @unchecked Sendable {
         }
     }
 
-    /// Tasks run after all of a tick's reads, so that one task flushes what they all brought about.
+    /// Schedules the flush as a task: tasks run after all reads of a tick, so that one task flushes the output of all
+    /// of them.
     private func scheduleFlush() {
         eventLoop.execute { self.run { $0.flush() } }
     }
@@ -120,8 +123,7 @@ package final class CoreLoop: @unchecked Sendable {
     private func scheduleProceed() {
         guard !isProceedScheduled else { return }
         isProceedScheduled = true
-        // Counted from the end of the tasks that stand in line, the flush among them: however long they take, the pause is
-        // still to come.
+        // The pause begins after the tasks that are already queued, the flush among them, however long they take.
         eventLoop.execute { self.pause(since: .now()) }
     }
 

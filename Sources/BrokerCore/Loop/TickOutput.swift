@@ -1,15 +1,15 @@
-/// What is to be done at the end of a tick, for all that has happened in it at once.
+/// The work for the end of a tick, for all its events at once.
 struct TickOutput {
-    /// Connections that have something to flush.
+    /// Connections with output to flush.
     var dirty: ContiguousArray<VirtualConnection> = []
-    /// Clients to be disconnected once the message that is being routed has reached everybody.
+    /// Clients to be disconnected once the current message has been routed to all destinations.
     var overflowed: [Session] = []
-    /// Sessions whose client has left: their queues need not be in memory, unless it is back already.
+    /// Sessions whose client has left: their queues are unloaded from memory, unless the client has returned.
     var departed: [Session] = []
-    /// Bytes written for many clients at once; see `Broker.noteFanOut`.
+    /// Bytes of wide fan-outs in this tick; see `Broker.noteFanOut`.
     var fannedOut = 0
-    /// Whether the host knows that there is something to be done.
+    /// Whether the host has been asked to end the tick.
     var isRequested = false
-    /// The PUBLISH that is being routed, as it was encoded for earlier subscribers.
+    /// The encodings of the PUBLISH that is being routed, for its further subscribers.
     var templates = PublishTemplates()
 }

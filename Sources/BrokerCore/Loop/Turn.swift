@@ -1,20 +1,19 @@
 import NIOCore
 
-/// One turn of the core: the time of the event that is being handled, what has been done for clients since other events had
-/// their turn, and what waits for its own.
+/// One turn of the core: the time of the current event, the work since other events were handled, and the backlog.
 struct Turn {
-    /// The time of the event that is being handled.
+    /// The time of the current event.
     var now: NIODeadline
-    /// What has been done, in units of about 50 ns, without what the router has done.
+    /// The work of this turn in units of about 50 ns, without the router's.
     var effort = 0
     /// The effort at which the turn is over.
     var end = Backlog.effort
     var backlog = Backlog()
-    /// Whether what is due is done in slices.
+    /// Whether due timers are handled in slices.
     var isBehindTime = false
-    /// Whether a whole slice of the backlog was done since output left.
+    /// Whether a whole slice of the backlog was done since the last flush.
     var hasDoneMuch = false
-    /// Connections that have ended since the owner last set it to 0, and that are seen to later.
+    /// Ended connections that are handled later, since the owner last reset the number to 0.
     var endsPutOff = 0
 
     init(now: NIODeadline) { self.now = now }

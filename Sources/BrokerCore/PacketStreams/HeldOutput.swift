@@ -2,19 +2,19 @@ import DequeModule
 import MQTTCodec
 import NIOCore
 
-/// Encoded packets that wait until the store has written what they confirm, in order.
+/// Encoded packets that wait, in order, until the store has written the changes that they confirm.
 struct HeldOutput {
     private var bytes = ByteBuffer()
     private var marks: Deque<(batch: UInt64, end: Int)> = []
 
     var isEmpty: Bool { marks.isEmpty }
-    /// The batch that the last of it waits for; 0 when nothing is held.
+    /// The batch that the last held packet waits for; 0 when nothing is held.
     var lastBatch: UInt64 { marks.last?.batch ?? 0 }
     var readableBytes: Int { bytes.readableBytes }
     /// Bytes in memory.
     var bufferedBytes: Int { bytes.capacity + marks.count * 2 * MemoryLayout<(UInt64, Int)>.size }
 
-    /// Appends what `encode` writes; nothing of it leaves before that batch is written, nor before what is held already.
+    /// Appends the output of `encode`, which leaves once that batch is written and all earlier packets have left.
     mutating func append(until batch: UInt64, _ encode: (inout ByteBuffer) -> Void) {
         encode(&bytes)
         if let last = marks.last, last.batch >= batch {
@@ -24,7 +24,7 @@ struct HeldOutput {
         }
     }
 
-    /// Moves what waited for batches up to that one into the output.
+    /// Moves the packets that waited for batches up to that one into the output.
     mutating func release(through batch: UInt64, into output: inout ByteBuffer) {
         var end = bytes.readerIndex
         while let first = marks.first, first.batch <= batch {
@@ -37,7 +37,7 @@ struct HeldOutput {
 }
 
 extension PacketStream {
-    /// Holds what `encode` writes until a batch is written.
+    /// Holds the output of `encode` until a batch is written.
     func hold(until batch: UInt64, _ encode: (inout ByteBuffer) -> Void) {
         var waiting = held.take() ?? HeldOutput()
         waiting.append(until: batch, encode)
@@ -46,9 +46,11 @@ extension PacketStream {
 
     /// Holds a PUBLISH until a batch is written.
     ///
-    /// It sets no Topic Alias, which packets that leave earlier might rely on; one that the client has it may use.
+    /// It sets no Topic Alias, since packets that leave earlier might rely on it; it may use an alias that the client
+    /// knows already.
     ///
-    /// - Returns: false when it would be larger than the client takes [MQTT-3.1.2-24]; nothing is written then.
+    /// - Returns: false when the packet would be larger than the client takes [MQTT-3.1.2-24]; nothing is written
+    ///   then.
     func holdPublish(
         topic: RawSpan,
         payload: RawSpan,
@@ -87,9 +89,9 @@ extension PacketStream {
         return isSmallEnough
     }
 
-    /// Lets go what waited for batches up to that one.
+    /// Releases the packets that waited for batches up to that one.
     ///
-    /// - Returns: whether anything still waits.
+    /// - Returns: whether any packet still waits.
     func release(through batch: UInt64) -> Bool {
         uncork(through: batch)
         guard var waiting = held.take() else { return corkedUntil > 0 }

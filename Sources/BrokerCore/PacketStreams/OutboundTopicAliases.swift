@@ -1,12 +1,13 @@
 import MQTTCodec
 
-/// The Topic Aliases we have set on one network connection (MQTT 5.0 §3.3.2.3.4): the first topics that come get one and
-/// keep it.
+/// The Topic Aliases that we have set on one network connection (MQTT 5.0 §3.3.2.3.4).
+///
+/// The first topics get an alias and keep it.
 struct OutboundTopicAliases {
     /// Shorter topics are not worth the three bytes of the property.
     private static let minimumTopicLength = 8
 
-    /// Longer ones are remembered for nobody: all aliases of a connection together are to take some kilobytes.
+    /// Longer topics get no alias: all aliases of a connection together are to take a few kilobytes.
     private static let maximumTopicLength = 128
     /// Bytes in memory of an alias, at most.
     static let cost = maximumTopicLength + 96
@@ -20,18 +21,18 @@ struct OutboundTopicAliases {
     /// - Parameter maximum: the client's Topic Alias Maximum [MQTT-3.1.2-26], after our own limit.
     init(maximum: Int) { self.maximum = maximum }
 
-    /// The alias the client knows the topic by.
+    /// The alias under which the client knows the topic.
     func known(_ topic: RawSpan) -> UInt16? {
         index.find(hash(topic)) { topic.isEqual(to: topics[Int($0)]) }.map { UInt16($0 + 1) }
     }
 
-    /// The alias the topic would be set next; nil when it gets none.
+    /// The alias that the topic would get now; nil when it gets none.
     func next(for topic: RawSpan) -> UInt16? {
         topics.count < maximum && (Self.minimumTopicLength...Self.maximumTopicLength).contains(topic.byteCount)
             ? UInt16(topics.count + 1) : nil
     }
 
-    /// The client has been sent the topic with `next`.
+    /// Notes that the client has been sent the topic with the alias `next`.
     mutating func set(_ topic: RawSpan) {
         index.insert(hash(topic), row: Int32(topics.count))
         topics.append(topic.withUnsafeBytes { [UInt8]($0) })

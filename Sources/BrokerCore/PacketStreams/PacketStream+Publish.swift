@@ -2,9 +2,10 @@ import MQTTCodec
 import NIOCore
 
 extension PacketStream {
-    /// Appends a PUBLISH, under a Topic Alias if the client takes any.
+    /// Appends a PUBLISH, with a Topic Alias if the client takes any.
     ///
-    /// - Returns: false when it would be larger than the client takes [MQTT-3.1.2-24]; nothing is written then.
+    /// - Returns: false when the packet would be larger than the client takes [MQTT-3.1.2-24]; nothing is written
+    ///   then.
     @inline(__always)
     func appendPublish(
         topic: RawSpan,

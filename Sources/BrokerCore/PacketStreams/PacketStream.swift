@@ -1,14 +1,14 @@
 package import MQTTCodec
 package import NIOCore
 
-/// What carries a packet stream's bytes; the I/O side's end of it.
+/// The transport of a packet stream's bytes, on the I/O side.
 package protocol PacketStreamTransport: AnyObject {
     /// Writes and flushes a tick's bytes.
     ///
-    /// - Returns: bytes of them that `PacketStream.confirm` will tell of when they have reached the network connection; 0
-    ///   when they have, so that whether it takes more is known at once.
+    /// - Returns: the bytes that `PacketStream.confirm` will report once they have reached the network connection; 0
+    ///   when they have reached it already, so that its writability is known at once.
     func write(_ bytes: ByteBuffer) -> Int
-    /// Closes the network connection after what was written. Nothing is called after it.
+    /// Closes the network connection after the pending output; no call follows.
     func close()
 }
 
@@ -16,19 +16,20 @@ package protocol PacketStreamTransport: AnyObject {
 ///
 /// The core appends encoded packets to `output`; at the end of the tick they leave in one write.
 package final class PacketStream {
-    /// Bytes of unwritten output beyond which QoS 0 messages are dropped, where there is room.
+    /// The bytes of unwritten output beyond which QoS 0 messages are dropped, while there is enough memory.
     static let wideDropMark = 10_485_760
-    /// Bytes of unwritten output at which QoS 1 and 2 messages stay in the queue.
+    /// The bytes of unwritten output at which QoS 1 and 2 messages stay in the queue.
     static let queueMark = 256 * 1_024
-    /// Bytes on their way to a network connection on another loop at which messages stay in the queue.
+    /// The bytes in transit to a network connection on another loop at which messages stay in the queue.
     static let unconfirmedMark = 1_048_576
-    /// A larger output buffer is given back when it has drained, so that idle connections stay small.
+    /// The capacity up to which an empty output buffer is kept; a larger one is released, so that idle connections
+    /// stay small.
     static let keptCapacity = 4_096
 
     // First what each packet and flush looks at: it lies in a few lines of cache.
     /// Settled by CONNECT.
     @exclusivity(unchecked) package var version: ProtocolVersion = .v3_1_1
-    /// Whether the network connection takes more.
+    /// Whether the network connection takes more bytes.
     @exclusivity(unchecked) var isWritable = true
     /// Encoded packets that have not left yet, after those of `earlier`.
     @exclusivity(unchecked) package var output = ByteBuffer()
@@ -37,25 +38,27 @@ package final class PacketStream {
     @exclusivity(unchecked) private(set) var corkedUntil: UInt64 = 0
     /// The client's Maximum Packet Size, bytes: a larger packet is not sent to it [MQTT-3.1.2-24].
     @exclusivity(unchecked) package var maximumPacketSize = Int.max
-    /// Bytes on their way to a network connection on another loop.
+    /// Bytes in transit to a network connection on another loop.
     @exclusivity(unchecked) private(set) var unconfirmed = 0
-    /// Bytes of unwritten output beyond which QoS 0 messages are dropped and counted; fewer for a client that takes nothing
-    /// while all together keep much.
+    /// The bytes of unwritten output beyond which QoS 0 messages are dropped and counted.
+    ///
+    /// The number is lower for a client that takes no output while all connections together keep much.
     @exclusivity(unchecked) var dropMark = wideDropMark
-    /// Bytes that were handed over last; they wait in the network connection while that takes no more.
+    /// Bytes of the last flush; they wait in the network connection while it is not writable.
     @exclusivity(unchecked) private(set) var lastFlush = 0
-    /// Let go of by `close` or `detach`, one of which always comes: the transport in turn holds the stream.
+    /// Released by `close` or `detach`, one of which always comes, since the transport also holds the stream.
     @exclusivity(unchecked) private var transport: (any PacketStreamTransport)?
 
-    /// Output that leaves first: large packets, in memory that is shared with other clients, and what came before each.
+    /// Output that leaves first: large packets, whose memory is shared with other clients, and the output before each
+    /// of them.
     @exclusivity(unchecked) private var earlier: ContiguousArray<ByteBuffer> = []
-    /// What waits for the store, to follow the output.
+    /// Packets that wait for the store, and leave after the output.
     @exclusivity(unchecked) var held: HeldOutput?
-    /// Whether a PUBLISH is among that; later ones must not overtake it [MQTT-4.6.0-1].
+    /// Whether a PUBLISH is held; later ones must not overtake it [MQTT-4.6.0-1].
     @exclusivity(unchecked) var holdsPublish = false
     /// nil when the client takes no Topic Aliases.
     @exclusivity(unchecked) var topicAliases: OutboundTopicAliases?
-    /// Whether the broker has closed the network connection; nothing is to be read any more.
+    /// Whether the broker has closed the network connection; no more input is read then.
     package private(set) var isClosed = false
 
     package init(transport: any PacketStreamTransport) { self.transport = transport }
@@ -64,14 +67,15 @@ package final class PacketStream {
     @inline(__always)
     package var unwritten: Int { earlierBytes &+ output.readableBytes }
 
-    /// The client takes so many Topic Aliases.
+    /// Enables the given number of Topic Aliases for the client.
     package func useTopicAliases(maximum: Int) {
         topicAliases = maximum > 0 ? OutboundTopicAliases(maximum: maximum) : nil
     }
 
-    /// Whether more output waits than messages alone can fill: the client goes on asking and takes no answers.
+    /// Whether more output waits than messages alone can cause: the client sends more requests and does not read the
+    /// answers.
     ///
-    /// - Parameter maximumPacketSize: bytes of the last message, which may be begun just below the mark.
+    /// - Parameter maximumPacketSize: bytes of the last message, which may begin just below the mark.
     package func isOverfull(maximumPacketSize: Int) -> Bool {
         unwritten + (held?.readableBytes ?? 0) - dropMark - Self.queueMark > maximumPacketSize
     }
@@ -81,7 +85,7 @@ package final class PacketStream {
             && (!holdsPublish || held?.readableBytes ?? 0 < Self.queueMark)
     }
 
-    /// Appends a packet, unless it is larger than the client takes: it is discarded then [MQTT-3.1.2-25].
+    /// Appends a packet; a packet that is larger than the client takes is discarded [MQTT-3.1.2-25].
     ///
     /// - Returns: whether it was appended.
     @discardableResult
@@ -93,8 +97,9 @@ package final class PacketStream {
         return false
     }
 
-    /// Appends a packet, or a shorter one where the client takes none as large: Reason String and User Properties are
-    /// left out then [MQTT-3.2.2-19], [MQTT-3.14.2-3].
+    /// Appends a packet, or a shorter one if it is larger than the client takes.
+    ///
+    /// The shorter one has no Reason String and no User Properties [MQTT-3.2.2-19], [MQTT-3.14.2-3].
     package func append(_ packet: Packet, otherwise shorter: @autoclosure () -> Packet) {
         if !append(packet) { append(shorter()) }
     }
@@ -111,13 +116,13 @@ package final class PacketStream {
         earlier.append(packet)
     }
 
-    /// Hands the output over, unless the network connection is full.
+    /// Writes the output, unless the network connection is full.
     ///
-    /// - Returns: its bytes.
+    /// - Returns: the bytes of the output.
     func flush() -> Int {
         let count = unwritten
         guard isWritable, count > 0, corkedUntil == 0, unconfirmed < Self.unconfirmedMark else { return 0 }
-        // Taken out first: a write may tell us that there is room for more, which is appended at once.
+        // Taken out first: the write may report that there is room for more, which is appended at once.
         lastFlush = count
         var leaving = ByteBuffer()
         swap(&leaving, &output)
@@ -140,18 +145,18 @@ package final class PacketStream {
         for bytes in leaving { unconfirmed &+= transport?.write(bytes) ?? 0 }
     }
 
-    /// No output leaves before that batch is written.
+    /// Holds all output until that batch is written.
     func cork(until batch: UInt64) { corkedUntil = max(corkedUntil, batch) }
 
-    /// Lets output leave that waited for batches up to that one.
+    /// Releases output that waited for batches up to that one.
     func uncork(through batch: UInt64) {
         if corkedUntil <= batch { corkedUntil = 0 }
     }
 
-    /// So many bytes have reached the network connection, and with them whether it takes more.
+    /// The given number of bytes have reached the network connection, which reports its writability as well.
     func confirm(_ bytes: Int) { unconfirmed = max(unconfirmed - bytes, 0) }
 
-    /// Ends the network connection, after what is still to be written.
+    /// Closes the network connection after the pending output.
     func close() {
         isClosed = true
         held = nil

@@ -1,7 +1,7 @@
 import MQTTCodec
 import NIOCore
 
-/// One message at QoS 0 in the encodings its subscribers need, each made once and copied from then on.
+/// One QoS 0 message in the encodings that its subscribers need; each is made once and then copied.
 ///
 /// An encoding is chosen by protocol version and RETAIN. A message for one session alone is encoded straight into that
 /// session's output.
@@ -11,10 +11,10 @@ struct PublishTemplates {
         var length = 0
     }
 
-    /// Bytes of a packet at which its subscribers share its memory: to copy it would take longer than all else.
+    /// The bytes at which subscribers share a packet's memory: to copy it would take longer than all other work.
     private static let sharedLength = 16_384
 
-    /// Bytes that each subscriber's output takes up of its own, about.
+    /// The approximate bytes that each subscriber's output takes in memory of its own.
     static func copied(_ publication: Publication, _ topic: RawSpan, _ payload: RawSpan) -> Int {
         let size = publication.wireSize(topic, payload)
         return publication.qos == .atMostOnce && size >= sharedLength ? 0 : size
@@ -25,7 +25,7 @@ struct PublishTemplates {
     private var made: UInt8 = 0
     private var isShared = false
 
-    /// Forgets the last message.
+    /// Drops the encodings of the last message.
     ///
     /// - Parameter isShared: whether more than one session gets the next one.
     @inline(__always)
@@ -38,7 +38,8 @@ struct PublishTemplates {
 
     /// Appends the PUBLISH to the stream's output.
     ///
-    /// - Returns: false when it would be larger than the client takes [MQTT-3.1.2-24]; nothing is written then.
+    /// - Returns: false when the packet would be larger than the client takes [MQTT-3.1.2-24]; nothing is written
+    ///   then.
     @inline(__always)
     mutating func write(
         topic: RawSpan,

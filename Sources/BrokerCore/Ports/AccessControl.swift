@@ -3,11 +3,11 @@ package import NIOCore
 
 /// Decides who may connect.
 package protocol Authenticator: AnyObject {
-    /// Whether these credentials are good. Called on the core loop: it must not block.
+    /// Checks credentials; called on the core loop, so it must not block.
     ///
-    /// What takes its time answers `.pending` and goes on elsewhere.
+    /// A slow check returns `.pending` and continues elsewhere.
     func authenticate(_ credentials: Credentials) -> Authentication
-    /// Whether a user name it lets in is proven; an anonymous client is a stranger then.
+    /// Whether the user names that it accepts are proven; an anonymous client is a stranger then.
     var knowsUsers: Bool { get }
 }
 
@@ -17,15 +17,15 @@ extension Authenticator {
 
 /// Decides which topics a client may use.
 package protocol Authorizer: AnyObject {
-    /// Whether the client may publish to the topic. Called on the core loop: it must not block.
+    /// Whether the client may publish to the topic; called on the core loop, so it must not block.
     func mayPublish(_ topic: String, client: ClientIdentity) -> Bool
     /// Whether the client may subscribe to the filter.
     func maySubscribe(_ filter: String, client: ClientIdentity) -> Bool
-    /// Whether the client may get messages of the topic, whichever of its subscriptions matches.
+    /// Whether the client may get messages of the topic, by any of its subscriptions.
     ///
-    /// The core remembers the answer with the route of a topic, until `Broker.permissionsChanged`.
+    /// The core caches the answer with the route of a topic, until `Broker.permissionsChanged`.
     func mayReceive(_ topic: String, client: ClientIdentity) -> Bool
-    /// What forbids that, for the log; nil when nobody can say.
+    /// The rule that forbids the action, for the log; nil when it is not known.
     func rule(against action: Event.Action, _ topic: String, client: ClientIdentity) -> String?
 }
 
@@ -35,22 +35,22 @@ extension Authorizer {
     package func mayReceive(_ topic: String, client: ClientIdentity) -> Bool { maySubscribe(topic, client: client) }
 }
 
-/// What a client shows of itself when it connects.
+/// The credentials and the address of a client that connects.
 package struct Credentials: Sendable {
     package let clientID: String
     package let userName: String?
     package let password: ByteBuffer?
-    /// Whether the password was shown as a token, which says by itself whose it is (RFC 6750).
+    /// Whether the password is a bearer token, which identifies its user by itself (RFC 6750).
     package let isToken: Bool
-    /// Who the transport says it is: a certificate's name, a DTLS PSK identity.
+    /// The client's identity according to the transport: the name of a certificate, a DTLS PSK identity.
     package let transportIdentity: String?
     package let remoteAddress: String
-    /// Whose share of what is for all it uses; nil is nobody's.
+    /// The network whose share of the limits the client uses; nil uses no share.
     package let network: ClientNetwork?
 
-    /// Whether something secret was shown without a user name: a token or an API key, or what was meant for one.
+    /// Whether there is a secret without a user name: a token or an API key, valid or not.
     ///
-    /// Nobody can be found by it who is not known, and whoever shows it does not want to be anonymous.
+    /// An unknown one identifies no user, and a client that sends one is not to be treated as anonymous.
     package var isNameless: Bool { isToken || (userName == nil && password != nil) }
 
     package init(
@@ -74,23 +74,23 @@ package struct Credentials: Sendable {
 
 /// The answer to credentials.
 package enum Authentication: Sendable {
-    /// Accepted under that user name; nil is anonymous.
+    /// Accepted under the given user name; nil is anonymous.
     case accepted(userName: String?)
-    /// Accepted under that user name as long as its token is good; nil is for ever.
+    /// Accepted under the given user name until its token expires; nil is never.
     case acceptedToken(userName: String, expiresAt: NIODeadline?)
     /// Bad user name or password, 0x86.
     case badCredentials
-    /// Known, and not allowed, 0x87.
+    /// A known user that is not allowed to connect, 0x87.
     case notAuthorized
-    /// Not let in for a reason that the log is told, and the client is not.
+    /// Refused for a reason that is logged and not told to the client.
     case refused(ReasonCode, detail: String)
-    /// Too many others are waiting for an answer, 0x89.
+    /// Too many other checks are pending, 0x89.
     case busy
-    /// The answer comes later.
+    /// The answer will come later.
     case pending(PendingAuthentication)
 }
 
-/// Who a connected client is.
+/// The identity of a connected client.
 package struct ClientIdentity: Sendable {
     package let clientID: String
     package let userName: String?
@@ -101,7 +101,7 @@ package struct ClientIdentity: Sendable {
     }
 }
 
-/// Lets everybody in, under the name they give or the transport gives them.
+/// Accepts every client, under its user name or the transport's.
 package final class AnonymousAccess: Authenticator {
     package init() {}
 
@@ -109,7 +109,7 @@ package final class AnonymousAccess: Authenticator {
 
     package func authenticate(_ credentials: Credentials) -> Authentication {
         if let identity = credentials.transportIdentity { return .accepted(userName: identity) }
-        // Nobody here knows any token; a user name is taken as it is, and its password for nothing.
+        // It knows no tokens; a user name is accepted without a check of its password.
         return credentials.isNameless ? .badCredentials : .accepted(userName: credentials.userName)
     }
 }

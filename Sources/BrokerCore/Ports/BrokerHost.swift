@@ -1,11 +1,11 @@
-/// What the core asks of whoever hosts it, and tells it.
+/// The functions of its host that the core calls.
 package struct BrokerHost {
-    /// Called when the first connection of a tick has something to flush; the host calls `Broker.flush()` at the tick's end.
+    /// Called when the first connection of a tick has output; the host calls `Broker.flush()` at the end of the tick.
     package var requestFlush: (() -> Void)?
-    /// Brings work from any thread onto the core.
+    /// Runs work on the core, from any thread.
     package var submit: (@Sendable (@escaping @Sendable (Broker) -> Void) -> Void)?
-    /// Called when the store can't write, each time it has tried, and with nil when it can again.
+    /// Called each time the store has failed to write, and with nil when it writes again.
     package var storeFailed: ((StoreFailure?) -> Void)?
-    /// Told what becomes of clients.
+    /// Takes the events of clients.
     package let events: EventLog
 }

@@ -9,15 +9,15 @@ package protocol EnhancedAuthenticator: AnyObject {
     ///
     /// - Parameters:
     ///   - method: the Authentication Method the client asks for, such as `SCRAM-SHA-256`.
-    ///   - credentials: what else the client shows of itself; the Client Identifier is empty when the broker is to
-    ///     assign one.
+    ///   - credentials: the client's other credentials; the Client Identifier is empty when the broker is to assign
+    ///     one.
     /// - Returns: nil when the method is not offered.
     func begin(_ method: String, for credentials: Credentials) -> (any AuthenticationExchange)?
 }
 
-/// One client's exchange, at its connection or later to authenticate anew.
+/// One client's exchange, when it connects or when it re-authenticates later.
 package protocol AuthenticationExchange: AnyObject {
-    /// Takes the client's next message. Called on the core loop: it must not block.
+    /// Takes the client's next message; called on the core loop, so it must not block.
     ///
     /// After an answer other than `.continue` it is not called again.
     ///
@@ -27,14 +27,14 @@ package protocol AuthenticationExchange: AnyObject {
 
 /// The server's answer to one message of an exchange.
 package enum AuthenticationStep: Sendable {
-    /// The client is to go on; Authentication Data for it, or nil.
+    /// The client is to continue; with Authentication Data for it, or nil.
     case `continue`(ByteBuffer?)
-    /// The client is who it says it is; the final authentication data for it, or nil.
+    /// The client is authenticated; with the final Authentication Data for it, or nil.
     case accepted(userName: String?, ByteBuffer?)
-    /// It is not.
+    /// The client is refused.
     ///
     /// - Parameters:
-    ///   - reason: for CONNACK; a client that authenticates anew gets Not authorized.
-    ///   - detail: for the client and the log; it must not say what helps to guess.
+    ///   - reason: for CONNACK; a client that re-authenticates gets Not authorized.
+    ///   - detail: for the client and the log; it must not help to guess credentials.
     case refused(ReasonCode, detail: String)
 }

@@ -1,9 +1,9 @@
 import NIOConcurrencyHelpers
 
-/// The answer to credentials that takes its time, such as a password's that is slow to check on purpose.
+/// The pending answer to credentials, for example to a password, whose check is slow on purpose.
 ///
-/// An authenticator makes it, returns it as `.pending`, and answers from whatever thread it likes. Several clients may
-/// wait for the same answer.
+/// An authenticator makes it, returns it as `.pending`, and answers from any thread. Several clients may wait for the
+/// same answer.
 package final class PendingAuthentication: Sendable {
     private enum State {
         case waiting([@Sendable (Authentication) -> Void])
@@ -14,7 +14,7 @@ package final class PendingAuthentication: Sendable {
 
     package init() {}
 
-    /// Gives the answer; only the first one counts.
+    /// Gives the answer; later answers are ignored.
     package func answer(_ authentication: Authentication) {
         let waiting = state.withLockedValue { state -> [@Sendable (Authentication) -> Void] in
             guard case .waiting(let waiting) = state else { return [] }
@@ -24,7 +24,7 @@ package final class PendingAuthentication: Sendable {
         for body in waiting { body(authentication) }
     }
 
-    /// Calls `body` once, on the thread that answers, or at once when the answer is there.
+    /// Calls `body` once, on the thread that answers, or at once when there is an answer already.
     package func whenAnswered(_ body: @escaping @Sendable (Authentication) -> Void) {
         let answered = state.withLockedValue { state -> Authentication? in
             switch state {

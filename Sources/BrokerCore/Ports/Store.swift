@@ -1,44 +1,47 @@
 package import MQTTCodec
 package import NIOCore
 
-/// Where what must outlive the process is kept: sessions, what they are owed, retained messages (MQTT 5.0 §4.1).
+/// The storage of all state that must outlive the process: sessions, their messages, retained messages (MQTT 5.0
+/// §4.1).
 ///
-/// The core keeps the working copy of all state but the messages that wait for absent clients. It hands over one batch
-/// after the other, each when the one before it is done, and reads messages back when a client returns. A broker
+/// The core keeps the working copy of all state except the messages that wait for absent clients. It hands over one
+/// batch after the other, each when the one before it is done, and reads messages back when a client returns. A broker
 /// without a store keeps everything in memory.
 package protocol Store: AnyObject, Sendable {
-    /// Reads back everything but messages that wait for sessions; called once, before anything else, and may block.
+    /// Reads back everything except messages that wait for sessions; called once, before any other call, and may
+    /// block.
     ///
     /// - Parameters:
     ///   - now: the time that stored times are translated to.
-    ///   - restore: takes first the sessions, then the rest, messages in ascending order of their numbers.
-    /// - Throws: when what is there can't be read: damaged, or written by another version.
+    ///   - restore: takes first the sessions, then the rest, with messages in ascending order of their numbers.
+    /// - Throws: when the stored data can't be read: damaged, or written by another version.
     func recover(now: NIODeadline, _ restore: (RecoveredRecord) -> Void) throws
 
-    /// Writes a batch, all of it or nothing; doesn't block.
+    /// Writes all changes of a batch or none; doesn't block.
     ///
-    /// - Parameter completion: called once, on any thread: nil when it is as durable as the configuration demands.
+    /// - Parameter completion: called once, on any thread; with nil when the batch is as durable as the configuration
+    ///   demands.
     func commit(_ batch: StoreBatch, completion: @escaping @Sendable (StoreFailure?) -> Void)
 
     /// Reads stored messages back; doesn't block, and sees every batch handed over before.
     ///
-    /// - Parameter completion: called once, on any thread, with one answer a place; nil for a message that is not there
-    ///   (any more).
+    /// - Parameter completion: called once, on any thread, with one answer for each place; nil for a message that is
+    ///   not found, or not any more.
     func load(
         _ places: [StoredPlace],
         completion: @escaping @Sendable (Result<[LoadedMessage?], StoreFailure>) -> Void
     )
 }
 
-/// Why a store could not do what it was asked.
+/// The reason why the store has failed.
 package struct StoreFailure: Error, Sendable, CustomStringConvertible {
-    /// In words that a user can act on: "No space left on device: ./data".
+    /// A message that a user can act on: "No space left on device: ./data".
     package let description: String
 
     package init(_ description: String) { self.description = description }
 }
 
-/// Names a stored message; numbers ascend in the order of storing and are never used again.
+/// The number of a stored message; numbers ascend in the order of storing and are never reused.
 package struct MessageNumber: Hashable, Sendable, Comparable {
     package let rawValue: UInt64
 
@@ -46,7 +49,7 @@ package struct MessageNumber: Hashable, Sendable, Comparable {
 
     package static func < (left: MessageNumber, right: MessageNumber) -> Bool { left.rawValue < right.rawValue }
 
-    /// No message is stored.
+    /// The number of a message that is not stored.
     package static let none = MessageNumber(rawValue: 0)
 }
 
@@ -54,7 +57,7 @@ package struct MessageNumber: Hashable, Sendable, Comparable {
 package struct StoredPlace: Hashable, Sendable {
     /// `.none` when the delivery is not stored.
     package let message: MessageNumber
-    /// Its place among the message's destinations, from 0.
+    /// Its index among the message's destinations, from 0.
     package let destination: UInt32
 
     package init(message: MessageNumber, destination: UInt32) {
@@ -62,7 +65,7 @@ package struct StoredPlace: Hashable, Sendable {
         self.destination = destination
     }
 
-    /// Not stored.
+    /// The place of a delivery that is not stored.
     package static let none = StoredPlace(message: .none, destination: 0)
 }
 
@@ -77,7 +80,7 @@ package struct LoadedMessage: Sendable {
     }
 }
 
-/// What the store has of one thing, at the start.
+/// One record that the store restores at the start.
 package enum RecoveredRecord: Sendable {
     case session(SessionRecord)
     case subscription(SubscriptionRecord, of: SessionNumber)
@@ -88,14 +91,14 @@ package enum RecoveredRecord: Sendable {
     case message(RecoveredMessage)
 }
 
-/// What is known of a stored message before its contents are wanted.
+/// The facts about a stored message that are known before its contents are read.
 package struct RecoveredMessage: Sendable {
     package let number: MessageNumber
     /// Bytes in memory of the message when it is read back.
     package let cost: Int
-    /// `.distantFuture` if never.
+    /// When it expires; `.distantFuture` is never.
     package let expiresAt: NIODeadline
-    /// In the order of their places, with the state each has come to.
+    /// The destinations in the order of their places, each with its delivery's state.
     package let destinations: [StoredDestination]
 
     package init(number: MessageNumber, cost: Int, expiresAt: NIODeadline, destinations: [StoredDestination]) {
@@ -106,12 +109,12 @@ package struct RecoveredMessage: Sendable {
     }
 }
 
-/// What a client may rely on once it has its answer.
+/// The durability of a change when the client gets its answer.
 package enum Durability: String, Sendable, CaseIterable {
-    /// What was acknowledged survives the loss of power.
+    /// Acknowledged changes survive the loss of power.
     case strict
-    /// What was acknowledged survives the end of the process, but not of the machine.
+    /// Acknowledged changes survive the end of the process, but not of the machine.
     case process
-    /// Acknowledgements don't wait; what is stored is written soon.
+    /// Acknowledgements don't wait; changes are written soon.
     case none
 }

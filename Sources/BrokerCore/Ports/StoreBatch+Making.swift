@@ -1,7 +1,7 @@
 extension StoreBatch {
-    /// Adds a message for these destinations, as those that gather a batch do.
+    /// Adds a message for the given destinations, as the journal does.
     ///
-    /// - Parameter number: higher than those of all messages before.
+    /// - Parameter number: a number higher than those of all messages before.
     package mutating func add(_ message: Message, number: MessageNumber, for added: [StoredDestination]) {
         messages.append(
             StoredMessage(
@@ -15,6 +15,6 @@ extension StoreBatch {
         destinations += added
     }
 
-    /// Adds a change that is no new message.
+    /// Adds a change other than a new message.
     package mutating func add(_ change: StoreChange) { changes.append(change) }
 }

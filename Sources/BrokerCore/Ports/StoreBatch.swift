@@ -1,18 +1,19 @@
 package import MQTTCodec
 package import NIOCore
 
-/// Changes that reach the store together or not at all.
+/// Changes that the store writes all together or not at all.
 ///
-/// New messages and the other changes never speak of the same thing, so the order between the two lists is free; within
-/// each list it counts.
+/// New messages and the other changes never concern the same thing, so the order between the two lists is free; within
+/// each list the order matters.
 package struct StoreBatch: Sendable {
     /// Batches are numbered in order, from 1.
     package let number: UInt64
     /// New messages in ascending order of their numbers.
     ///
-    /// One whose deliveries were all done before the batch was written has no `remaining` and need not be written.
+    /// A message whose deliveries were all done before the batch was handed over has no `remaining` and need not be
+    /// written.
     package internal(set) var messages: ContiguousArray<StoredMessage> = []
-    /// The destinations of all of the batch's messages, one message's after the other's.
+    /// The destinations of all messages of the batch, message by message.
     package internal(set) var destinations: ContiguousArray<StoredDestination> = []
     package internal(set) var changes: ContiguousArray<StoreChange> = []
 
@@ -24,27 +25,27 @@ package struct StoreBatch: Sendable {
     }
 }
 
-/// A message to be stored once, whatever the number of sessions it is for.
+/// A message to be stored once, for any number of sessions.
 package struct StoredMessage: Sendable {
     package let number: MessageNumber
     package internal(set) var message: Message
-    /// Where its destinations begin in the batch.
+    /// The index of its first destination in the batch.
     package let firstDestination: Int
     package internal(set) var destinationCount: Int
-    /// Destinations whose delivery is not done.
+    /// The number of destinations whose delivery is not done.
     package internal(set) var remaining: Int
 }
 
-/// One session that a stored message is for.
+/// One session that gets a stored message.
 package struct StoredDestination: Sendable {
     package let session: SessionNumber
-    /// Its place in the session's order of delivery.
+    /// Its position in the session's order of delivery.
     package let sequence: UInt64
     /// The QoS of this delivery.
     package let qos: QoS
     /// The RETAIN flag of this delivery.
     package let retain: Bool
-    /// Subscription Identifiers to send along.
+    /// Subscription Identifiers that are sent with it.
     package let identifiers: [UInt32]
     /// The Topic Filter of the Shared Subscription it came through; nil without one.
     package let share: String?
@@ -69,7 +70,7 @@ package struct StoredDestination: Sendable {
     }
 }
 
-/// How far the delivery of a stored message has come (MQTT 5.0 §4.3).
+/// The state of a stored message's delivery (MQTT 5.0 §4.3).
 package enum DeliveryState: Sendable, Equatable {
     /// Not sent yet.
     case queued
@@ -81,13 +82,13 @@ package enum DeliveryState: Sendable, Equatable {
     case done
 }
 
-/// One change that is no new message.
+/// One change other than a new message.
 package enum StoreChange: Sendable {
     /// Adds or replaces a session's own record, keyed by its name.
     case session(SessionRecord)
     /// Removes a session, its subscriptions and the Packet Identifiers received; its messages are removed one by one.
     case removeSession(SessionName, SessionNumber)
-    /// Removes the record that a session has under another name, and nothing else of it.
+    /// Removes a session's record under its former name, and nothing else of the session.
     case moveSession(from: SessionName, SessionNumber)
     /// Adds or replaces a subscription, keyed by its Topic Filter as the client wrote it.
     case subscription(SubscriptionRecord, of: SessionNumber)
@@ -97,7 +98,7 @@ package enum StoreChange: Sendable {
     case removeReceived(PacketID, of: SessionNumber)
     /// Replaces the state of one delivery of a message of an earlier batch.
     case delivery(StoredPlace, DeliveryState)
-    /// Removes a message of an earlier batch with all that was said of its deliveries, so many.
+    /// Removes a message of an earlier batch, with all states of the given number of deliveries.
     case removeMessage(MessageNumber, destinations: Int)
     /// Adds or replaces the retained message of its topic.
     case retained(Message)
@@ -109,16 +110,16 @@ package struct SessionRecord: Sendable {
     package let name: SessionName
     package let number: SessionNumber
     package let userName: String?
-    /// Whether the user name was proven; nil in a record of a version that did not say so.
+    /// Whether the user name was proven; nil in a record of a version without this field.
     package let isUserProven: Bool?
-    /// Seconds; `UInt32.max` never ends.
+    /// Seconds; `UInt32.max` is never.
     package let expiryInterval: UInt32
-    /// When it ends; `.distantFuture` while it is connected or never ends.
+    /// When the session ends; `.distantFuture` while it is connected or never ends.
     package let expiresAt: NIODeadline
-    /// Published when the connection is lost, or when `willDueAt` comes.
+    /// The will, published when the connection is lost, or at `willDueAt`.
     package let will: Will?
     package let willDueAt: NIODeadline?
-    /// The last delivery that counts as taken without the client's word; 0 when there is none.
+    /// The last delivery that has ended without the client's acknowledgement; 0 when there is none.
     package let takenForRead: UInt64
 
     package init(
@@ -150,9 +151,9 @@ package struct SessionRecord: Sendable {
 package struct SubscriptionRecord: Sendable {
     package let filter: String
     package let options: SubscriptionOptions
-    /// 0 without one.
+    /// The Subscription Identifier; 0 without one.
     package let identifier: UInt32
-    /// Whether its session is still to be sent retained messages that match it.
+    /// Whether matching retained messages are still to be sent to its session.
     package let isOwedRetained: Bool
 
     package init(filter: String, options: SubscriptionOptions, identifier: UInt32, isOwedRetained: Bool = false) {

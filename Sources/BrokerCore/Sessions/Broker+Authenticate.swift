@@ -1,11 +1,11 @@
 import MQTTCodec
 
-// Enhanced authentication (MQTT 5.0 §4.12): the adapter carries the messages, the core begins exchanges and draws the
-// conclusions.
+// Enhanced authentication (MQTT 5.0 §4.12): the adapter carries the messages; the core begins exchanges and applies
+// their results.
 extension Broker {
-    /// CONNECT with an Authentication Method: begins the exchange that decides.
+    /// Begins the exchange for a CONNECT with an Authentication Method.
     ///
-    /// The adapter goes on with `connect(_:authenticatedAs:on:)`.
+    /// The adapter continues with `connect(_:authenticatedAs:on:)`.
     ///
     /// - Returns: the exchange, or the Reason Code for CONNACK.
     package func beginAuthentication(
@@ -22,16 +22,16 @@ extension Broker {
         {
             return .success(exchange)
         } else {
-            // Also where the transport has named the client: it can't have two identities.
+            // It is also refused when the transport has identified the client, which can't have two identities.
             reason = .badAuthenticationMethod
         }
         _ = refuse(connection, reason, request)
         return .failure(RequestRefused(reasonCode: reason))
     }
 
-    /// AUTH with Re-authenticate: begins another exchange on a live connection (MQTT 5.0 §4.12.1).
+    /// Begins another exchange on a live connection, for AUTH with Re-authenticate (MQTT 5.0 §4.12.1).
     ///
-    /// - Returns: nil when the method is no longer offered.
+    /// - Returns: nil when the method is not offered any more.
     package func beginReauthentication(
         _ method: String,
         on connection: VirtualConnection
@@ -44,15 +44,16 @@ extension Broker {
         )
     }
 
-    /// Whether the client that has authenticated anew is still the one whose session this is.
+    /// Whether the client that has re-authenticated is still the user of the session.
     package func isSameUser(_ userName: String?, on connection: VirtualConnection) -> Bool {
         guard let session = connection.session else { return false }
         return session.userName.isSame(as: userName)
     }
 
-    /// The client of a connection has shown a token at another one, too: it may stay for as long as the longer of both.
+    /// Extends a connection's authentication to the expiry of a later token, which its client has used on another
+    /// connection.
     ///
-    /// Nothing changes when they are not the same user's.
+    /// Nothing changes when the tokens belong to different users.
     package func prolong(_ connection: VirtualConnection, byTokenOf other: VirtualConnection) {
         guard connection.hasToken, other.hasToken, let userName = other.userName, isSameUser(userName, on: connection),
             let expiresAt = connection.tokenExpiresAt
@@ -60,9 +61,8 @@ extension Broker {
         connection.tokenExpiresAt = other.tokenExpiresAt.map { max($0, expiresAt) }
     }
 
-    /// What the access.authenticator says may be different from now on: answers that are still on their way are asked for again
-    /// when they come.
+    /// The authenticator's answers may have changed: pending answers are requested again when they arrive.
     ///
-    /// Clients that are connected are for `endConnections`.
+    /// `endConnections` is for clients that are already connected.
     package func credentialsChanged() { access.credentialsChanged() }
 }

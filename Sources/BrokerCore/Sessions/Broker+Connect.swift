@@ -2,11 +2,11 @@ import MQTTCodec
 import NIOCore
 
 extension Broker {
-    /// CONNECT: authenticates, takes over or makes the session, attaches the connection.
+    /// Connects a client: authenticates it, takes over or makes the session, attaches the connection.
     ///
-    /// What the session still owes the client is sent by `resume`, after the adapter has answered.
+    /// `resume` sends the session's pending messages, after the adapter has answered.
     ///
-    /// - Parameter completion: called once, at once or when the access.authenticator has its answer; not at all when the
+    /// - Parameter completion: called once, at once or when the authenticator has answered; not called when the
     ///   connection ends before.
     package func connect(
         _ request: ConnectRequest,
@@ -19,7 +19,7 @@ extension Broker {
         settle(pending, access.authenticator.authenticate(credentials), on: connection)
     }
 
-    /// CONNECT of a client that an exchange has authenticated; see `beginAuthentication`.
+    /// Connects a client that an exchange has authenticated; see `beginAuthentication`.
     package func connect(
         _ request: ConnectRequest,
         authenticatedAs userName: String?,
@@ -28,9 +28,9 @@ extension Broker {
         establish(request, clientID: clientID(for: request), userName, on: connection)
     }
 
-    /// What is wrong with any CONNECT now; nil when nothing is.
+    /// The reason to refuse any CONNECT now; nil when there is none.
     func reasonToRefuse(_ connection: VirtualConnection) -> ReasonCode? {
-        // Server shutting down is a DISCONNECT's reason; CONNACK has no such code [MQTT-3.2.2-8].
+        // CONNACK has no Reason Code Server shutting down, which is for DISCONNECT [MQTT-3.2.2-8].
         guard !registry.isShuttingDown else { return .serverUnavailable }
         guard connection.session == nil, connection.pendingConnect == nil else { return .protocolError }
         if case .packets = connection.outlet, !access.takeConnect(at: now) { return .connectionRateExceeded }
@@ -49,7 +49,7 @@ extension Broker {
         )
     }
 
-    /// Goes on with a CONNECT as the access.authenticator says.
+    /// Continues with a CONNECT after the authenticator's answer.
     private func settle(_ pending: PendingConnect, _ answer: Authentication, on connection: VirtualConnection) {
         let request = pending.request
         switch answer {
@@ -92,14 +92,14 @@ extension Broker {
         connection.pendingConnect = nil
         countBuffers(of: connection)
         guard pending.generation == access.credentialsGeneration else {
-            // It was found out with what does not count any more.
+            // The answer is based on credentials that are outdated.
             let credentials = credentials(of: pending.request, clientID: pending.clientID, connection)
             return settle(pending, access.authenticator.authenticate(credentials), on: connection)
         }
         settle(pending, answer, on: connection)
     }
 
-    /// The client is who it says it is: takes over or makes the session, attaches the connection.
+    /// Takes over or makes the session of an authenticated client, and attaches the connection.
     private func establish(
         _ request: ConnectRequest,
         clientID: String,
@@ -132,12 +132,12 @@ extension Broker {
                 isTaken: claim == .givesWay,
                 isTransient: request.scope == .request
             ) : former ?? makeSession(name)
-        // What waits was let in under the rights of another user.
+        // Pending messages were let in under the rights of another user.
         if !session.userName.isSame(as: userName) { session.routing.rightsGeneration = 0 }
         session.names.userName = userName
         let keepAlive = attach(connection, to: session, request, holder)
-        // The session is new in the store, or a former one is to be gone from it; who comes back has been told already
-        // that there is a session.
+        // CONNACK waits for the store when the session is new, or when a former one is removed; the client of a
+        // continued session has had a CONNACK for it before.
         if former == nil, let journal {
             session.storage.firstBatch = journal.writes != writes ? journal.openNumber : commits.batchOfEnd(of: name)
         }
@@ -153,7 +153,7 @@ extension Broker {
         )
     }
 
-    /// What an authenticated client can't have; nil when it can have it all.
+    /// The reason why an authenticated client is refused; nil when there is none.
     private func reasonToRefuse(
         _ request: ConnectRequest,
         _ name: SessionName,
@@ -168,21 +168,21 @@ extension Broker {
         return lackOfRoom(request, name, claim, holder)
     }
 
-    /// What is wrong with a will; nil when nothing is.
+    /// The reason to refuse a will; nil when there is none.
     private func reasonToRefuse(_ will: Will) -> ReasonCode? {
         guard Int(will.qos.rawValue) <= limits.maximumQoS else { return .qosNotSupported }
         guard !will.retain || limits.retainAvailable else { return .retainNotSupported }
-        // MQTT 5.0 §3.1.3.2.3
+        // A payload that is declared as UTF-8 must be UTF-8 (MQTT 5.0 §3.1.3.2.3).
         let isText = limits.validatesPayloadFormat && will.properties.payloadFormatIndicator == true
         return isText && !will.payload.readableBytesSpan.isUTF8 ? .payloadFormatInvalid : nil
     }
 
-    /// Sends what a resumed session owes its client: unacknowledged messages first, then the queue [MQTT-4.4.0-1].
+    /// Sends the pending messages of a resumed session: unacknowledged messages first, then the queue [MQTT-4.4.0-1].
     ///
     /// To be called once the adapter has answered the client's CONNECT.
     ///
-    /// - Parameter sequence: the last delivery the client has, when it says so in some way of its own; what was sent up
-    ///   to there counts as acknowledged.
+    /// - Parameter sequence: the last delivery that the client has, if its protocol reports it; sent deliveries up to
+    ///   it count as acknowledged.
     package func resume(_ connection: VirtualConnection, after sequence: UInt64? = nil) {
         guard let session = connection.session else { return }
         corkNewSession(of: connection)
@@ -192,9 +192,9 @@ extension Broker {
         sendQueued(session)
     }
 
-    /// PUBREL is sent again at once: it needs no send quota [MQTT-4.9.0-3].
+    /// Sends PUBREL again, at once: it needs no send quota [MQTT-4.9.0-3].
     ///
-    /// The client of a message sink has no use for it: it owns such a message already.
+    /// A message sink gets none: its client owns the message already.
     func resumeReleased(_ session: Session) {
         var released: [PacketID] = []
         session.window.forEach { id, entry in
@@ -219,7 +219,7 @@ extension Broker {
         return .refused(reason, clientID: request.clientID)
     }
 
-    /// - Returns: the Keep Alive in force, seconds.
+    /// - Returns: the Keep Alive in force, in seconds.
     private func attach(
         _ connection: VirtualConnection,
         to session: Session,
@@ -246,7 +246,7 @@ extension Broker {
             if let inflight = sink.inflightMessages {
                 session.client.receiveMaximum = min(Int(request.receiveMaximum), inflight)
             }
-            // An adapter that keeps more of them bounds their bytes itself.
+            // An adapter with a larger window bounds its bytes itself.
             session.client.inflightBytes = sink.inflightMessages == nil ? limits.queue.bytes : .max
         }
         connection.session = session

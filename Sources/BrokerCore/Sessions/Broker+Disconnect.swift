@@ -2,13 +2,13 @@ package import MQTTCodec
 import NIOCore
 
 extension Broker {
-    /// DISCONNECT by the client, or the end of its network connection.
+    /// Disconnects a client, after its DISCONNECT or the end of its network connection.
     ///
-    /// The adapter closes by itself.
+    /// The adapter closes the network connection.
     ///
     /// - Parameters:
     ///   - reason: `.normalDisconnection` discards the will; anything else publishes it after its delay.
-    ///   - sessionExpiryInterval: replaces the one of CONNECT when given (MQTT 5.0 §3.14.2.2.2).
+    ///   - sessionExpiryInterval: replaces the interval of CONNECT unless it is nil (MQTT 5.0 §3.14.2.2.2).
     package func disconnect(
         _ connection: VirtualConnection,
         reason: ReasonCode,
@@ -20,15 +20,15 @@ extension Broker {
         if let sessionExpiryInterval, session.isPersistent {
             session.life.expiryInterval = min(sessionExpiryInterval, UInt32(clamping: limits.sessionExpiryMaximum))
         }
-        // [MQTT-3.1.2-10], [MQTT-3.14.4-3]
+        // A normal disconnection discards the will [MQTT-3.1.2-10], [MQTT-3.14.4-3].
         if reason == .normalDisconnection { session.life.will = nil }
         detach(connection, from: session)
     }
 
     /// Ends every client's connection with Server shutting down (0x8B) and refuses new ones; may be called again.
     ///
-    /// Wills come first, while all who want them are there. The broker's own sessions, such as webhooks', go on: what they
-    /// are given now is theirs to finish.
+    /// Wills are published first, while their subscribers are still connected. The broker's own sessions, such as
+    /// those of webhooks, continue, and handle these messages themselves.
     package func shutdown() {
         registry.isShuttingDown = true
         let leaving = registry.all.filter { $0.connection != nil && !$0.name.isOwn }
@@ -46,9 +46,9 @@ extension Broker {
         publishWill(will, of: session)
     }
 
-    /// The broker ends a connection: tells the client, closes, and lets the session go on as it may.
+    /// Ends a connection: tells the client, closes, and keeps the session if it is persistent.
     ///
-    /// - Parameter detail: what the client did wrong, for its own eyes and the log.
+    /// - Parameter detail: the client's mistake, for the client and the log.
     package func end(_ connection: VirtualConnection, reason: ReasonCode, detail: String? = nil) {
         forget(connection)
         if let session = connection.session {
@@ -58,7 +58,7 @@ extension Broker {
         connection.close(reason, detail: detail)
     }
 
-    /// Ends the connections of clients that would not be let in any more.
+    /// Ends the connections of clients that would not be accepted any more.
     package func endConnections(
         reason: ReasonCode,
         where isUnwanted: @escaping (_ connection: VirtualConnection, _ userName: String?) -> Bool
@@ -75,7 +75,7 @@ extension Broker {
         }
     }
 
-    /// Closes a connection that has no session (any more), after what its outlet still holds.
+    /// Closes a connection without a session, after the pending output.
     package func close(_ connection: VirtualConnection) {
         forget(connection)
         if case .packets(let stream) = connection.outlet { stream.close() }
@@ -84,8 +84,8 @@ extension Broker {
     /// Closes a connection whose client has made a mistake before it had a session.
     ///
     /// - Parameters:
-    ///   - clientID: nil when it has not got that far.
-    ///   - userName: the one it gave.
+    ///   - clientID: the Client Identifier; nil when it is not known yet.
+    ///   - userName: the user name in its CONNECT.
     package func refuse(
         _ connection: VirtualConnection,
         reason: ReasonCode,
@@ -102,7 +102,7 @@ extension Broker {
         connection.session?.isPersistent ?? false
     }
 
-    /// The network connection below a packet stream takes more bytes, or none for now.
+    /// The network connection of a packet stream takes more bytes, or none for now.
     package func writabilityChanged(_ isWritable: Bool, of stream: PacketStream, on connection: VirtualConnection) {
         stream.isWritable = isWritable
         guard isWritable else { return }
@@ -110,13 +110,13 @@ extension Broker {
         if let session = connection.session { sendQueued(session) }
     }
 
-    /// So many bytes of a packet stream have reached a network connection on another loop.
+    /// The given number of bytes of a packet stream have reached a network connection on another loop.
     package func written(_ bytes: Int, of stream: PacketStream, on connection: VirtualConnection) {
         stream.confirm(bytes)
         writabilityChanged(stream.isWritable, of: stream, on: connection)
     }
 
-    /// The connection is over: nothing is due or kept for it, and whoever still holds its reference holds nothing.
+    /// Releases everything that is scheduled or kept for an ended connection, and empties its reference.
     private func forget(_ connection: VirtualConnection) {
         forgetTimers(of: connection)
         connection.forgetReference()
@@ -148,14 +148,14 @@ extension Broker {
         }
     }
 
-    /// The end of the connection publishes the will, at once or after its delay [MQTT-3.1.2-8].
+    /// Schedules the will of a lost connection, at once or after its delay [MQTT-3.1.2-8].
     private func scheduleWill(_ session: Session) {
         guard let will = session.will else { return }
         guard will.delayInterval > 0 else {
             session.life.will = nil
             return publishWill(will, of: session)
         }
-        // Should the session end before, `endSession` publishes it.
+        // If the session ends before, `endSession` publishes the will.
         scheduleWill(session, at: now + .seconds(Int64(will.delayInterval)))
     }
 }

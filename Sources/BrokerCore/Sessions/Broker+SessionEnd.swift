@@ -1,11 +1,11 @@
 import MQTTCodec
 
-// The end of a session, done in slices where it has left much.
+// The end of a session, in slices if it has much to remove.
 extension Broker {
-    /// The session is over: its will is due whatever its delay, its subscriptions and messages go [MQTT-4.1.0-2], those of
-    /// shared subscriptions to other members.
+    /// Ends a session: publishes its will without delay, and removes its subscriptions and messages [MQTT-4.1.0-2].
     ///
-    /// From now on nothing is delivered to it, though its subscriptions may be in the index for a while.
+    /// Messages of shared subscriptions go to other members. From now on nothing is delivered to the session, though
+    /// its subscriptions may be in the index for a while.
     func endSession(_ session: Session) {
         session.life.hasEnded = true
         forgetCount(of: session)
@@ -18,7 +18,7 @@ extension Broker {
         let left = session.messagesOfShares
         let leftInStore = leftInStore(by: session)
         forgetStored(session, except: leftInStore.places.union(left.lazy.map(\.place)))
-        // Remembered routes may hold the session itself for a while.
+        // Cached routes may keep the session in memory for a while.
         session.queue = OutboundQueue()
         session.window = InflightWindow()
         passOn(left, of: session.interest.shares, andThen: leftInStore)
@@ -39,10 +39,10 @@ extension Broker {
         }
     }
 
-    /// Passes on what a session has left, so much at a time, and then what is in the store alone.
+    /// Passes on the messages of an ended session in slices, and then those that are in the store alone.
     ///
-    /// Each message leaves the store in the batch in which it is another member's, so that a crash neither loses nor doubles
-    /// it: what is left after one goes on its way at the next start.
+    /// Each message is removed from the store in the batch that stores it for another member, so that a crash neither
+    /// loses nor duplicates it: the next start passes the remaining messages on.
     private func passOn(_ left: [OutboundMessage], of numbers: SessionShares, andThen leftInStore: LeftInStore) {
         guard !left.isEmpty else { return passOn(leftInStore) }
         var rest = left[...]
@@ -57,7 +57,7 @@ extension Broker {
         }
     }
 
-    /// The session is over, and so is every delivery to it but those that go to somebody else.
+    /// Removes an ended session from the store, and all its deliveries except those that go to other members.
     private func forgetStored(_ session: Session, except kept: Set<StoredPlace>) {
         guard session.isStored, let journal else { return }
         for delivery in session.storage.inflight where !kept.contains(delivery.place) { journal.finish(delivery.place) }
@@ -69,7 +69,7 @@ extension Broker {
         session.storage.isStored = false
         journal.append(.removeSession(session.name, session.number))
         commits.noteEnd(of: session.name)
-        // What is not finished when the broker stops is so at its next start: it belongs to no session.
+        // The next start continues with the deliveries that are left when the broker stops: they belong to no session.
         var queue = session.queue
         begin { broker, steps in
             while steps > 0, let first = queue.dropFirst() {

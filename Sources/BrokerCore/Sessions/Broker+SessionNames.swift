@@ -1,29 +1,29 @@
 import MQTTCodec
 import NIOCore
 
-// Whose a session is, and what a CONNECT under its name may do with it.
+// The owner of a session, and the rights of a CONNECT under its name.
 extension Broker {
-    /// What the session of a name is to a client that connects.
+    /// The relation of a client to the session of its Client Identifier.
     enum Claim {
-        /// Its own, or there is none.
+        /// The session is the client's, or there is none.
         case own
-        /// Made by somebody who has not proven to be anybody: it gives way to a new one.
+        /// The session belongs to an unproven user: a new one replaces it.
         case givesWay
-        /// Another user's, which nobody else gets at.
+        /// The session belongs to another user, and only that user may use it.
         case foreign
     }
 
     func claim(to name: SessionName, _ holder: Holder, _ userName: String?) -> Claim {
         guard !name.isOwn, let session = registry[name], !isOver(session) else { return .own }
         guard session.holder.isSameUser(as: holder) else { return session.holder.isUser ? .foreign : .givesWay }
-        // Names that nobody has proven: where users may read different topics, what is queued is not for this one.
+        // Neither user name is proven: if users may read different topics, queued messages are not for another name.
         return access.authorizer == nil || session.userName.isSame(as: userName) ? .own : .givesWay
     }
 
-    /// Whether its time is over, though its timer has not come to it yet.
+    /// Whether it has expired, though its timer has not fired yet.
     private func isOver(_ session: Session) -> Bool { session.connection == nil && session.expiresAt <= now }
 
-    /// Whether a Client Identifier is what MQTT can say [MQTT-1.5.4-2], whichever way it has come.
+    /// Whether a Client Identifier of any protocol is valid in MQTT [MQTT-1.5.4-2].
     func isClientIdentifier(_ text: String) -> Bool { text.utf8.count <= 65_535 && !text.utf8.contains(0) }
 
     func clientID(for request: ConnectRequest) -> String {
@@ -31,7 +31,7 @@ extension Broker {
         return request.isNameless ? registry.takeNamelessID() : assignedClientID()
     }
 
-    /// Unguessable, so that nobody can take the session over by name.
+    /// A Client Identifier that can't be guessed, so that no other client can take the session over.
     private func assignedClientID() -> String {
         while true {
             let id =
@@ -41,19 +41,19 @@ extension Broker {
         }
     }
 
-    /// Ends the connection a session still has [MQTT-3.1.4-3], and the session itself at Clean Start [MQTT-3.1.2-4].
+    /// Ends the session's existing connection [MQTT-3.1.4-3], and the session itself at Clean Start [MQTT-3.1.2-4].
     ///
-    /// - Returns: the session to go on with; nil when there is none.
+    /// - Returns: the session that continues; nil when there is none.
     func takeOver(_ name: SessionName, cleanStart: Bool) -> Session? {
         guard let session = registry[name] else { return nil }
         if let old = session.connection {
-            // The will of a connection that is taken over is due at once, unless its delay spans the gap and the
-            // session goes on [MQTT-3.1.3-9].
+            // The will of a connection that is taken over is published at once, unless it has a delay and the session
+            // continues [MQTT-3.1.3-9].
             let keepsWill = !cleanStart && session.expiryInterval > 0 && (session.will?.delayInterval ?? 0) > 0
             if keepsWill { session.life.will = nil }
             end(old, reason: .sessionTakenOver)
         }
-        // The end of the old connection may have ended the session, too.
+        // The end of the old connection may have ended the session as well.
         guard let left = registry[name] else { return nil }
         guard !cleanStart, left.expiresAt > now else {
             endSession(left)
@@ -68,9 +68,9 @@ extension Broker {
         return session
     }
 
-    /// A session that nobody can find.
+    /// Makes a session that no other connection can find.
     ///
-    /// It publishes under its Client Identifier, unless somebody else has a session of that name.
+    /// It publishes under its Client Identifier, unless another user has a session of that name.
     func makeNamelessSession(
         _ name: SessionName,
         _ userName: String?,
@@ -99,14 +99,14 @@ extension Broker {
         return session
     }
 
-    /// Gives one of the broker's own sessions the name that it has now, if an earlier version has stored it under one that
-    /// clients could have, too.
+    /// Renames one of the broker's own sessions that an earlier version has stored under a name that clients could
+    /// have.
     func rename(to name: SessionName, _ userName: String?) {
         let former = SessionName.client(name.string)
         guard registry[name] == nil, let session = registry[former], session.names.isFromSharedNames,
             session.connection == nil, !session.isLoading, session.userName.isSame(as: userName)
         else { return }
-        // They know it by its former name.
+        // The timers refer to the session by its former name.
         forgetTimers(of: session)
         registry.rename(session, to: name)
         session.names.isFromSharedNames = false

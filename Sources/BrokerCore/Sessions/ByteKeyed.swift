@@ -1,6 +1,6 @@
 import MQTTCodec
 
-/// A dictionary whose keys are the same only byte for byte.
+/// A dictionary whose keys are compared byte by byte.
 struct ByteKeyed<Value> {
     private var entries: [ExactText: Value] = [:]
 

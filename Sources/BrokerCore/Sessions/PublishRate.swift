@@ -1,7 +1,7 @@
 import MQTTCodec
 import NIOCore
 
-/// How many messages a second one client may still publish.
+/// The publish rate limit of one client.
 final class PublishRate {
     private var bucket: TokenBucket
 
@@ -14,9 +14,9 @@ final class PublishRate {
 
 /// The publish rates of clients that connect anew for each request.
 ///
-/// Such a client is a user at an address: its Client Identifier is whatever it says, and its port is another one the next
-/// time. A rate is remembered until it allows as much as a new one, which takes a second; so there are never more of them
-/// than requests in two seconds.
+/// Such a client is identified by its user and address: its Client Identifier is not proven, and its port changes each
+/// time. A rate is remembered until it allows as much as a new one, which takes a second; so the number of rates is at
+/// most that of the requests in two seconds.
 struct TransientPublishRates {
     private struct Key: Hashable {
         let userName: ExactText?
@@ -31,7 +31,7 @@ struct TransientPublishRates {
     /// The rate of a client.
     ///
     /// - Parameters:
-    ///   - remoteAddress: with the port.
+    ///   - remoteAddress: the address with the port.
     ///   - rate: messages a second.
     mutating func rate(
         of userName: String?,
@@ -40,7 +40,7 @@ struct TransientPublishRates {
         now: NIODeadline
     ) -> PublishRate {
         if now - turned >= Self.kept {
-            // What was not used for a second allows as much as a new one.
+            // A rate that was unused for a second allows as much as a new one.
             former = now - turned < Self.kept * 2 ? recent : [:]
             recent = [:]
             turned = now

@@ -1,9 +1,10 @@
 import MQTTCodec
 import NIOCore
 
-/// The Session State of one Client Identifier (MQTT 5.0 §4.1); it outlives the virtual connection when it must.
+/// The Session State of one Client Identifier (MQTT 5.0 §4.1); it may outlive the virtual connection.
 ///
-/// Each of its parts is a record of `SessionParts.swift`. What deliveries look at comes first: it lies in a few lines of cache.
+/// Each of its parts is a record of `SessionParts.swift`. The parts that deliveries read come first: they lie in a few
+/// cache lines.
 final class Session: @unchecked Sendable {
     // Sendable so that it can wait for the store; nothing but the core loop looks inside.
 
@@ -24,13 +25,13 @@ final class Session: @unchecked Sendable {
         names = SessionNames(name: name, number: number, publisherID: publisherID)
     }
 
-    /// The client's virtual connection, while there is one.
+    /// The client's virtual connection; nil while the client is away.
     @inline(__always)
     var connection: VirtualConnection? { client.connection }
-    /// The connection's outlet when it takes MQTT bytes.
+    /// The connection's outlet if it takes MQTT bytes.
     @inline(__always)
     var stream: PacketStream? { client.stream }
-    /// The connection's outlet when it takes messages.
+    /// The connection's outlet if it takes messages.
     @inline(__always)
     var sink: MessageSink? { client.sink }
 
@@ -40,27 +41,27 @@ final class Session: @unchecked Sendable {
     var number: SessionNumber { names.number }
     @inline(__always)
     var publisherID: PublisherID { names.publisherID }
-    /// Authenticated as; nil when anonymous.
+    /// The authenticated user name; nil when anonymous.
     ///
-    /// Whose the session is, if that was proven, says `holder`.
+    /// `holder` names the owner of the session, if its user was proven.
     var userName: String? { names.userName }
     var isNameless: Bool { names.isNameless }
     var isTransient: Bool { names.isTransient }
-    /// Whose it is, and for whom it is counted.
+    /// The owner of the session, whose shares it uses.
     var holder: Holder { counted.holder }
 
-    /// Seconds; 0 ends the session with its connection, `UInt32.max` never.
+    /// Session Expiry Interval in seconds; 0 ends the session with its connection, `UInt32.max` never ends it.
     var expiryInterval: UInt32 { life.expiryInterval }
-    /// When a session without a connection ends.
+    /// The time at which the session ends, while it has no connection.
     var expiresAt: NIODeadline { life.expiresAt }
     var will: Will? { life.will }
-    /// Whether it is over: nothing is delivered to it, and an answer that it has waited for is for nobody.
+    /// Whether it has ended: nothing is delivered to it, and a pending answer for it is ignored.
     @inline(__always)
     var hasEnded: Bool { life.hasEnded }
-    /// Whether the store has it.
+    /// Whether it is in the store.
     @inline(__always)
     var isStored: Bool { storage.isStored }
-    /// Whether messages are being read back.
+    /// Whether messages are being read back from the store.
     @inline(__always)
     var isLoading: Bool { loading.isLoading }
 
@@ -70,26 +71,27 @@ final class Session: @unchecked Sendable {
     /// Whether messages wait until the client or its connection takes more.
     var isWaiting: Bool { !queue.isEmpty || window.hasUnsent || !interest.retainedDeliveries.isEmpty }
 
-    /// Whether messages at QoS 1 and 2 are still to be sent that came before any that comes now.
+    /// Whether earlier QoS 1 and 2 messages are still to be sent before a new one.
     var isBehind: Bool { !queue.isEmpty || window.hasUnsent || isLoading || !storage.inflight.isEmpty }
 
-    /// Whether the client may be sent one more QoS 1 or 2 message right now: not before what it was sent by a former
-    /// process [MQTT-4.6.0-1], whose Packet Identifiers are in use.
+    /// Whether the client may be sent one more QoS 1 or 2 message now.
+    ///
+    /// Messages that a former process sent come first [MQTT-4.6.0-1]; their Packet Identifiers are in use.
     var canSend: Bool {
         window.hasRoom(receiveMaximum: client.receiveMaximum) && window.bytes < client.inflightBytes && canTake
             && !isLoading && storage.inflight.isEmpty
     }
 
-    /// Whether a QoS 1 or 2 message would be sent right now.
+    /// Whether a QoS 1 or 2 message would be sent at once.
     var isReady: Bool { connection != nil && queue.isEmpty && canSend }
 
-    /// Whether there is a connection that takes more right now.
+    /// Whether there is a connection that takes more now.
     var canTake: Bool {
         if let stream { return stream.hasRoomForQueued }
         return sink?.hasRoomForQueued ?? false
     }
 
-    /// Whether it keeps to its publish rate, messages a second.
+    /// Whether the client is within its publish rate, in messages a second.
     func mayPublish(at now: NIODeadline, rate: Int) -> Bool {
         let own = inbound.publishRate ?? PublishRate(rate: rate, now: now)
         inbound.publishRate = own

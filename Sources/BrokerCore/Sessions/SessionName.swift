@@ -1,11 +1,11 @@
 package import MQTTCodec
 
-/// What a session is found by: a client's Client Identifier, or the name of one of the broker's own, such as a webhook's.
+/// The name of a session: a client's Client Identifier, or the name of one of the broker's own, such as a webhook's.
 ///
-/// They are apart: whatever a client calls itself, it never finds one of the broker's own.
+/// The two are separate: no Client Identifier finds one of the broker's own sessions.
 package struct SessionName: Hashable, Sendable {
     package let clientID: ExactText
-    /// Whether it is one of the broker's own.
+    /// Whether it names one of the broker's own sessions.
     package let isOwn: Bool
 
     private init(_ clientID: String, isOwn: Bool) {
@@ -13,12 +13,12 @@ package struct SessionName: Hashable, Sendable {
         self.isOwn = isOwn
     }
 
-    /// A client's.
+    /// The name of a client's session.
     package static func client(_ clientID: String) -> SessionName { SessionName(clientID, isOwn: false) }
 
-    /// One of the broker's own.
+    /// The name of one of the broker's own sessions.
     package static func own(_ name: String) -> SessionName { SessionName(name, isOwn: true) }
 
-    /// The Client Identifier it has in the log and to access rules.
+    /// The Client Identifier in the log and for access rules.
     package var string: String { clientID.string }
 }

@@ -2,20 +2,21 @@ import DequeModule
 import MQTTCodec
 import NIOCore
 
-/// What a session is found by, and what its messages are published as.
+/// The names of a session, and of the publisher of its messages.
 struct SessionNames {
-    /// What it is found by, unless it is `isNameless`; one that an earlier version stored may be given another.
+    /// The name in the registry, unless the session is `isNameless`; one that an earlier version stored may be
+    /// renamed.
     var name: SessionName
     let number: SessionNumber
-    /// What its messages are published as.
+    /// The publisher of its messages.
     let publisherID: PublisherID
-    /// Authenticated as; nil when anonymous.
+    /// The authenticated user name; nil when anonymous.
     var userName: String?
-    /// Whether nobody but its own connection can find it.
+    /// Whether only its own connection can find it.
     var isNameless = false
-    /// Whether it is one request's, which is over in a moment.
+    /// Whether it is for a single short request.
     var isTransient = false
-    /// Whether it was stored by a version whose webhooks had names that clients could have, too.
+    /// Whether it was stored by a version in which webhooks and clients shared one set of names.
     var isFromSharedNames = false
 
     init(name: SessionName, number: SessionNumber, publisherID: PublisherID) {
@@ -25,108 +26,108 @@ struct SessionNames {
     }
 }
 
-/// The client of a session, while it is connected, and what it takes.
+/// The connected client of a session, and its limits.
 struct AttachedClient {
     var connection: VirtualConnection?
-    /// The connection's outlet when it takes MQTT bytes; kept here to spare the hot path two loads.
+    /// The connection's outlet if it takes MQTT bytes; kept here to save two loads on the hot path.
     var stream: PacketStream?
-    /// The connection's outlet when it takes messages.
+    /// The connection's outlet if it takes messages.
     var sink: MessageSink?
-    /// What it takes unacknowledged, after our own limit.
+    /// The client's Receive Maximum, after our own limit.
     var receiveMaximum = 65_535
-    /// Bytes of messages sent and not acknowledged at which no more are sent.
+    /// Bytes of unacknowledged messages at which no more are sent.
     var inflightBytes = Int.max
 }
 
-/// The order of a session's deliveries, and what is missing in it.
+/// The order of a session's deliveries, and the deliveries that are missing in it.
 struct DeliveryOrder {
     var nextSequence: UInt64 = 0
-    /// The last delivery that counts as taken without the client's word, or was dropped from the queue; see
+    /// The last delivery that has ended without the client's acknowledgement, or was dropped from the queue; see
     /// `Broker.takeForRead`.
     var takenForRead: UInt64 = 0
-    /// Messages dropped from its queue that a gateway's client has not been told of yet.
+    /// Messages dropped from its queue that are not yet reported to a gateway's client.
     var lost = 0
-    /// What its full queue has dropped; nil as long as that is nothing.
+    /// The messages that its full queue has dropped; nil as long as there are none.
     var overflow: QueueOverflow?
-    /// Whether its queue is being brought back within its limits; see `Broker.makeRoom`.
+    /// Whether messages are being dropped until its queue is within its limits; see `Broker.makeRoom`.
     var isMakingRoom = false
 }
 
-/// What the store has of a session, and what its client waits for.
+/// The stored state of a session, and the batches that its client waits for.
 struct SessionStorage {
-    /// Whether the store has it.
+    /// Whether the session is in the store.
     var isStored = false
-    /// The last batch with something in it that the client waits for.
+    /// The last batch with a change that the client waits for.
     var lastBatch: UInt64 = 0
-    /// The batch that its CONNACK waits for: it is stored for the first time, or a former session is removed.
+    /// The batch that its CONNACK waits for: it stores the session for the first time, or removes a former one.
     var firstBatch: UInt64 = 0
-    /// Deliveries of a former process that were sent and not acknowledged, in order; read back when the client returns.
+    /// Unacknowledged deliveries of a former process, in order; read back when the client returns.
     var inflight: [StoredInflight] = []
-    /// Bytes in memory that they will take when they are read back.
+    /// Bytes in memory of these deliveries once they are read back.
     var inflightBytes = 0
 }
 
 /// Messages of a session that are being read back from the store.
 struct SessionLoading {
     var isLoading = false
-    /// Calls back once what is being read back has been, or can't be, or is for nobody any more.
+    /// Called once the messages have been read back, can't be read, or are not needed any more.
     var waiting: [() -> Void] = []
-    /// What the client says it has, while those deliveries are being read back; see `Broker.resume`.
+    /// The client's last delivery by its own report, while deliveries are being read back; see `Broker.resume`.
     var acknowledgedSequence: UInt64?
-    /// Tries again.
+    /// Reads again after a failure.
     var retryTimer: TimerQueue.Entry?
 }
 
-/// What a session is subscribed to, and the retained messages that it is still to be sent for that.
+/// The subscriptions of a session, and the retained messages that are still to be sent for them.
 struct SessionInterest {
-    /// Retained messages that its subscriptions are still to be sent, one subscription's after the other's.
+    /// Retained messages that are still to be sent, subscription by subscription.
     var retainedDeliveries: Deque<RetainedDelivery> = []
-    /// Whether it will be its turn to be sent some.
+    /// Whether a piece of work is scheduled that sends them.
     var isDeliveringRetained = false
     var subscriptions = ByteKeyed<Subscription>()
     var shares = SessionShares()
 }
 
-/// What routing notes of a session.
+/// Notes of the router about a session.
 struct RoutingNotes {
-    /// When the authorizer was asked of what waits; see `Broker.mayHave`.
+    /// The generation of the authorizer's answers for pending messages; see `Broker.mayHave`.
     var rightsGeneration: UInt64 = 0
-    /// The last delivery of those of which it is to be asked again.
+    /// The last delivery for which the authorizer is to be asked again.
     var doubtfulThrough: UInt64 = 0
-    /// The matching that is going on, and the session's place in its result; see `Route.merge`.
+    /// The number of the last match, and the session's index in its result; see `Route.merge`.
     var matching: UInt64 = 0
     var position = 0
 }
 
-/// What is counted for a session, and for whom; see `Broker+Accounts`.
+/// The memory that is counted for a session, and its holder; see `Broker+Accounts`.
 struct SessionCount {
     var queued = 0
     var sharedQueued = 0
     var holder = Holder.nobody
-    /// Whether it is counted among the sessions that last.
+    /// Whether it is counted as a session that outlives its connection.
     var isLasting = false
     var bytes = 0
     /// Bytes in memory of its subscriptions.
     var subscriptionBytes = 0
 }
 
-/// What a session's client has sent and not finished, and how much it may send.
+/// The incomplete QoS 2 messages of a session's client, and its publish rate.
 struct InboundState {
     /// QoS 2 Packet Identifiers received and not yet released [MQTT-4.3.3-10].
     var received: Set<PacketID> = []
-    /// Made as it is needed; that of a transient session is its client's.
+    /// Made when it is needed; transient sessions share their client's.
     var publishRate: PublishRate?
 }
 
 /// How long a session lasts, and its will.
 struct SessionLife {
-    /// Whether it is over: nothing is delivered to it, and an answer that it has waited for is for nobody.
+    /// Whether it has ended: nothing is delivered to it, and a pending answer for it is ignored.
     var hasEnded = false
-    /// Seconds; 0 ends the session with its connection, `UInt32.max` never.
+    /// Session Expiry Interval in seconds; 0 ends the session with its connection, `UInt32.max` never ends it.
     var expiryInterval: UInt32 = 0
-    /// When a session without a connection ends.
+    /// The time at which the session ends, while it has no connection.
     var expiresAt = NIODeadline.distantFuture
-    /// Looks whether the session is over, at `expiresAt` or before.
+    /// Checks whether the session has expired, at `expiresAt` or before.
     var expiryTimer: TimerQueue.Entry?
     var will: Will? {
         get { if case .left(let will) = ownWill { will } else { nil } }
@@ -138,7 +139,7 @@ struct SessionLife {
     private(set) var willCost = 0
     private var ownWill = OwnWill.none
 
-    /// In memory of its own: it is large, and most sessions have none.
+    /// A separate block of memory, since it is large and most sessions have no will.
     private indirect enum OwnWill {
         case none
         case left(Will)
@@ -146,12 +147,12 @@ struct SessionLife {
 
     /// When the will of a lost connection is published.
     var willDueAt: NIODeadline?
-    /// Looks whether the will is due, at `willDueAt` or before.
+    /// Checks whether the will is due, at `willDueAt` or before.
     var willTimer: TimerQueue.Entry?
-    /// Looks for expired messages in the queue.
+    /// Removes expired messages from the queue.
     var messageTimer: TimerQueue.Entry?
 
-    // Its place among `IdleSessions`.
+    // Its neighbours in the list of `IdleSessions`.
     var idleOwner: Holder.Key?
     var idleBefore: Session?
     var idleAfter: Session?

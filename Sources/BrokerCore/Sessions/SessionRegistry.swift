@@ -1,39 +1,38 @@
-/// Who is there: the sessions that clients can find by name, those that only their own connection has, and the connected
-/// clients.
+/// The sessions that clients find by name, those that only their own connection has, and the connected clients.
 ///
 /// Confined to the core loop.
 final class SessionRegistry {
     private var named: [SessionName: Session] = [:]
     private var nameless: [SessionNumber: Session] = [:]
-    /// Those that may give way to new ones.
+    /// The sessions that may be removed for new ones.
     private var idle = IdleSessions()
     private var lastNumber: UInt64
-    /// Begins anywhere, so that a restart does not bring the same Client Identifiers.
+    /// Starts at a random number, so that a restart does not repeat Client Identifiers.
     private var lastNamelessID = UInt64.random(in: 0..<1 << 48)
 
-    /// Virtual connections that have a session, all protocols together.
+    /// Virtual connections that have a session, in all protocols together.
     private(set) var connected = 0
-    /// Sessions that last longer than one request and whose clients are connected.
+    /// Connected clients whose sessions last longer than one request.
     private(set) var connectedLasting = 0
     private var connectedByProtocol: [VirtualConnection.TransportProtocol: Int] = [:]
-    /// Whether the broker stops: nobody is let in any more.
+    /// Whether the broker is stopping and refuses new clients.
     var isShuttingDown = false
 
-    /// - Parameter epoch: above the number of every session that an earlier process had.
+    /// - Parameter epoch: a number above those of all sessions of earlier processes.
     init(epoch: UInt64) { lastNumber = epoch }
 
     /// Sessions that can be found by name.
     var count: Int { named.count }
-    /// The same, and those that only their connections have as long as these last.
+    /// These sessions and nameless ones that last longer than one request.
     var countLasting: Int { named.count + nameless.values.count { !$0.isTransient } }
-    /// All there are, whether anybody can find them or not.
+    /// All sessions, named or not.
     var all: [Session] { Array(named.values) + Array(nameless.values) }
 
     func connected(by transport: VirtualConnection.TransportProtocol) -> Int { connectedByProtocol[transport] ?? 0 }
 
     subscript(name: SessionName) -> Session? { named[name] }
 
-    /// The session of that name, unless it is another one by now.
+    /// The session of that name; nil when it has another number.
     subscript(name: SessionName, number: SessionNumber) -> Session? {
         guard let session = named[name], session.number == number else { return nil }
         return session
@@ -45,14 +44,13 @@ final class SessionRegistry {
         return SessionNumber(rawValue: lastNumber)
     }
 
-    /// A Client Identifier unlike others, and no more than that.
+    /// A unique Client Identifier for a nameless session.
     ///
-    /// Nobody finds a session by it, and nothing is let in by it: so it may be guessed from another one, and is so short that
-    /// it takes no memory of its own.
+    /// It finds no session and gives no access, so it may be predictable, and is short enough to be stored inline.
     func takeNamelessID() -> String {
         while true {
             lastNamelessID &+= 1
-            // Eight digits.
+            // Eight digits in base 36.
             let id = "sluice-" + String(lastNamelessID % 2_821_109_907_456, radix: 36)
             if named.isEmpty || named[.client(id)] == nil { return id }
         }
@@ -64,13 +62,13 @@ final class SessionRegistry {
         if session.isNameless { nameless[session.number] = session } else { named[session.name] = session }
     }
 
-    /// A session comes back from the store, with the number that it had.
+    /// Adds a session from the store, with its former number.
     func restore(_ session: Session) {
         lastNumber = max(lastNumber, session.number.rawValue)
         add(session)
     }
 
-    /// The session has ended: nobody finds it any more.
+    /// Removes a session that has ended.
     func remove(_ session: Session) {
         idle.remove(session)
         if session.isNameless {
@@ -101,21 +99,21 @@ final class SessionRegistry {
 
     // MARK: Giving way
 
-    /// Its client is away: it may give way to a new session as long as nothing waits for it.
+    /// Notes that the client is away: the session may be removed for a new one as long as no message waits in it.
     func noteIdle(_ session: Session) {
         if session.isIdle { idle.append(session) }
     }
 
-    /// Something waits for its client.
+    /// Notes that something waits for the session's client.
     @inline(__always)
     func noteBusy(_ session: Session) {
         if session.isListedIdle { idle.remove(session) }
     }
 
-    /// The one of a user, or of an anonymous address, that was left longest ago.
+    /// The idle session of a user, or of an anonymous address, that was left longest ago.
     func firstIdle(of holder: Holder) -> Session? { idle.first(of: holder) }
 
-    // Sessions hold their subscriptions and connections, and the other way round.
+    // Breaks the cycles between sessions, subscriptions and connections.
     deinit {
         for session in all {
             for subscription in session.interest.subscriptions.values { subscription.list = nil }

@@ -1,8 +1,8 @@
 import MQTTCodec
 
-/// A shared subscription under the number that it has in one session.
+/// The number of a shared subscription within one session.
 ///
-/// Four bytes a message and nothing to count, where its filter would be 50.
+/// It takes four bytes for each message and needs no reference count; a Topic Filter would take 50.
 package struct ShareNumber: Hashable, Sendable {
     fileprivate let rawValue: UInt32
 
@@ -10,14 +10,14 @@ package struct ShareNumber: Hashable, Sendable {
     package static let none = ShareNumber(rawValue: 0)
 }
 
-/// The shared subscriptions by which messages of one session come or have come: also those that the client has left, as
-/// long as it holds messages of theirs.
+/// The shared subscriptions of a session's messages, including those that the client has left while the session holds
+/// their messages.
 ///
-/// A value: who reads messages back keeps a copy, whose numbers mean the same whatever becomes of the session.
+/// It is a value: code that reads messages back keeps a copy, whose numbers stay valid after changes to the session.
 struct SessionShares {
     private var filters: [ShareNumber: TopicFilter] = [:]
     private var numbers: [TopicFilter: ShareNumber] = [:]
-    /// No number is given twice in a row: one that is known from before means nothing rather than another share.
+    /// Numbers are not reused at once, so that an outdated number has no meaning rather than a wrong one.
     private var last: UInt32 = 0
 
     /// Bytes in memory.
@@ -25,7 +25,7 @@ struct SessionShares {
 
     var isEmpty: Bool { filters.isEmpty }
 
-    /// The number of a shared subscription, `.none` for a filter that is none.
+    /// The number of a shared subscription; `.none` for a filter that is not shared.
     mutating func number(of filter: TopicFilter) -> ShareNumber {
         guard filter.shareName != nil else { return .none }
         if let known = numbers[filter] { return known }
@@ -37,21 +37,21 @@ struct SessionShares {
         return number
     }
 
-    /// The shared subscription of that number; nil for `.none`, and for one that is not in use any more.
+    /// The shared subscription of that number; nil for `.none`, and for a number that is not in use any more.
     subscript(number: ShareNumber) -> TopicFilter? { filters[number] }
 
     private static func cost(of filter: TopicFilter) -> Int {
         4 * MemoryCost.block + 2 * filter.string.utf8.count
     }
 
-    /// The numbers of those shared subscriptions that it is true of.
+    /// The numbers of the shared subscriptions that satisfy the condition.
     func numbers(where isWanted: (TopicFilter) -> Bool) -> Set<ShareNumber> {
         var numbers: Set<ShareNumber> = []
         for (number, filter) in filters where isWanted(filter) { numbers.insert(number) }
         return numbers
     }
 
-    /// Gives back the numbers that are not in use.
+    /// Releases the numbers that are not in use.
     mutating func keep(_ used: Set<ShareNumber>) {
         for (number, filter) in filters where !used.contains(number) {
             filters[number] = nil
@@ -59,7 +59,7 @@ struct SessionShares {
             bytes -= Self.cost(of: filter)
         }
         guard filters.isEmpty else { return }
-        // Room for as many as there were once is not needed.
+        // Releases the capacity of former entries.
         filters = [:]
         numbers = [:]
     }

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Grants so many events a second, and some more at once after a rest.
+/// Grants the given number of events a second, and a burst of events after a pause.
 struct TokenBucket {
     private let perSecond: Double
     private let burst: Double
@@ -9,7 +9,7 @@ struct TokenBucket {
 
     /// - Parameters:
     ///   - rate: events a second, at least 1.
-    ///   - burst: events at once; nil is those of a second.
+    ///   - burst: events at once; nil is the number of a second.
     init(rate: Int, burst: Int? = nil, now: NIODeadline) {
         perSecond = Double(rate)
         self.burst = Double(burst ?? rate)
@@ -29,7 +29,7 @@ struct TokenBucket {
         return true
     }
 
-    /// Whether it would grant as many at once as ever.
+    /// Whether it would grant a whole burst now.
     func isFull(at now: NIODeadline) -> Bool {
         tokens + Double((now - filled).nanoseconds) / 1e9 * perSecond >= burst
     }

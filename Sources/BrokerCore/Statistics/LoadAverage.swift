@@ -1,7 +1,8 @@
 import Glibc
 
-/// How often something happened per minute, averaged over the last one, five and fifteen minutes with exponentially
-/// falling weight, as mosquitto and the kernel do it.
+/// The rate of an event per minute, averaged over the last one, five and fifteen minutes.
+///
+/// The weight falls exponentially, as in mosquitto and the kernel.
 struct LoadAverage {
     /// The minutes averaged over.
     static let windows = [1, 5, 15]
@@ -10,7 +11,7 @@ struct LoadAverage {
     /// Per minute, one for each window.
     private(set) var averages = [0.0, 0.0, 0.0]
 
-    /// Takes in a counter's value, so many seconds after the last one.
+    /// Adds a counter's value, the given number of seconds after the last one.
     mutating func update(_ counter: UInt64, seconds: Double) {
         guard seconds > 0 else { return }
         let perMinute = Double(counter &- last) * 60 / seconds

@@ -1,7 +1,7 @@
 import MQTTCodec
 package import NIOCore
 
-/// What the broker says of itself under `$SYS`, in the names mosquitto uses.
+/// The broker's statistics under `$SYS`, under the names that mosquitto uses.
 struct SystemTopics {
     private let interval: TimeAmount
     private let version: String
@@ -17,10 +17,10 @@ struct SystemTopics {
         updated = now
     }
 
-    /// When the topics are due again.
+    /// When the topics are published next.
     var due: NIODeadline { updated + interval }
 
-    /// The topics, below `$SYS/broker/`, whose values have changed since the last time.
+    /// The topics, below `$SYS/broker/`, whose values have changed since the last call.
     mutating func changes(_ broker: Broker) -> [(topic: String, value: String)] {
         let now = broker.now
         let seconds = Double((now - updated).nanoseconds) / 1e9
@@ -68,7 +68,7 @@ struct SystemTopics {
         ] + limits(broker)
     }
 
-    /// What is kept of what has a limit, and what was refused for want of room.
+    /// The use of limited resources, and the refusals because a limit was reached.
     private func limits(_ broker: Broker) -> [(topic: String, value: String)] {
         let (usage, statistics) = (broker.usage, broker.statistics)
         return [
@@ -110,18 +110,18 @@ extension Broker {
     /// Publishes `$SYS` topics from now on.
     ///
     /// - Parameters:
-    ///   - interval: from one publication to the next.
+    ///   - interval: the time between two publications.
     ///   - version: the version of this broker.
     package func publishSystemTopics(every interval: TimeAmount, version: String) {
         retained.systemTopics = SystemTopics(interval: interval, version: version, now: now)
         updateSystemTopics()
     }
 
-    /// Publishes more along with these topics, from their next publication on.
+    /// Publishes further topics along with these, from the next publication on.
     ///
     /// - Parameters:
-    ///   - levels: where, below `$SYS/broker/`.
-    ///   - source: asked at each publication for topics below that, and their values.
+    ///   - levels: their levels below `$SYS/broker/`.
+    ///   - source: returns the topics below these levels, and their values, at each publication.
     package func publishSystemTopics(
         under levels: String,
         _ source: @escaping (Broker) -> [(topic: String, value: String)]
@@ -129,7 +129,7 @@ extension Broker {
         retained.systemSources[levels] = source
     }
 
-    /// Publishes what has changed, retained, and outside the store and the limits.
+    /// Publishes changed values as retained messages, outside the store and the limits.
     func updateSystemTopics() {
         guard var topics = retained.systemTopics.take() else { return }
         for (name, value) in topics.changes(self) {
