@@ -1,28 +1,28 @@
 package import BrokerCore
 package import NIOCore
 
-/// Carries what passes between one I/O loop and the core loop: one batch a tick and direction, one wake-up each.
+/// Carries messages between one I/O loop and the core loop: one batch and one wake-up for each tick and direction.
 package final class LoopBridge: @unchecked Sendable {
     // Sendable: `inbound` is touched on `loop` only, `outbound` on the core loop only.
 
-    /// What an I/O loop tells the core.
+    /// A message from an I/O loop to the core.
     enum Inbound: Sendable {
         case began(MQTTDialogue)
         case bytes(MQTTDialogue, ByteBuffer)
         case writability(MQTTDialogue, Bool)
         case ended(MQTTDialogue)
-        /// So many bytes of output have reached the channel.
+        /// The given number of bytes of output have reached the channel.
         case written(MQTTDialogue, Int)
-        /// To be sent back when everything before it has been read.
+        /// A marker that the core sends back when it has read everything before it.
         case marker(MQTTDialogue, MQTTChannelHandler)
     }
 
-    /// What the core tells an I/O loop.
+    /// A message from the core to an I/O loop.
     enum Outbound: Sendable {
         case write(MQTTChannelHandler, ByteBuffer)
         case close(MQTTChannelHandler)
         case marker(MQTTChannelHandler)
-        /// To be told when everything before it has been written, so many bytes.
+        /// A request to confirm the given number of bytes when everything before it has been written.
         case receipt(MQTTChannelHandler, Int)
     }
 
@@ -31,19 +31,19 @@ package final class LoopBridge: @unchecked Sendable {
     private var inbound: [Inbound] = []
     private var outbound: [Outbound] = []
 
-    /// Makes the bridge of an event loop that is not the core's.
+    /// Makes the bridge of an event loop other than the core's.
     package init(loop: any EventLoop, core: CoreLoop) {
         self.loop = loop
         self.core = core
     }
 
-    /// On the I/O loop: takes something along with this tick's batch.
+    /// Adds a message to this tick's batch; on the I/O loop.
     func toCore(_ item: Inbound) {
         inbound.append(item)
         if inbound.count == 1 { loop.execute { self.sendInbound() } }
     }
 
-    /// On the core loop: takes something along with this tick's batch.
+    /// Adds a message to this tick's batch; on the core loop.
     func toLoop(_ item: Outbound) {
         outbound.append(item)
         if outbound.count == 1 { core.eventLoop.execute { self.sendOutbound() } }
@@ -90,10 +90,10 @@ package final class LoopBridge: @unchecked Sendable {
 final class RemoteTransport: PacketStreamTransport {
     private let handler: MQTTChannelHandler
     private let bridge: LoopBridge
-    /// Bytes written since the last receipt was asked for.
+    /// Bytes written since the last request for a receipt.
     private var unconfirmed = 0
 
-    /// Bytes for which a receipt is asked at a time.
+    /// Bytes after which a receipt is requested.
     private static let receiptMark = 128 * 1_024
 
     init(handler: MQTTChannelHandler, bridge: LoopBridge) {

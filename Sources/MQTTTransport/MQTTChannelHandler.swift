@@ -1,10 +1,11 @@
 package import BrokerCore
 package import NIOCore
 
-/// The last handler of an MQTT channel: bytes from below to the dialogue on the core loop, its output back down.
+/// The last handler of an MQTT channel: passes input to the dialogue on the core loop, and its output to the channel.
 ///
-/// A channel on the core loop calls the dialogue straight; one on another loop goes through that loop's `LoopBridge`,
-/// a batch a tick each way. TLS and WebSocket are byte filters below and not known here.
+/// A channel on the core loop calls the dialogue directly; one on another loop goes through that loop's `LoopBridge`,
+/// with one batch for each tick and direction. TLS and WebSocket are byte filters below this handler, which does not
+/// depend on them.
 package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendable {
     // Sendable as a handle the bridge carries; its state is touched on its own event loop only.
 
@@ -12,9 +13,9 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     package typealias OutboundIn = Never
     package typealias OutboundOut = ByteBuffer
 
-    /// Bytes on their way to the core at which reading pauses until the core has caught up.
+    /// Bytes in transit to the core at which reading pauses until the core has caught up.
     private static let pauseMark = 256 * 1_024
-    /// How long a closed connection may take to read our final bytes.
+    /// The time that a client has to read our final bytes before the connection is closed.
     private static let lingering = TimeAmount.milliseconds(500)
 
     private let core: CoreLoop
@@ -35,10 +36,10 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     /// Makes a handler.
     ///
     /// - Parameters:
-    ///   - bridge: nil when the channel lives on the core loop.
-    ///   - address: where the client is; nil is the other end of the channel.
-    ///   - transportIdentity: who the client's certificate says it is.
-    ///   - bytes: what connections may keep of packets that are not whole; nil is any number.
+    ///   - bridge: nil when the channel is on the core loop.
+    ///   - address: the client's address; nil is the channel's peer.
+    ///   - transportIdentity: the client's identity according to its certificate.
+    ///   - bytes: the limit of bytes for incomplete packets; nil is unlimited.
     package init(
         core: CoreLoop,
         bridge: LoopBridge?,
@@ -118,7 +119,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
     }
 
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A reset, a TLS alert: the connection is gone, which is all the dialogue needs to know.
+        // After a reset or a TLS alert the connection is gone; the dialogue needs no other information.
         context.close(promise: nil)
     }
 
@@ -142,7 +143,7 @@ package final class MQTTChannelHandler: ChannelDuplexHandler, @unchecked Sendabl
         if let bridge { bridge.toCore(.ended(ended)) } else { core.run { ended.ended($0) } }
     }
 
-    /// The core has read everything up to the marker.
+    /// Reads again, since the core has read everything up to the marker.
     func resumeReading() {
         isPaused = false
         bytesSinceMarker = 0
@@ -159,16 +160,16 @@ extension MQTTChannelHandler: PacketStreamTransport {
         return 0
     }
 
-    /// So many bytes have been written; the core has been told before whether the channel takes more.
+    /// Confirms that the given number of bytes are written; the channel's writability was reported before.
     func confirm(_ bytes: Int) {
         guard let dialogue, let bridge else { return }
         bridge.toCore(.written(dialogue, bytes))
     }
 
-    /// Lets the peer read what was written, then closes.
+    /// Lets the peer read the pending output, then closes.
     ///
-    /// What it still sends is read and thrown away meanwhile: closing with unread bytes would reset the connection and
-    /// take our last packet with it.
+    /// Its further input is read and discarded until then: closing with unread bytes would reset the connection, and
+    /// the peer might lose our last packet.
     package func close() {
         guard let context, !isClosing else { return }
         isClosing = true

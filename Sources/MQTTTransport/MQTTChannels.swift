@@ -2,7 +2,7 @@ package import BrokerCore
 package import NIOCore
 package import Network
 
-/// Puts the MQTT handler onto channels, whatever byte filters stand below it, and knows how many are open.
+/// Adds the MQTT handler to channels with any byte filters below it, and counts open channels.
 package final class MQTTChannels: Sendable {
     private let core: CoreLoop
     private let limits: Limits
@@ -14,8 +14,8 @@ package final class MQTTChannels: Sendable {
     /// Makes the bridges between the core loop and each other loop of the group.
     ///
     /// - Parameters:
-    ///   - places: for network connections, of all listeners.
-    ///   - bytes: what connections may keep of packets that are not whole.
+    ///   - places: the places for network connections of all listeners.
+    ///   - bytes: the limit of bytes for incomplete packets.
     package init(
         core: CoreLoop,
         eventLoopGroup: any EventLoopGroup,
@@ -38,9 +38,9 @@ package final class MQTTChannels: Sendable {
 
     /// Adds the MQTT handler at the end of a channel's pipeline; on the channel's event loop.
     ///
-    /// - Parameters:
+    ///   - address: the client's address; nil is the channel's peer.
     ///   - address: where the client is; nil is the other end of the channel.
-    ///   - transportIdentity: the user name that a certificate has given it.
+    ///   - transportIdentity: the user name from the client's certificate.
     package func configure(
         _ channel: any Channel,
         transportProtocol: VirtualConnection.TransportProtocol,
@@ -59,14 +59,14 @@ package final class MQTTChannels: Sendable {
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 
-    /// Makes an MQTT connection of one that was just accepted; on the channel's event loop.
+    /// Sets up an accepted channel as an MQTT connection; on the channel's event loop.
     ///
-    /// First a proxy says who the client is, then TLS is agreed on, if either is wanted; each may take as long as CONNECT
-    /// may.
+    /// A PROXY protocol header comes first, then the TLS handshake, if they are configured; each may take as long as
+    /// CONNECT may.
     ///
     /// - Parameters:
-    ///   - isTrusted: whether the other end is a trusted proxy.
-    ///   - isProxied: whether it begins with a PROXY protocol header.
+    ///   - isTrusted: whether the peer is a trusted proxy.
+    ///   - isProxied: whether the connection begins with a PROXY protocol header.
     package func accept(_ channel: any Channel, isTrusted: Bool = false, isProxied: Bool, tls: TLSServer?) throws {
         guard isProxied else {
             return try secure(channel, tls, ClientAddress(channel.remoteAddress, isProxy: isTrusted))

@@ -4,22 +4,22 @@ import NIOCore
 
 /// Enhanced authentication on one network connection (MQTT 5.0 §4.12).
 struct EnhancedAuthentication {
-    /// All AUTH packets of the connection have it [MQTT-4.12.0-5].
+    /// The Authentication Method, which all AUTH packets of the connection repeat [MQTT-4.12.0-5].
     let method: String
-    /// To be answered in the end; nil once it is.
+    /// The CONNECT whose answer is pending; nil once it is answered.
     var connect: Connect?
-    /// nil between exchanges.
+    /// The exchange; nil between exchanges.
     var exchange: (any AuthenticationExchange)?
 }
 
 extension MQTTDialogue {
-    /// CONNECT asks for an Authentication Method.
+    /// Begins the authentication of a CONNECT with an Authentication Method.
     func beginAuthentication(_ method: String, _ connect: Connect, _ broker: Broker) {
         let data = connect.properties.authenticationData
         switch broker.beginAuthentication(method, ConnectRequest(connect), on: connection) {
         case .failure(let refused): refuse(refused.reasonCode, broker)
         case .success(let exchange):
-            // Of its User Properties and data nothing is wanted later.
+            // Its User Properties and data are not needed later.
             let will = connect.will
             var connect = connect.withoutContents
             connect.will = will
@@ -59,13 +59,13 @@ extension MQTTDialogue {
         }
     }
 
-    /// Takes the client's message, and answers as the exchange says.
+    /// Passes the client's message to the exchange, and sends the answer.
     private func step(_ exchange: any AuthenticationExchange, _ message: ByteBuffer?, _ broker: Broker) {
         switch exchange.step(message) {
         case .continue(let data): sendAuth(.continueAuthentication, data, broker)
         case .accepted(let userName, let data): accepted(userName, lastWords: data, broker)
         case .refused(let reason, let detail):
-            // DISCONNECT has no code for a bad user name or password [MQTT-4.12.1-2].
+            // DISCONNECT has no Reason Code Bad User Name or Password [MQTT-4.12.1-2].
             fail(state == .connected ? .notAuthorized : reason, detail, broker)
         }
     }
@@ -83,7 +83,7 @@ extension MQTTDialogue {
         connectAnswered(connect, result, lastWords: lastWords, broker)
     }
 
-    /// AUTH has neither Reason String nor User Properties, so there is nothing to leave out when it is too large
+    /// Sends AUTH, which has neither Reason String nor User Properties that could be left out when it is too large
     /// [MQTT-3.15.2-2], [MQTT-3.15.2-3].
     private func sendAuth(_ reason: ReasonCode, _ data: ByteBuffer?, _ broker: Broker) {
         guard let authentication else { return }
@@ -92,7 +92,7 @@ extension MQTTDialogue {
             authenticationMethod: authentication.method,
             authenticationData: data
         )
-        // [MQTT-3.1.2-24]
+        // An AUTH that is larger than the client's Maximum Packet Size ends the connection [MQTT-3.1.2-24].
         guard stream.append(.auth(auth)) else {
             return fail(.packetTooLarge, "AUTH is larger than the client's Maximum Packet Size", broker)
         }

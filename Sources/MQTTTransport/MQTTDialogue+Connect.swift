@@ -11,7 +11,8 @@ extension MQTTDialogue {
         stream.useTopicAliases(
             maximum: min(Int(connect.properties.topicAliasMaximum ?? 0), limits.topicAliasMaximum)
         )
-        // 3.1.1: a client without an identifier of its own can't come back to a session [MQTT-3.1.3-8 of 3.1.1].
+        // In 3.1.1, a client without a Client Identifier must set CleanSession, since it can't return to a session
+        // [MQTT-3.1.3-8 of 3.1.1].
         guard connect.version == .v5 || !connect.clientID.isEmpty || connect.cleanStart else {
             return fail(.clientIdentifierNotValid, "CleanSession 0 without a Client Identifier", broker, connect)
         }
@@ -47,8 +48,10 @@ extension MQTTDialogue {
         broker.resume(connection)
     }
 
-    /// The client takes no packet as large as the CONNACK that says what it has to keep to [MQTT-3.1.2-24]: it never was
-    /// let in, and has no will.
+    /// Refuses a client whose Maximum Packet Size is smaller than its CONNACK [MQTT-3.1.2-24].
+    ///
+    /// CONNACK has the limits that the client must respect. The client counts as never connected, so its will is
+    /// discarded.
     private func refuseUntold(_ connect: Connect, _ broker: Broker) {
         broker.disconnect(connection, reason: .normalDisconnection)
         state = .awaitingAnswer
@@ -56,10 +59,10 @@ extension MQTTDialogue {
         fail(.implementationSpecificError, detail, broker, connect)
     }
 
-    /// The broker has said no, and has told the log so.
+    /// Refuses a client; the broker has logged the refusal.
     func refuse(_ reason: ReasonCode, _ broker: Broker) {
         state = .closed
-        // Where no return code of 3.1.1 fits, closing is the answer [MQTT-3.2.2-6 of 3.1.1].
+        // When no return code of 3.1.1 fits, the connection is closed without CONNACK [MQTT-3.2.2-6 of 3.1.1].
         if stream.version == .v5 || reason.connectReturnCode != nil {
             stream.append(.connack(Connack(sessionPresent: false, reasonCode: reason)))
         }
@@ -68,11 +71,11 @@ extension MQTTDialogue {
 
     func disconnectReceived(_ disconnect: Disconnect, _ broker: Broker) throws(MalformedPacket) {
         guard state == .connected else {
-            // The client has cancelled while it was being authenticated.
+            // The client has disconnected while its authentication was pending.
             state = .closed
             return broker.close(connection)
         }
-        // A session that was to end with its connection can't be made to last now (MQTT 5.0 §3.14.2.2.2).
+        // A session that ends with its connection can't be made persistent by DISCONNECT (MQTT 5.0 §3.14.2.2.2).
         if let interval = disconnect.sessionExpiryInterval, interval > 0, !broker.isSessionPersistent(connection) {
             throw MalformedPacket(.protocolError, "Session Expiry Interval was 0 in CONNECT")
         }
@@ -87,7 +90,7 @@ extension MQTTDialogue {
 }
 
 extension Connect {
-    /// What its answer depends on, to be kept as long as that takes.
+    /// The fields that the answer depends on, to be kept while it is pending.
     var withoutContents: Connect {
         var connect = self
         connect.will = nil
@@ -99,7 +102,7 @@ extension Connect {
 }
 
 extension ConnectRequest {
-    /// CONNECT in MQTT 5.0 terms: CleanSession 0 of 3.1.1 is a session that never ends by itself (MQTT 5.0 §3.1.2.11.2).
+    /// CONNECT in MQTT 5.0 terms: CleanSession 0 of 3.1.1 is a session that never expires (MQTT 5.0 §3.1.2.11.2).
     init(_ connect: Connect) {
         let isVersion5 = connect.version == .v5
         self.init(
@@ -119,7 +122,7 @@ extension ConnectRequest {
 }
 
 extension Connack {
-    /// What the client has to know of the session it got and of our limits (MQTT 5.0 §3.2.2.3).
+    /// The session's state and our limits, for the client (MQTT 5.0 §3.2.2.3).
     init(_ connect: Connect, _ result: ConnectResult, _ limits: Limits) {
         self.init(sessionPresent: result.sessionPresent, reasonCode: result.reasonCode)
         guard connect.version == .v5 else { return }
@@ -129,7 +132,7 @@ extension Connack {
         properties.receiveMaximum = UInt16(clamping: limits.receiveMaximum)
         if limits.maximumQoS < 2 { properties.maximumQoS = QoS(rawValue: UInt8(clamping: limits.maximumQoS)) }
         if !limits.retainAvailable { properties.retainAvailable = false }
-        // Some clients take it for the largest Remaining Length.
+        // Some clients use the value as the largest Remaining Length.
         properties.maximumPacketSize = UInt32(clamping: min(limits.maximumPacketSize, 268_435_455))
         if result.isAssigned { properties.assignedClientID = result.clientID }
         if limits.topicAliasMaximum > 0 { properties.topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum) }

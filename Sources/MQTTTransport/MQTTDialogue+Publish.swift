@@ -3,7 +3,7 @@ import MQTTCodec
 import NIOCore
 
 extension MQTTDialogue {
-    /// A PUBLISH, still as bytes: the hot path.
+    /// Handles a PUBLISH that is not decoded yet: the hot path.
     @inline(__always)
     func publishReceived(_ packet: RawSpan, _ header: FixedHeader, _ broker: Broker) throws(MalformedPacket) {
         let layout = try PublishLayout.parse(packet, header: header, version: stream.version)
@@ -86,14 +86,17 @@ extension MQTTDialogue {
         acknowledge(layout.qos == .atLeastOnce ? .puback : .pubrec, layout.packetID, reason, broker)
     }
 
-    /// The broker refused a message: MQTT 5.0 has a Reason Code for QoS 1 and 2; elsewhere it is acknowledged as usual,
-    /// since closing would only make the client send it again [MQTT-3.3.5-2 of 3.1.1].
+    /// Answers a message that the broker has refused.
+    ///
+    /// MQTT 5.0 has a Reason Code for QoS 1 and 2. In 3.1.1 the message is acknowledged as usual, since closing would
+    /// only make the client send it again [MQTT-3.3.5-2 of 3.1.1].
     private func refused(_ reason: ReasonCode, _ layout: PublishLayout, _ broker: Broker) throws(MalformedPacket) {
         if reason == .retainNotSupported {
             throw MalformedPacket(reason, "RETAIN, which this server does not offer [MQTT-3.2.2-14]")
         }
         if reason == .messageRateTooHigh {
-            // Only DISCONNECT has this reason, and what is not acknowledged is not lost: it may be sent again.
+            // Only DISCONNECT has this Reason Code. A message without an acknowledgement is not lost: the client may
+            // send it again.
             throw MalformedPacket(reason, "more messages a second than this server takes from one client")
         }
         guard layout.qos != .atMostOnce else { return }
@@ -107,8 +110,11 @@ extension MQTTDialogue {
         acknowledge(.pubrel, ack.packetID, verdict == .expected ? .success : .packetIdentifierNotFound, broker)
     }
 
-    /// A delivery is acknowledged as its QoS says [MQTT-4.3.2-4], [MQTT-4.3.3-8], [MQTT-4.3.3-11]; what is inconsistent with
-    /// that is a Protocol Error (MQTT 5.0 §1.2), and closes [MQTT-4.13.1-1], [MQTT-4.8.0-1 of 3.1.1].
+    /// Checks that an acknowledgement is the one for its delivery's QoS [MQTT-4.3.2-4], [MQTT-4.3.3-8],
+    /// [MQTT-4.3.3-11].
+    ///
+    /// Any other one is a Protocol Error (MQTT 5.0 §1.2), and closes the connection [MQTT-4.13.1-1],
+    /// [MQTT-4.8.0-1 of 3.1.1].
     @inline(__always)
     func check(_ verdict: Acknowledged, of type: PacketType) throws(MalformedPacket) {
         guard verdict != .misplaced else {
@@ -145,12 +151,13 @@ extension MQTTDialogue {
 }
 
 extension Subscribe.Subscription {
-    /// What mosquitto makes of a bridge's subscription, which 3.1.1 gives no options: what a bridge has brought does not go
-    /// back to it, and what is retained here is retained there.
+    /// A bridge's subscription with the options that mosquitto gives it, since 3.1.1 has none.
+    ///
+    /// Messages from a bridge are not sent back to it, and messages that are retained here are retained there.
     fileprivate var ofBridge: Self {
         var subscription = self
         subscription.options.retainAsPublished = true
-        // [MQTT-3.8.3-4]
+        // No Local is a Protocol Error on a shared subscription [MQTT-3.8.3-4].
         subscription.options.noLocal = !filter.utf8.starts(with: "$share/".utf8)
         return subscription
     }

@@ -4,62 +4,62 @@ package import NIOCore
 
 /// The MQTT dialogue of one network connection: bytes in, calls on the broker, bytes out into the packet stream.
 ///
-/// Sans I/O and confined to the core loop. Whatever carries the bytes (TCP, TLS, WebSocket) is below it; the protocol
-/// version ends here and in the codec.
+/// It does no I/O and is confined to the core loop. The transport (TCP, TLS, WebSocket) is below it; no layer above it
+/// depends on the protocol version.
 ///
-/// What a peer can do wrong is answered as the version says: MQTT 5.0 with CONNACK or DISCONNECT and a Reason Code,
-/// MQTT 3.1.1 by closing, or a CONNACK return code before the session stands.
+/// A peer's errors are answered as its version requires: in MQTT 5.0 by CONNACK or DISCONNECT with a Reason Code, in
+/// MQTT 3.1.1 by closing, or by a CONNACK return code before the session is established.
 package final class MQTTDialogue: @unchecked Sendable {
     // Sendable as a handle for the I/O side; only the core loop looks inside.
 
     enum State {
         /// CONNECT must be the first packet [MQTT-3.1.0-1].
         case awaitingConnect
-        /// The answer to CONNECT takes its time; what the client sends meanwhile waits.
+        /// The answer to CONNECT is pending; further input waits.
         case awaitingAnswer
-        /// Enhanced authentication goes on (MQTT 5.0 §4.12).
+        /// Enhanced authentication is under way (MQTT 5.0 §4.12).
         case authenticating
         case connected
-        /// Nothing is read any more.
+        /// No more input is read.
         case closed
     }
 
     let stream: PacketStream
     let connection: VirtualConnection
     @exclusivity(unchecked) var state = State.awaitingConnect
-    /// Whether the client is another broker, by its own word.
+    /// Whether the client declares itself as a bridge.
     var isBridge = false
     @exclusivity(unchecked) var decoder: PacketDecoder
     @exclusivity(unchecked) var topicAliases = TopicAliases(maximum: 0)
-    /// nil without an Authentication Method in CONNECT.
+    /// The state of enhanced authentication; nil without an Authentication Method in CONNECT.
     var authentication: EnhancedAuthentication?
-    /// Bytes of a packet that has not wholly arrived, and what waits for the answer to CONNECT or for its turn.
+    /// Input that waits: an incomplete packet, packets before the answer to CONNECT, packets for a later turn.
     private var partial: ByteBuffer?
-    /// Whether packets wait because the core has to see to others first.
+    /// Whether packets wait for a later turn.
     private var isBehind = false
-    /// Whether a SUBSCRIBE is being carried out, before anything behind it is read.
+    /// Whether a SUBSCRIBE is under way; later packets wait for it.
     var isSubscribing = false
-    /// Whether the broker goes on with them by itself.
+    /// Whether the broker's backlog will read the waiting packets.
     private var isCatchingUp = false
-    /// To be called when none wait any more.
+    /// Called when no packets wait any more.
     private var whenRead: [() -> Void] = []
-    /// Whether the network connection has ended meanwhile.
+    /// Whether the network connection has ended while packets wait.
     private var isEnding = false
-    /// Bytes of the CONNECT that waits for its answer.
+    /// Bytes of the CONNECT whose answer is pending.
     private var pendingConnectBytes = 0
     private let bytes: ConnectionBytes?
     private let address: ClientAddress
-    /// What is kept for the client, once it is more than a little.
+    /// The account of the kept bytes; nil for a small number of bytes.
     private var account: ConnectionBytes.Account?
 
     /// Begins a dialogue.
     ///
     /// - Parameters:
     ///   - transport: carries the bytes; held until `ended`.
-    ///   - address: where the client is.
-    ///   - transportIdentity: who the client's certificate says it is.
-    ///   - limits: what the broker grants.
-    ///   - bytes: what connections may keep of packets that are not whole; nil is any number.
+    ///   - address: the client's address.
+    ///   - transportIdentity: the client's identity according to its certificate.
+    ///   - limits: the broker's limits.
+    ///   - bytes: the limit of bytes for incomplete packets; nil is unlimited.
     package init(
         transport: any PacketStreamTransport,
         transportProtocol: VirtualConnection.TransportProtocol,
@@ -87,12 +87,12 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// Bytes encoded for the client that have not left yet.
     package var outputBytes: Int { stream.unwritten }
 
-    /// The network connection is open.
+    /// Begins after the network connection has opened.
     package func begin(_ broker: Broker) { broker.expectConnect(on: connection) }
 
-    /// Bytes have arrived, cut anywhere.
+    /// Takes input, which may be cut anywhere.
     package func receive(_ bytes: ByteBuffer, _ broker: Broker) {
-        // The broker may have closed the connection meanwhile: timeout, takeover, shutdown.
+        // The broker may have closed the connection before: timeout, takeover, shutdown.
         guard state != .closed, !stream.isClosed else { return }
         broker.heard(from: connection, bytes: bytes.readableBytes)
         guard var joined = partial.take() else { return read(bytes, broker) }
@@ -100,22 +100,22 @@ package final class MQTTDialogue: @unchecked Sendable {
         if isBehind { partial = joined } else { read(joined, broker) }
     }
 
-    /// Calls back when everything that has arrived so far has been read; at once, unless that takes several turns.
+    /// Calls back when all input so far has been read; at once, unless that takes several turns.
     func whenRead(_ done: @escaping () -> Void) {
         if isWaiting { whenRead.append(done) } else { done() }
     }
 
-    /// Whether something that has arrived will be read later.
+    /// Whether some input will be read later.
     var isWaiting: Bool { isBehind || isSubscribing }
 
-    /// A SUBSCRIBE has been carried out: goes on with what came behind it.
+    /// Continues with the packets after a finished SUBSCRIBE.
     func subscribed(_ broker: Broker) {
         if isBehind || !whenRead.isEmpty { putOff(broker) }
     }
 
-    /// Goes on with packets that others were served before.
+    /// Continues with packets that were deferred to a later turn.
     ///
-    /// - Returns: whether none wait any more.
+    /// - Returns: whether no more packets wait.
     private func catchUp(_ broker: Broker) -> Bool {
         isBehind = false
         isCatchingUp = true
@@ -128,7 +128,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         return true
     }
 
-    /// The answer to CONNECT has come at last: reads what has waited for it.
+    /// Reads the input that has waited for the answer to CONNECT.
     func readOn(_ broker: Broker) {
         guard state != .closed, !stream.isClosed else { return }
         pendingConnectBytes = 0
@@ -139,7 +139,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         var buffer = bytes
         do throws(MalformedPacket) {
             try readPackets(&buffer, broker)
-            // A client may go on without waiting for CONNACK; no more is kept for it than for a packet in parts.
+            // A client need not wait for CONNACK; its input until then is limited to the size of one packet.
             if state == .awaitingAnswer, buffer.readableBytes > decoder.maximumPacketSize {
                 throw MalformedPacket(.quotaExceeded, "too much was sent before CONNACK")
             }
@@ -154,7 +154,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         }
     }
 
-    /// What is left of the bytes is a packet that is not whole, or packets whose turn it is later.
+    /// Defers the rest of the input if it has packets for a later turn; else it is an incomplete packet.
     private func waitForTurn(_ broker: Broker) {
         guard !isSubscribing else {
             isBehind = true
@@ -171,13 +171,13 @@ package final class MQTTDialogue: @unchecked Sendable {
         broker.goOn { self.catchUp($0) }
     }
 
-    /// Keeps what remains of the bytes that came, and counts it by the memory it takes.
+    /// Keeps the rest of the input, and counts its bytes in memory.
     private func keep(_ rest: consuming ByteBuffer) throws(MalformedPacket) {
         var kept = pendingConnectBytes
         if rest.readableBytes > 0 {
-            // Only the tail is copied; the bytes read are given back to whoever lent them.
+            // Only the rest is copied; the memory of the bytes before it is released to its owner.
             rest.discardReadBytes()
-            // What a large packet took is not kept for the beginning of a small one.
+            // The memory of a large packet is not kept for the beginning of a small one.
             if rest.storageCapacity > ConnectionBytes.free, rest.storageCapacity / 4 > rest.readableBytes {
                 rest = ByteBuffer(buffer: rest)
             }
@@ -192,17 +192,18 @@ package final class MQTTDialogue: @unchecked Sendable {
         if kept <= ConnectionBytes.free { account = nil }
     }
 
-    /// Nothing is kept any more.
+    /// Discards the kept input.
     private func forgetInput() {
         partial = nil
         pendingConnectBytes = 0
         account = nil
     }
 
-    /// The network connection has ended, without or after a DISCONNECT.
+    /// Handles the end of the network connection, with or without a DISCONNECT.
     package func ended(_ broker: Broker) {
-        // What came before that counts, and what the end brings about takes its turn, too: a will may be for very many, and
-        // the event loop looks at a few sockets at a time only, so that many ends would come before others are heard.
+        // Earlier packets are handled first. The end waits for its turn, too: a will may have very many subscribers,
+        // and the event loop handles a few sockets at a time, so that many ends would delay the input of other
+        // clients.
         guard !isWaiting, !broker.isTurnOver, !broker.hasBacklog else {
             isEnding = true
             isBehind = true
@@ -221,12 +222,12 @@ package final class MQTTDialogue: @unchecked Sendable {
         broker.disconnect(connection, reason: .unspecifiedError)
     }
 
-    /// Whether the network connection takes more bytes.
+    /// Passes on whether the network connection takes more bytes.
     package func writabilityChanged(_ isWritable: Bool, _ broker: Broker) {
         broker.writabilityChanged(isWritable, of: stream, on: connection)
     }
 
-    /// So many bytes have reached the network connection.
+    /// Passes on that the given number of bytes have reached the network connection.
     package func written(_ bytes: Int, _ broker: Broker) { broker.written(bytes, of: stream, on: connection) }
 
     private func readPackets(_ buffer: inout ByteBuffer, _ broker: Broker) throws(MalformedPacket) {
@@ -254,11 +255,11 @@ package final class MQTTDialogue: @unchecked Sendable {
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
                 buffer.moveReaderIndex(forwardBy: header.packetLength)
             } else {
-                // Properties, filters and the like are parsed one by one.
+                // Properties and Topic Filters are parsed one by one.
                 broker.count(effort: 2 + header.packetLength >> 1)
                 try packetReceived(try decoder.decode(header, from: &buffer), broker)
                 if header.type == .connect || pendingConnectBytes > 0 {
-                    // The answer, or the exchange that it waits for, takes its time.
+                    // The answer, or the exchange before it, is pending.
                     pendingConnectBytes =
                         state == .awaitingAnswer || state == .authenticating
                         ? max(header.packetLength, pendingConnectBytes) : 0
@@ -267,16 +268,17 @@ package final class MQTTDialogue: @unchecked Sendable {
         }
     }
 
-    /// What is spoken that begins like that, where it is well known and nothing that begins with CONNECT.
+    /// The name of a well-known protocol that begins with these bytes; nil for other input, and for CONNECT.
     private static func otherProtocol(of bytes: ByteBufferView) -> String? {
         guard let first = bytes.first, first != 0x10 else { return nil }
-        // The handshake of TLS (RFC 8446 §5.1).
+        // A TLS handshake record (RFC 8446 §5.1).
         if bytes.starts(with: [0x16, 0x03]) { return "TLS" }
         return ["GET ", "HEAD ", "POST ", "PUT ", "OPTIONS "].contains { bytes.starts(with: $0.utf8) } ? "HTTP" : nil
     }
 
-    /// Known from the fixed header: nothing is gathered for a client that begins with something else, and what a second
-    /// CONNECT says changes nothing.
+    /// The error of a misplaced CONNECT, known from the fixed header.
+    ///
+    /// A client that begins with another packet needs no buffer, and the contents of a second CONNECT do not matter.
     private var connectMisplaced: MalformedPacket {
         state == .awaitingConnect
             ? MalformedPacket(.protocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]")
@@ -293,7 +295,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         case (.connected, .subscribe(let subscribe)): subscribeReceived(subscribe, broker)
         case (.connected, .unsubscribe(let unsubscribe)): unsubscribeReceived(unsubscribe, broker)
         case (.connected, .pingreq):
-            // An answer that asks for nothing else, so that they can be very many.
+            // A PINGRESP causes no other work, so a client may send very many PINGREQ.
             broker.count(effort: 24)
             send(.pingresp, broker)
         case (_, .disconnect(let disconnect)): try disconnectReceived(disconnect, broker)
@@ -314,9 +316,9 @@ package final class MQTTDialogue: @unchecked Sendable {
         broker.acknowledge(type, packetID, reason, on: connection, stream)
     }
 
-    /// The client broke the protocol: it is told, if its version has words for it, and the connection ends.
+    /// Ends the connection after a protocol violation, with its reason if the protocol version has a packet for it.
     ///
-    /// - Parameter connect: the CONNECT that is refused, if it is whole.
+    /// - Parameter connect: the CONNECT that is refused, if it is complete.
     func fail(_ reason: ReasonCode, _ detail: String, _ broker: Broker, _ connect: Connect? = nil) {
         let wasConnected = state == .connected
         let connect = connect ?? authentication?.connect
@@ -346,7 +348,7 @@ package final class MQTTDialogue: @unchecked Sendable {
 struct TopicAliases {
     let maximum: Int
     private var topics: [UInt16: TopicName] = [:]
-    /// Bytes in memory of long topics; short ones are part of what a connection takes anyway.
+    /// Bytes in memory of long topics; short ones are included in the cost of a connection.
     private(set) var bytes = 0
 
     init(maximum: Int) { self.maximum = maximum }

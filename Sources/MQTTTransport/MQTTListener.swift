@@ -3,19 +3,19 @@ package import NIOCore
 import NIOPosix
 package import Network
 
-/// Listens for MQTT over TCP, in TLS if that is wanted.
+/// Listens for MQTT over TCP, with TLS if it is configured.
 package struct MQTTListener: Sendable {
-    /// Where to listen.
+    /// The address and the options of a listener.
     package struct Configuration: Sendable {
         /// An IPv4 or IPv6 address.
         package var host: String
-        /// 0 takes any free port.
+        /// The port; 0 is any free port.
         package var port: Int
-        /// The proxies whose PROXY protocol headers are believed.
+        /// The proxies whose PROXY protocol headers are trusted.
         package var trustedProxies = TrustedProxies()
         /// Whether connections from trusted proxies begin with a PROXY protocol header.
         package var expectsProxyProtocol = false
-        /// Encrypts; nil listens in the clear.
+        /// The TLS configuration; nil listens without TLS.
         package var tls: TLSServer?
 
         package init(host: String, port: Int) {
@@ -24,7 +24,7 @@ package struct MQTTListener: Sendable {
         }
     }
 
-    /// How long clients may take to read our final bytes when the server stops.
+    /// The time that clients have to read our final bytes when the server stops.
     private static let closeTime = TimeAmount.seconds(1)
 
     private let configuration: Configuration
@@ -35,7 +35,7 @@ package struct MQTTListener: Sendable {
 
     /// Makes a listener; `listen` starts it.
     ///
-    /// - Parameter places: for network connections, of all listeners.
+    /// - Parameter places: the places for network connections of all listeners.
     package init(
         configuration: Configuration,
         channels: MQTTChannels,
@@ -52,7 +52,7 @@ package struct MQTTListener: Sendable {
 
     /// Begins to listen.
     ///
-    /// - Throws: when the address can't be had.
+    /// - Throws: when the broker can't listen on the address.
     package func listen() async throws(ListenFailed) -> TCPListener {
         let bootstrap = ServerBootstrap(group: eventLoopGroup)
             .childChannelOption(

@@ -1,6 +1,6 @@
-/// What is kept for clients, each kind with one total and its shares.
+/// The use of limited resources, each with a total and shares.
 struct Accounts {
-    /// Virtual connections with a session.
+    /// Virtual connections that have a session.
     var connections: Quota
     /// Sessions that outlive their connections.
     var sessions: Quota
@@ -21,7 +21,7 @@ struct Accounts {
     }
 }
 
-/// What the core keeps for clients, in numbers and bytes.
+/// The core's use of limited resources, in numbers and bytes.
 package struct MemoryUsage: Equatable, Sendable {
     package var connections = 0
     package var sessions = 0
@@ -29,14 +29,14 @@ package struct MemoryUsage: Equatable, Sendable {
     package var queuedBytes = 0
     package var retainedBytes = 0
     package var bufferBytes = 0
-    /// Addresses and users that something is counted for.
+    /// Addresses and users with a share in use.
     package var holders = 0
 
     package init() {}
 }
 
 extension Broker {
-    /// What is kept now.
+    /// The current use.
     package var usage: MemoryUsage {
         var usage = MemoryUsage()
         usage.connections = accounts.connections.used

@@ -1,11 +1,11 @@
 import MQTTCodec
 import NIOCore
 
-// What is kept for clients, and for whom; what a client may have more.
+// The accounting of memory and numbers to holders, and their limits.
 extension Broker {
-    /// For whom something is kept that a connection brings, with a user name that the access.authenticator has let in.
+    /// The holder for a connection with an accepted user name.
     func holder(_ connection: VirtualConnection, _ userName: String?) -> Holder {
-        // A name that nobody has checked is nobody's.
+        // A user name that was not checked has no share.
         let isProven = access.authenticator.knowsUsers || connection.transportIdentity != nil
         return Holder(
             network: connection.network,
@@ -14,9 +14,9 @@ extension Broker {
         )
     }
 
-    /// What a client may not have any more of, to connect; nil when it may connect.
+    /// The reason why limits don't let a client connect; nil when they do.
     ///
-    /// Room is made for a session that is new: one that is idle gives way.
+    /// An idle session is removed to make room for a new one.
     func lackOfRoom(
         _ request: ConnectRequest,
         _ name: SessionName,
@@ -57,7 +57,8 @@ extension Broker {
 
     // MARK: Sessions
 
-    /// Counts a session for whoever has it now: what it takes without its messages, and itself if it is to last.
+    /// Counts a session for its present holder: its bytes without messages, and the session itself if it is
+    /// persistent.
     func recount(_ session: Session, for holder: Holder) {
         if holder != session.holder {
             forgetCount(of: session)
@@ -67,7 +68,7 @@ extension Broker {
         recount(session)
     }
 
-    /// Counts what has changed.
+    /// Counts the change in a session's bytes.
     func recount(_ session: Session) {
         guard !session.hasEnded else { return }
         let bytes = session.cost
@@ -79,7 +80,7 @@ extension Broker {
         session.counted.isLasting = lasts
     }
 
-    /// Nothing is kept for the session any more.
+    /// Removes an ended session from the counts.
     func forgetCount(of session: Session) {
         accounts.sessionBytes.add(-session.counted.bytes, for: session.holder)
         accounts.queuedBytes.addToTotal(-session.counted.queued)
@@ -93,7 +94,7 @@ extension Broker {
 
     // MARK: Messages
 
-    /// A session's messages have become more or less: all of them are counted, and its shares once that matters.
+    /// Counts a change in a session's messages: the total at once, the shares when the change is large enough.
     @inline(__always)
     func noteQueued(_ session: Session) {
         let bytes = session.queuedBytes
@@ -111,54 +112,56 @@ extension Broker {
 
     /// Whether the session may queue one more message.
     ///
-    /// - Parameter freed: bytes that it has given up for it.
+    /// - Parameter freed: bytes that the session has freed for the message.
     func hasRoom(for outbound: OutboundMessage, in session: Session, besides freed: Int = 0) -> Bool {
         let cost = outbound.cost
         return session.queue.hasRoom(for: cost, limits: limits.queue)
             && (freed >= cost || accounts.queuedBytes.refusal(of: cost, for: session.holder) == nil)
     }
 
-    /// Whether one more message may be sent before those that were are acknowledged; one always may, so that delivery goes
-    /// on where others have filled their queues.
+    /// Whether one more message may be sent before earlier ones are acknowledged.
+    ///
+    /// One is always allowed, so that delivery continues when other clients have filled their queues.
     @inline(__always)
     func mayHoldMore(_ session: Session) -> Bool {
         accounts.queuedBytes.used < limits.queuedBytes || session.window.count == 0
     }
 
-    /// The session's client is away: it may give way to a new one as long as nothing waits for it.
+    /// Notes that the client is away: the session may be removed for a new one as long as no message waits in it.
     func noteIdle(_ session: Session) {
         registry.noteIdle(session)
     }
 }
 
 extension Session {
-    /// Bytes that a session's messages may have become more or less before its interest.shares are counted again.
+    /// The change in bytes of a session's messages at which its shares are counted again.
     static let sharingStep = 16_384
 
-    /// Bytes in memory of a Packet Identifier inbound.received and not released, and after how many they are counted again.
+    /// Bytes in memory of a received Packet Identifier that is not released, and the number of them at which they are
+    /// counted again.
     static let receivedCost = 8
     static let receivedStep = 64
 
-    /// What a session takes without anything in it: itself, its places in tables.
+    /// The bytes of an empty session: itself, and its entries in tables.
     private static let overhead = 1_024
 
-    /// Bytes in memory of a session without interest.subscriptions and messages.
+    /// Bytes in memory of a session without subscriptions and messages.
     static func cost(clientID: String, userName: String?, will: Will?) -> Int {
         overhead + MemoryCost.text(clientID) + MemoryCost.text(userName) + (will?.cost ?? 0)
     }
 
-    /// Bytes in memory without its messages.
+    /// Bytes in memory without messages.
     var cost: Int {
         Self.cost(clientID: clientID, userName: userName, will: nil) + life.willCost + counted.subscriptionBytes
             + interest.shares.bytes + inbound.received.count * Self.receivedCost
     }
 
-    /// Bytes in memory of its messages, and of those that are in the store alone what they will take.
+    /// Bytes in memory of its messages; messages in the store alone count with their size once read back.
     @inline(__always)
     var queuedBytes: Int { queue.bytes + window.bytes + storage.inflightBytes }
 
-    /// Whether its client is away, and nothing that would be order.lost with it waits: messages, QoS 2 messages half inbound.received,
-    /// a will that is still to come.
+    /// Whether its client is away, and the session has nothing that must not be lost: messages, incomplete QoS 2
+    /// messages of the client, a pending will.
     var isIdle: Bool {
         connection == nil && !hasEnded && isPersistent && queue.isEmpty && window.count == 0 && storage.inflight.isEmpty
             && inbound.received.isEmpty && will == nil
@@ -166,7 +169,7 @@ extension Session {
 }
 
 extension Subscription {
-    /// Bytes in memory: itself, its filter as the client wrote it and as it is looked up, its places in both tables.
+    /// Bytes in memory: itself, its filter as the client wrote it and as it is indexed, its entries in both tables.
     static func cost(_ filter: TopicFilter) -> Int {
         let path = filter.filter.utf8Span.span.bytes
         let texts = filter.string.utf8.count + (filter.shareName == nil ? 0 : filter.string.utf8.count) + path.byteCount

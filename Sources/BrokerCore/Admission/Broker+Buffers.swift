@@ -1,13 +1,13 @@
 import MQTTCodec
 import NIOCore
 
-// What is kept for connections that don't take it: encoded packets, deliveries handed over, half a packet, a CONNECT that
-// is looked at. It is counted at the end of a tick, when what healthy clients get has left.
+// The accounting of buffers for connections: encoded packets, deliveries handed over, incomplete packets, a pending
+// CONNECT. They are counted at the end of a tick, when the output of clients that read it has left.
 extension Broker {
-    /// Bytes that a connection may have more or less before its shares are counted again.
+    /// The change in bytes of a connection at which its shares are counted again.
     private static var sharingStep: Int { 65_536 }
 
-    /// Counts what a connection keeps now; one that is over keeps nothing.
+    /// Counts the present buffers of a connection; an ended one has none.
     @inline(__always)
     func countBuffers(of connection: VirtualConnection) {
         let bytes = connection.bufferedBytes
@@ -31,8 +31,9 @@ extension Broker {
         connection.sharedBytes = connection.countedBytes
     }
 
-    /// Bytes of output at which QoS 0 is dropped for a client that does not take what it is sent: the fewer, the less is
-    /// left for all.
+    /// The bytes of output at which QoS 0 messages are dropped for a client that does not read.
+    ///
+    /// The number is lower when fewer bytes are left for all connections.
     private func dropMark(isShareUsed: Bool) -> Int {
         let left = limits.bufferBytes - accounts.bufferBytes.used
         guard left > 0, !isShareUsed else { return 0 }
@@ -41,18 +42,18 @@ extension Broker {
             ? PacketStream.wideDropMark : PacketStream.wideDropMark / 1_024 * (left * 1_024 / quarter)
     }
 
-    /// Whether so much more may be kept for a connection: a CONNECT, half a packet.
+    /// Whether the given number of bytes may be kept for a connection: a CONNECT, an incomplete packet.
     package func hasRoom(forInput bytes: Int, of connection: VirtualConnection) -> Bool {
         accounts.bufferBytes.refusal(of: bytes, for: connection.holder) == nil
     }
 
-    /// The adapter keeps so many bytes of what the client has sent.
+    /// Sets the number of input bytes that the adapter keeps for a connection.
     package func holdsInput(_ bytes: Int, of connection: VirtualConnection) {
         connection.inputBytes = bytes
         countBuffers(of: connection)
     }
 
-    /// The adapter keeps so many bytes for as long as the connection lasts, or until it says something else.
+    /// Sets the number of bytes that the adapter keeps until the connection ends, or until the next call.
     ///
     /// - Returns: false when there is no room; nothing has changed then.
     package func keeps(_ bytes: Int, for connection: VirtualConnection) -> Bool {
@@ -63,7 +64,7 @@ extension Broker {
         return true
     }
 
-    /// The connection has a session: what it keeps counts for the session's holder.
+    /// Counts a connection's bytes for the session's holder from now on.
     func begin(_ connection: VirtualConnection, for holder: Holder) {
         if holder != connection.holder {
             accounts.bufferBytes.addToShares(-connection.sharedBytes - connection.keptBytes, of: connection.holder)
@@ -75,7 +76,7 @@ extension Broker {
         countBuffers(of: connection)
     }
 
-    /// The connection is over: nothing is kept for it.
+    /// Removes an ended connection from the counts.
     func forgetBuffers(of connection: VirtualConnection) {
         connection.isOver = true
         connection.inputBytes = 0
@@ -85,18 +86,18 @@ extension Broker {
 
     // MARK: Wide fan-out
 
-    /// Destinations of one message after which output is looked at.
+    /// Destinations of one message after which the bytes of output are checked.
     static var fanOutStep: Int { 256 }
     /// Bytes written for many clients in one tick at which they leave before its end.
     private static var tickBytes: Int { 33_554_432 }
 
-    /// A message was written for so many clients: lets output leave before there is too much of it.
+    /// Counts the bytes that a message has added to the output of many clients, and flushes when there are too many.
     @inline(never)
     func noteFanOut(_ bytes: Int) {
         output.fannedOut &+= bytes
         guard output.fannedOut > Self.tickBytes else { return }
         output.fannedOut = 0
-        // They stay on the list: the end of the tick has more to do for them.
+        // The connections stay on the list, since the end of the tick has further work for them.
         for connection in output.dirty {
             _ = connection.flush(counting: &statistics.bytesSent)
             countBuffers(of: connection)
@@ -105,7 +106,7 @@ extension Broker {
 }
 
 extension VirtualConnection {
-    /// Bytes in memory of what is kept for it.
+    /// Bytes in memory of its buffers.
     @inline(__always)
     var bufferedBytes: Int {
         guard !isOver else { return 0 }
@@ -119,7 +120,7 @@ extension VirtualConnection {
 }
 
 extension PacketStream {
-    /// Bytes in memory that have not left, or that the network connection has not taken.
+    /// Bytes in memory that have not left, or that the network connection has not accepted.
     @inline(__always)
     var bufferedBytes: Int {
         let own = output.readableBytes

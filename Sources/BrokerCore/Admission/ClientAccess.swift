@@ -1,22 +1,22 @@
 import NIOCore
 
-/// Who may connect, and what they may do: the ports that answer that, and since when an answer holds.
+/// The authentication and authorisation of clients: the ports, and the generations of their answers.
 struct ClientAccess {
     let authenticator: any Authenticator
-    /// nil offers no Authentication Method (MQTT 5.0 §4.12).
+    /// The authenticator for enhanced authentication; nil offers no Authentication Method (MQTT 5.0 §4.12).
     let enhancedAuthenticator: (any EnhancedAuthenticator)?
-    /// nil lets every client use every topic.
+    /// The authorizer; nil lets every client use every topic.
     let authorizer: (any Authorizer)?
-    /// Counts the times that the authenticator's answers became other ones.
+    /// Incremented when the authenticator's answers may have changed.
     private(set) var credentialsGeneration: UInt64 = 0
-    /// The same of the authorizer's answers.
+    /// Incremented when the authorizer's answers may have changed.
     private(set) var rightsGeneration: UInt64 = 1
-    /// CONNECT packets that are let in; nil is any number.
+    /// The rate of accepted CONNECT packets; nil is unlimited.
     private var connectionRate: TokenBucket?
-    /// Publish rates of clients that are connected for one request at a time.
+    /// The publish rates of clients that connect for one request at a time.
     private var transientRates = TransientPublishRates()
 
-    /// - Parameter connectionRate: CONNECT packets a second; 0 is any number.
+    /// - Parameter connectionRate: CONNECT packets a second; 0 is unlimited.
     init(
         _ authenticator: any Authenticator,
         _ enhancedAuthenticator: (any EnhancedAuthenticator)?,
@@ -34,7 +34,7 @@ struct ClientAccess {
 
     mutating func rightsChanged() { rightsGeneration &+= 1 }
 
-    /// Whether one more CONNECT packet is let in.
+    /// Whether one more CONNECT packet is accepted.
     mutating func takeConnect(at now: NIODeadline) -> Bool { connectionRate?.take(at: now) ?? true }
 
     /// The rate that all requests of one user at one address share.

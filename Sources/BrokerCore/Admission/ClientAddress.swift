@@ -1,14 +1,16 @@
 package import NIOCore
 
-/// Where a client is: as text, in the one form that all protocols use, and as the network whose share it uses.
+/// The address of a client: as text in one form for all protocols, and as the network whose share it uses.
 package struct ClientAddress: Sendable, Equatable, CustomStringConvertible {
-    /// `192.0.2.7:50123`, `[2001:db8::1]:50123`; without a port where nobody says it; empty when it is not known.
+    /// `192.0.2.7:50123`, `[2001:db8::1]:50123`; without a port when it is not known; empty when the address is not
+    /// known.
     package let description: String
-    /// Whose share of what is for all its client uses; nil when that is nobody's: of a trusted proxy that has not said for
-    /// whom it speaks, and of what has no internet address.
+    /// The network whose share of the limits the client uses; nil uses no share.
+    ///
+    /// It is nil for a trusted proxy that has not named its client, and for an address that is no internet address.
     package let network: ClientNetwork?
 
-    /// - Parameter isProxy: whether it is a trusted proxy's that has not said for whom it speaks.
+    /// - Parameter isProxy: whether the address is that of a trusted proxy that has not named its client.
     package init(_ description: String, network: ClientNetwork?, isProxy: Bool = false) {
         self.description = description
         self.network = isProxy ? nil : network
@@ -19,14 +21,14 @@ package struct ClientAddress: Sendable, Equatable, CustomStringConvertible {
         self.init(text, network: isProxy ? nil : ClientNetwork(text))
     }
 
-    /// The other end of a connection.
+    /// Reads the address of a connection's peer.
     package init(_ peer: SocketAddress?, isProxy: Bool = false) {
         let network = peer.flatMap { ClientNetwork($0) }
         guard let peer, let host = peer.ipAddress, let port = peer.port else {
             self.init("", network: network, isProxy: isProxy)
             return
         }
-        // An IPv4 address that is written as IPv6 (RFC 4291 §2.5.5.2) is an IPv4 one.
+        // An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) counts as its IPv4 address.
         let isMapped = host.hasPrefix("::ffff:") && host.contains(".")
         let isIPv6 = host.contains(":") && !isMapped
         self.init(

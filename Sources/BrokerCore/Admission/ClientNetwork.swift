@@ -1,13 +1,14 @@
 package import NIOCore
 
-/// Where a client is, as far as its share of what is for all goes: an IPv4 address, or the first 64 bits of an IPv6
-/// address, since whoever has one of those has all 2⁶⁴ of its network.
+/// The network of a client, which has a share of the limits: an IPv4 address, or the first 64 bits of an IPv6 address.
+///
+/// An owner of one IPv6 address usually has all 2⁶⁴ of its network.
 package struct ClientNetwork: Hashable, Sendable {
-    /// The address in network byte order; 4 bytes of it or 8.
+    /// The address in network byte order; the first 4 or 8 bytes.
     private let bits: UInt64
     private let isIPv6: Bool
 
-    /// - Returns: nil for what is no internet address.
+    /// - Returns: nil for an address that is no internet address.
     package init?(_ address: SocketAddress) {
         guard let bytes = address.internetAddress else { return nil }
         self.init(bytes: bytes)
@@ -20,7 +21,7 @@ package struct ClientNetwork: Hashable, Sendable {
             isIPv6 = false
             bits = bytes.reduce(0) { $0 << 8 | UInt64($1) }
         case 16 where bytes.prefix(10).allSatisfy { $0 == 0 } && bytes[10] == 0xff && bytes[11] == 0xff:
-            // An IPv4 address that is written as IPv6 (RFC 4291 §2.5.5.2).
+            // An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2).
             isIPv6 = false
             bits = bytes[12...].reduce(0) { $0 << 8 | UInt64($1) }
         case 16:
@@ -32,7 +33,7 @@ package struct ClientNetwork: Hashable, Sendable {
 
     /// Reads an address as adapters write it: `192.0.2.7:50123`, `[2001:db8::1]:50123`, or without a port.
     ///
-    /// - Returns: nil for what is no internet address.
+    /// - Returns: nil for text that is no internet address.
     package init?(_ text: String) {
         var host = text[...]
         if host.hasPrefix("["), let end = host.firstIndex(of: "]") {
@@ -46,9 +47,9 @@ package struct ClientNetwork: Hashable, Sendable {
 }
 
 extension SocketAddress {
-    /// The internet address in network byte order, 4 or 16 bytes; nil for what is none.
+    /// The internet address in network byte order, 4 or 16 bytes; nil for another kind of address.
     package var internetAddress: [UInt8]? {
-        // Where the system's sockaddr_in and sockaddr_in6 have it.
+        // The position of the address in the system's sockaddr_in or sockaddr_in6.
         let place: Range<Int>
         switch self {
         case .v4: place = 4..<8

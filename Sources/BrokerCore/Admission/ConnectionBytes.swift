@@ -1,13 +1,13 @@
 import NIOConcurrencyHelpers
 
-/// What connections keep of packets, requests and messages that are not whole yet or wait for an answer, and of answers
-/// that are not read: so many bytes in all, and so many for one network.
+/// Limits the bytes that connections keep, in total and for each network.
 ///
-/// The first few bytes of each connection are free, so that most never ask.
+/// They are bytes of incomplete packets, requests and messages, of those that wait for an answer, and of answers that
+/// are not read. The first few bytes of each connection are not counted, so that most connections never use the lock.
 package final class ConnectionBytes: Sendable {
     /// Bytes of each connection that are not counted.
     package static let free = 4_096
-    /// Bytes that are asked for at a time.
+    /// Bytes that a connection takes at a time.
     private static let step = 16_384
 
     private let quota: NIOLockedValueBox<Quota>
@@ -18,13 +18,13 @@ package final class ConnectionBytes: Sendable {
         self.refusals = refusals
     }
 
-    /// Bytes that are held, in whole steps.
+    /// Bytes in use, in whole steps.
     package var used: Int { quota.withLockedValue { $0.used } }
 
-    /// What one connection holds; it is given back when nobody has the account any more.
+    /// The account of one connection; its bytes are released when the account is deallocated.
     package func account(of address: ClientAddress) -> Account { Account(self, address) }
 
-    /// One connection's; confined to one event loop.
+    /// One connection's account; confined to one event loop.
     package final class Account {
         private let bytes: ConnectionBytes
         private let address: ClientAddress
@@ -37,9 +37,9 @@ package final class ConnectionBytes: Sendable {
 
         deinit { if held > 0 { bytes.change(by: -held, address) } }
 
-        /// The connection holds so many bytes now.
+        /// Sets the number of bytes that the connection keeps.
         ///
-        /// - Returns: why it must not; nothing has changed then.
+        /// - Returns: the reason why it may not; nothing has changed then.
         package func hold(_ count: Int) -> Quota.Refusal? {
             let wanted =
                 count <= ConnectionBytes.free

@@ -1,5 +1,7 @@
-/// Sessions whose clients are away and for which nothing waits, those of each user or address in the order in which they
-/// were left: when there is no room for a new one, the first gives way.
+/// Sessions whose clients are away and in which no message waits, for each user or address in the order in which they
+/// were left.
+///
+/// When there is no room for a new session, the first one is removed.
 struct IdleSessions {
     private struct List {
         var first: Session
@@ -8,10 +10,10 @@ struct IdleSessions {
 
     private var lists: [Holder.Key: List] = [:]
 
-    /// The one that was left longest ago.
+    /// The session that was left longest ago.
     func first(of holder: Holder) -> Session? { holder.owner.flatMap { lists[$0]?.first } }
 
-    /// The session is left: it comes last, unless it is nobody's, or here already.
+    /// Appends a session that was left; does nothing for one without an owner, or one that is in the list.
     mutating func append(_ session: Session) {
         guard session.life.idleOwner == nil, let owner = session.holder.owner else { return }
         session.life.idleOwner = owner
@@ -24,7 +26,7 @@ struct IdleSessions {
         }
     }
 
-    /// The session is not idle any more.
+    /// Removes a session that is not idle any more.
     mutating func remove(_ session: Session) {
         guard let owner = session.life.idleOwner else { return }
         let (before, after) = (session.life.idleBefore, session.life.idleAfter)
@@ -43,12 +45,13 @@ struct IdleSessions {
 }
 
 extension Session {
-    /// Whether it is among them.
+    /// Whether the session is in a list.
     @inline(__always)
     var isListedIdle: Bool { life.idleOwner != nil }
 }
 
 extension Holder {
-    /// Whose sessions give way to the holder's: the user's, or those of the address when it is anonymous.
+    /// The key of the list from which a session is removed for the holder: its user's, or its address's when it is
+    /// anonymous.
     var owner: Key? { userKey ?? networkKey }
 }

@@ -1,83 +1,85 @@
-/// What one broker grants to its clients; every bound of the core is here.
+/// The limits of one broker for its clients; every bound of the core is here.
 package struct Limits: Equatable, Sendable {
-    /// Virtual connections at a time, all protocols together.
+    /// Virtual connections at a time, in all protocols together.
     ///
-    /// Of one address and one user half of them, unless the shares say something else; so it is with all that have shares.
+    /// One address and one user may have half of them, unless the shares are set; the same applies to all limits with
+    /// shares.
     package var connections = 100_000
     package var connectionShares = Shares()
-    /// Sessions that outlive their connections; those that don't are bounded by `connections`.
+    /// Sessions that outlive their connections; `connections` bounds the others.
     package var sessions = 1_000_000
     package var sessionShares = Shares()
     /// Bytes in memory of all sessions without their messages: names, subscriptions, Topic Filters, wills.
     package var sessionBytes = 1_073_741_824
     package var sessionByteShares = Shares()
-    /// Bytes in memory of all sessions' QoS 1 and 2 messages: queued, sent and not acknowledged, in the store alone.
+    /// Bytes in memory of all sessions' QoS 1 and 2 messages: queued, sent and not acknowledged, or in the store
+    /// alone.
     package var queuedBytes = 1_610_612_736
     package var queuedByteShares = Shares()
-    /// Bytes encoded or handed over for clients, and not taken by their network connections yet.
+    /// Bytes encoded or handed over for clients that their network connections have not accepted yet.
     package var bufferBytes = 1_073_741_824
     package var bufferByteShares = Shares()
     /// Bytes of the largest MQTT packet, and of the largest body a gateway takes [MQTT-3.2.2-15].
     package var maximumPacketSize = 1_048_576
-    /// How much one session holds for its client.
+    /// The limits of one session's queue.
     package var queue = QueueLimits()
     /// QoS 1 and 2 publishes one client may have unacknowledged, 1 to 65,535 (MQTT 5.0 §3.2.2.3.3).
     package var receiveMaximum = 20
-    /// QoS 1 and 2 messages one client is sent unacknowledged, at most; its own Receive Maximum may be lower.
+    /// QoS 1 and 2 messages that one client may have unacknowledged, at most; its own Receive Maximum may be lower.
     package var inflightMessages = 1_000
-    /// Topic Aliases each way on one connection, 0 to 65,535; the client's own Topic Alias Maximum may be lower.
+    /// Topic Aliases in each direction on one connection, 0 to 65,535; the client's own Topic Alias Maximum may be
+    /// lower.
     package var topicAliasMaximum = 10
-    /// The highest QoS served: 0, 1 or 2.
+    /// Maximum QoS: 0, 1 or 2.
     package var maximumQoS = 2
-    /// Whether RETAIN is served.
+    /// Whether retained messages are supported.
     package var retainAvailable = true
-    /// Seconds; a client that asks for more, or for none, gets this (Server Keep Alive).
+    /// Seconds; a client that asks for a longer Keep Alive, or for none, gets this one (Server Keep Alive).
     ///
-    /// 65,535 grants anything.
+    /// 65,535 accepts any Keep Alive.
     package var keepAliveMaximum = 65_535
-    /// Seconds a session may outlive its connection; 4,294,967,295 is for ever.
+    /// Seconds that a session may outlive its connection; 4,294,967,295 is for ever.
     package var sessionExpiryMaximum = 4_294_967_295
-    /// Retained messages, all topics together.
+    /// Retained messages of all topics together.
     package var retainedMessages = 1_000_000
     package var retainedMessageShares = Shares()
-    /// Bytes in memory of them and of the tree of their topics.
+    /// Bytes in memory of retained messages and of the tree of their topics.
     package var retainedBytes = 1_073_741_824
     package var retainedByteShares = Shares()
     /// Subscriptions of one session.
     package var subscriptionsPerSession = 1_000
-    /// Topic Filters in one SUBSCRIBE or UNSUBSCRIBE, or what is the same in another protocol.
+    /// Topic Filters in one SUBSCRIBE or UNSUBSCRIBE, or in the equivalent request of another protocol.
     package var filtersPerPacket = 1_000
     /// Levels of a Topic Filter, and of the Topic Name of a retained message.
     package var topicLevels = 200
-    /// CONNECT packets a second that are let in, all MQTT clients together; 0 is any number.
+    /// CONNECT packets a second of all MQTT clients together; 0 is unlimited.
     package var connectionRate = 0
-    /// Messages a second one client may publish; 0 is any number.
+    /// Messages a second that one client may publish; 0 is unlimited.
     ///
-    /// One that sends more is disconnected (MQTT), or what it sends is refused (gateways). Transient connections of one user
-    /// at one address count as one client.
+    /// A client that sends more is disconnected (MQTT), or its messages are refused (gateways). Transient connections
+    /// of one user at one address count as one client.
     package var publishRate = 0
-    /// Whether a payload that is said to be UTF-8 text must be (MQTT 5.0 §3.3.2.3.2).
+    /// Whether a payload that is declared as UTF-8 is checked (MQTT 5.0 §3.3.2.3.2).
     package var validatesPayloadFormat = false
-    /// Bytes that network connections keep of packets and requests that are not whole, and of HTTP answers that are not
-    /// read.
+    /// Bytes that network connections keep of incomplete packets and requests, and of HTTP answers that are not read.
     package var connectionBytes = 268_435_456
-    /// Seconds a new network connection has to send its CONNECT.
+    /// Seconds within which a new network connection has to send its CONNECT.
     package var connectTimeout = 10
 
-    /// Bytes of changes that gather while the store writes, at which what needs it is refused.
+    /// Bytes of unwritten changes at which requests that need the store are refused.
     package static let unwrittenBytes = 67_108_864
-    /// Bytes of a Topic Alias on a connection, both ways.
+    /// Bytes of a Topic Alias on a connection, in both directions.
     package static let topicAliasBytes = 2 * OutboundTopicAliases.cost
-    /// Bytes of routes that are remembered.
+    /// Bytes of cached routes.
     package static let routeCacheBytes = RouteCache.maximumBytes
 
     package init() {}
 
-    /// Others than those of queues are as usual.
+    /// Default limits with the given limits of a queue.
     package init(queue: QueueLimits) { self.queue = queue }
 }
 
-/// What one address and one user may have of something that is for all; 0 is half of it.
+/// The shares of one address and of one user in a limit; 0 is half of it.
 package struct Shares: Equatable, Sendable {
     package var perAddress = 0
     package var perUser = 0
@@ -88,9 +90,9 @@ package struct Shares: Equatable, Sendable {
     }
 }
 
-/// How many messages a session may hold for its client, and what happens to the next one.
+/// The limits of one session's queue, and its policy for the next message.
 package struct QueueLimits: Equatable, Sendable {
-    /// What gives way when a session's queue is full.
+    /// The policy of a full queue.
     package enum Policy: String, Sendable, CaseIterable {
         case dropOldest = "drop_oldest"
         case dropNewest = "drop_newest"
@@ -99,9 +101,9 @@ package struct QueueLimits: Equatable, Sendable {
 
     /// Messages queued for one session.
     package var messages = 1_000
-    /// Bytes in memory of what is queued for one session, and of what is sent and not acknowledged.
+    /// Bytes in memory of one session's queued messages, and the same for its unacknowledged messages.
     package var bytes = 10_485_760
-    /// What gives way.
+    /// The policy of a full queue.
     package var whenFull = Policy.dropOldest
 
     package init() {}

@@ -1,25 +1,25 @@
 package import NIOCore
 
-/// What was done under keys that clients have named, for the time in which it may be asked for again.
+/// The answers to requests under keys of the clients, for the time in which a request may be repeated.
 ///
-/// What is under way is never forgotten. Of what is done, the oldest gives way: of the same holder where it has its share,
-/// or more than most, so that nobody makes the broker forget what others have done.
+/// A pending request is never forgotten. Of answered ones the oldest is forgotten: one of the same holder if its share
+/// is used up or it has more than the average, so that no client makes the broker forget the answers of others.
 package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendable>: Sendable {
     package struct Entry: Sendable {
-        /// What is to be known while it is under way.
+        /// The caller's note about a pending request.
         package var note: Note
-        /// nil while it is under way.
+        /// The answer; nil while the request is pending.
         package fileprivate(set) var answer: Answer?
         fileprivate let holder: Holder
         fileprivate var cost: Int
         fileprivate let expiresAt: NIODeadline
     }
 
-    /// Bytes of an entry besides what its key and answer say.
+    /// Bytes of an entry besides its key and answer.
     private static var overhead: Int { 512 }
 
     private var entries: [Key: Entry] = [:]
-    /// Those that are done, the oldest first, and those of each holder.
+    /// The keys of answered requests, oldest first, of all and of each holder.
     private var order = UseOrder<Key>()
     private var orders: [Holder: UseOrder<Key>] = [:]
     private var keys: Quota
@@ -27,9 +27,9 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
     private let lifetime: TimeAmount
 
     /// - Parameters:
-    ///   - lifetime: how long a key is remembered.
-    ///   - keys: how many are.
-    ///   - bytes: bytes of keys and answers.
+    ///   - lifetime: the time for which a key is remembered.
+    ///   - keys: the number of keys.
+    ///   - bytes: the bytes of keys and answers.
     package init(lifetime: TimeAmount, keys: Quota.Limit, bytes: Quota.Limit) {
         self.lifetime = lifetime
         self.keys = Quota(keys)
@@ -40,7 +40,7 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
     package var count: Int { entries.count }
     package var bytesUsed: Int { bytes.used }
 
-    /// What is known of a key.
+    /// The entry of a key.
     package mutating func entry(of key: Key, at now: NIODeadline) -> Entry? {
         while let oldest = order.first(), let entry = entries[oldest], entry.expiresAt <= now { forget(oldest) }
         guard let entry = entries[key] else { return nil }
@@ -51,7 +51,7 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
         return entry
     }
 
-    /// Something nobody knows of is under way.
+    /// Adds a pending request.
     ///
     /// - Parameter cost: bytes of the key.
     package mutating func begin(_ key: Key, _ note: Note, cost: Int, for holder: Holder, at now: NIODeadline) {
@@ -63,14 +63,14 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
         makeRoom(for: holder)
     }
 
-    /// Changes what is to be known of something under way.
+    /// Changes the note of a pending request.
     package mutating func update(_ key: Key, _ change: (inout Note) -> Void) {
         guard var entry = entries.removeValue(forKey: key) else { return }
         change(&entry.note)
         entries[key] = entry
     }
 
-    /// It is done.
+    /// Adds the answer to a pending request.
     ///
     /// - Parameter cost: bytes of the answer.
     package mutating func finish(_ key: Key, _ answer: Answer, cost: Int) {
@@ -80,11 +80,11 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
         bytes.add(cost, for: entry.holder)
         order.use(key)
         orders[entry.holder, default: UseOrder()].use(key)
-        // Who waits for the answer is told it now.
+        // The client that waits for the answer gets it now.
         makeRoom(for: entry.holder, keeping: key)
     }
 
-    /// Nothing is known of a key any more: it came to nothing, and may be tried again.
+    /// Forgets a key: its request has failed, and may be tried again.
     package mutating func forget(_ key: Key) {
         guard let entry = entries.removeValue(forKey: key) else { return }
         keys.giveBack(for: entry.holder)
@@ -97,7 +97,7 @@ package struct OnceKeys<Key: Hashable & Sendable, Note: Sendable, Answer: Sendab
 
     private mutating func makeRoom(for holder: Holder, keeping newest: Key? = nil) {
         while let refusal = keys.refusal(of: 0, for: holder) ?? bytes.refusal(of: 0, for: holder) {
-            // Where all have all of it, who has more than most gives way to himself.
+            // When the total is used up, a holder with more than the average loses an answer of its own.
             let own = orders[holder]?.count ?? 0
             let isOwn = refusal != .exhausted || own * orders.count > order.count
             guard let oldest = isOwn ? orders[holder]?.first() : order.first(), oldest != newest else { return }

@@ -1,19 +1,20 @@
-/// Something that is for all, of which one address and one user have a share each: connections, sessions, bytes.
+/// A limited resource of which each address and each user has a share: connections, sessions, bytes.
 ///
-/// It says whether somebody may have more, and counts what everybody has. Whoever has nothing any more is forgotten.
+/// It decides whether a holder may have more, and counts each holder's use. A holder that uses nothing is forgotten.
 package struct Quota: Sendable {
-    /// How much there is.
+    /// The total and the shares.
     package struct Limit: Equatable, Sendable {
-        /// All together.
+        /// The total of all holders.
         package let total: Int
-        /// Of one address (IPv4) or network (an IPv6 /64).
+        /// The share of one address (IPv4) or network (an IPv6 /64).
         package let addressShare: Int
-        /// Of one user.
+        /// The share of one user.
         package let userShare: Int
-        /// The last tenth, which is kept from strangers, and, where no users are known, from whoever has a tenth
-        /// already.
+        /// The last tenth, which is reserved.
+        ///
+        /// Strangers don't get it, nor, in a broker without users, an address that has a tenth already.
         package let reserve: Int
-        /// Nobody is refused as long as all together have no more than that.
+        /// The total up to which no holder is refused.
         fileprivate let plenty: Int
 
         package init(total: Int, perAddress: Int = 0, perUser: Int = 0) {
@@ -29,31 +30,31 @@ package struct Quota: Sendable {
         }
     }
 
-    /// Why somebody may not have more.
+    /// The reason for a refusal.
     package enum Refusal: Sendable, Equatable {
-        /// There is no more of it.
+        /// The total is used up.
         case exhausted
-        /// What is left is kept for those who are known, or have little.
+        /// The rest is reserved for known users, or for addresses that have little.
         case reserved
         /// The address's share is used up.
         case address
         /// The user's share is used up.
         case user
 
-        /// Whether others may still have some.
+        /// Whether other holders may still have more.
         package var isOwnShare: Bool { self == .address || self == .user }
     }
 
     package let limit: Limit
-    /// What all have together.
+    /// The present total.
     package private(set) var used = 0
     private var shares: [Holder.Key: Int] = [:]
 
     package init(_ limit: Limit) { self.limit = limit }
 
-    /// Why the holder may not have so much more; nil when it may.
+    /// The reason why the holder may not have the given amount more; nil when it may.
     ///
-    /// - Parameter former: who gives as much back at the same time; nil when nobody does.
+    /// - Parameter former: a holder that releases the same amount at the same time; nil for none.
     package func refusal(of amount: Int = 1, for holder: Holder, replacing former: Holder? = nil) -> Refusal? {
         let rest = former == nil ? used : used - amount
         guard rest + amount > limit.plenty else { return nil }
@@ -71,14 +72,14 @@ package struct Quota: Sendable {
         return holder.isStranger || ofAddress > limit.reserve ? .reserved : nil
     }
 
-    /// The holder has so much more, whether it may or not; less when negative.
+    /// Adds the given amount to the holder's use, without a check; a negative amount is subtracted.
     package mutating func add(_ amount: Int, for holder: Holder) {
         guard amount != 0 else { return }
         addToTotal(amount)
         addToShares(amount, of: holder)
     }
 
-    /// For what changes so often that shares are counted from time to time only.
+    /// Adds to the total alone, for amounts that change so often that shares are counted at intervals.
     @inline(__always)
     mutating func addToTotal(_ amount: Int) { used &+= amount }
 
@@ -86,26 +87,26 @@ package struct Quota: Sendable {
         guard amount != 0 else { return }
         if let key = holder.networkKey { Self.add(amount, to: &shares[key]) }
         if let key = holder.userKey { Self.add(amount, to: &shares[key]) }
-        // The memory of many holders that are gone is given back.
+        // Releases the capacity of former holders.
         if shares.isEmpty, shares.capacity > 64 { shares = [:] }
     }
 
-    /// Takes so much for the holder, if it may have it.
+    /// Takes the given amount for the holder, if it may have it.
     ///
-    /// - Returns: why not; nil when it was taken.
+    /// - Returns: the reason for a refusal; nil when it was taken.
     package mutating func take(_ amount: Int = 1, for holder: Holder) -> Refusal? {
         if let refusal = refusal(of: amount, for: holder) { return refusal }
         add(amount, for: holder)
         return nil
     }
 
-    /// The holder gives so much back.
+    /// Releases the given amount of the holder.
     package mutating func giveBack(_ amount: Int = 1, for holder: Holder) { add(-amount, for: holder) }
 
-    /// What one address has.
+    /// The use of one address.
     package func used(by network: ClientNetwork) -> Int { shares[.network(network)] ?? 0 }
 
-    /// Addresses and users that have something.
+    /// Addresses and users that use the resource.
     package var holders: Int { shares.count }
 
     private static func add(_ amount: Int, to share: inout Int?) {

@@ -1,28 +1,28 @@
 import NIOConcurrencyHelpers
 package import NIOCore
 
-/// What the edges have refused because a limit was reached: counted, and told of seldom, since an attack makes many.
+/// Refusals at the network edge because a limit was reached: counted, and reported seldom, since an attack makes many.
 package final class Refusals: Sendable {
-    /// What there was not enough of.
+    /// The limit that was reached.
     package enum Limit: String, CaseIterable, Sendable {
-        /// Network connections, in all or of one address.
+        /// Network connections, in total or of one address.
         case connections
-        /// Files and sockets that the system lets this process have.
+        /// Files and sockets that the system allows this process.
         case descriptors
-        /// Bytes that connections keep of what is not whole yet.
+        /// Bytes of incomplete input that connections keep.
         case connectionBytes = "connection bytes"
-        /// TLS handshakes under way.
+        /// Pending TLS handshakes.
         case handshakes
-        /// Passwords and tokens that wait to be checked.
+        /// Passwords and tokens whose check is pending.
         case credentials
         /// Long-polls between two requests.
         case polls
         /// Session tokens.
         case tokens = "session tokens"
-        /// What a CoAP listener keeps for its clients.
+        /// The memory that a CoAP listener keeps for its clients.
         case coap = "CoAP"
 
-        /// As a level of a topic.
+        /// The limit as a level of a topic.
         package var topic: String { rawValue.replacing(" ", with: "_").lowercased() }
     }
 
@@ -32,18 +32,19 @@ package final class Refusals: Sendable {
         var toldAt = NIODeadline.distantPast
     }
 
-    /// How often each limit is reported.
+    /// The time between two reports of a limit.
     private static let interval = TimeAmount.seconds(10)
 
     private let counts = NIOLockedValueBox<[Limit: Count]>([:])
     private let tell: @Sendable (_ limit: Limit, _ address: String, _ count: Int) -> Void
 
-    /// - Parameter tell: told, on any thread, what was refused and to whom, and how many were since it was told last.
+    /// - Parameter tell: takes, on any thread, the limit, the last address, and the number of refusals since its last
+    ///   call.
     package init(tell: @escaping @Sendable (_ limit: Limit, _ address: String, _ count: Int) -> Void = { _, _, _ in }) {
         self.tell = tell
     }
 
-    /// Somebody was refused.
+    /// Counts a refusal.
     package func note(_ limit: Limit, _ address: String, at now: NIODeadline = .now()) {
         let untold = counts.withLockedValue { counts -> Int? in
             var count = counts[limit] ?? Count()
@@ -58,6 +59,6 @@ package final class Refusals: Sendable {
         if let untold { tell(limit, address, untold) }
     }
 
-    /// How many were refused so far.
+    /// The number of refusals so far.
     package func count(_ limit: Limit) -> Int { counts.withLockedValue { $0[limit]?.all ?? 0 } }
 }

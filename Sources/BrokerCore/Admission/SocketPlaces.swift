@@ -1,40 +1,40 @@
 import NIOConcurrencyHelpers
 
-/// The places for network connections that all listeners share: so many in all, and so many for one network.
+/// The number of network connections of all listeners, in total and for each network.
 ///
-/// A place is taken as a connection is accepted, before anybody knows whose it is, and given back as it closes.
+/// A connection takes a place when it is accepted, before its client is known, and releases it when it closes.
 package final class SocketPlaces: Sendable {
     private struct State {
-        /// Each open connection, and whose share it uses.
+        /// Each open connection, and the network whose share it uses.
         var networks: [ObjectIdentifier: ClientNetwork?] = [:]
         var quota: Quota
-        /// Listeners that accept nobody until a place is free.
+        /// Listeners that accept no connection until a place is free.
         var waiting: [@Sendable () -> Void] = []
     }
 
     private let state: NIOLockedValueBox<State>
     package let refusals: Refusals
 
-    /// - Parameter limit: connections at a time, give or take those that are accepted with one read.
+    /// - Parameter limit: connections at a time, give or take those that are accepted by one read.
     package init(_ limit: Quota.Limit, refusals: Refusals = Refusals()) {
         state = NIOLockedValueBox(State(quota: Quota(limit)))
         self.refusals = refusals
     }
 
-    /// Connections that are open.
+    /// Open connections.
     package var count: Int { state.withLockedValue { $0.networks.count } }
 
-    /// Takes a place for a connection that was accepted; it is given back by `leave`.
+    /// Takes a place for an accepted connection, until `leave`.
     ///
     /// - Parameters:
-    ///   - key: the connection's.
-    ///   - peer: its other end.
-    /// - Returns: false when its network has its share: it is to be closed.
+    ///   - key: the identifier of the connection.
+    ///   - peer: the address of its peer.
+    /// - Returns: false when the share of its network is used up, so that it is to be closed.
     package func take(_ key: ObjectIdentifier, _ peer: ClientAddress) -> Bool {
         let isTaken = state.withLockedValue { state -> Bool in
             let holder = Holder(network: peer.network)
             let refusal = state.quota.refusal(for: holder)
-            // When there are no more places, one that was accepted along with the last has one all the same.
+            // A connection that was accepted together with the last free place's gets a place all the same.
             guard refusal == nil || refusal == .exhausted else { return false }
             state.quota.add(1, for: holder)
             state.networks[key] = .some(peer.network)
@@ -44,17 +44,17 @@ package final class SocketPlaces: Sendable {
         return isTaken
     }
 
-    /// Takes a place for a connection that is no channel.
+    /// Takes a place for a connection without a channel.
     ///
-    /// - Parameter peer: its other end.
-    /// - Returns: the place, which is given back when nobody has it any more; nil when its network has its share.
+    /// - Parameter peer: the address of its peer.
+    /// - Returns: the place, which is released when it is deallocated; nil when the share of its network is used up.
     package func take(for peer: ClientAddress) -> Place? {
         let place = Place(self)
         guard take(ObjectIdentifier(place), peer) else { return nil }
         return place
     }
 
-    /// One connection's place.
+    /// The place of one connection.
     package final class Place: Sendable {
         private let places: SocketPlaces
 
@@ -63,12 +63,12 @@ package final class SocketPlaces: Sendable {
         deinit { places.leave(ObjectIdentifier(self)) }
     }
 
-    /// A trusted proxy has said for whom a connection is.
+    /// Moves a connection's place to the client that a trusted proxy has named.
     ///
-    /// - Returns: false when the client's network has its share: the connection is to be closed.
+    /// - Returns: false when the share of the client's network is used up, so that the connection is to be closed.
     package func assign(_ key: ObjectIdentifier, to client: ClientAddress) -> Bool {
         let isAssigned = state.withLockedValue { state -> Bool in
-            // One that has given its place back has nothing to be assigned.
+            // A connection that has released its place has none to be moved.
             guard let former = state.networks[key], former != client.network else { return true }
             state.quota.giveBack(for: Holder(network: former))
             guard state.quota.take(for: Holder(network: client.network)) == nil else {
@@ -82,7 +82,7 @@ package final class SocketPlaces: Sendable {
         return isAssigned
     }
 
-    /// Whether there is a place for one more.
+    /// Whether a place is free.
     package var hasPlace: Bool { state.withLockedValue { $0.quota.used < $0.quota.limit.total } }
 
     /// Calls `resume` once, when a connection has closed and there is a place.
@@ -90,7 +90,7 @@ package final class SocketPlaces: Sendable {
         state.withLockedValue { $0.waiting.append(resume) }
     }
 
-    /// Gives a connection's place back.
+    /// Releases a connection's place.
     package func leave(_ key: ObjectIdentifier) {
         let waiting = state.withLockedValue { state -> [@Sendable () -> Void] in
             if let network = state.networks.removeValue(forKey: key) {

@@ -1,8 +1,8 @@
 import DequeModule
 
-/// Keys in the order of their last use: the one that was used longest ago comes first.
+/// Keys in the order of their last use, oldest first.
 package struct UseOrder<Key: Hashable & Sendable>: Sendable {
-    /// Uses, oldest first; of a key the newest one counts.
+    /// Uses, oldest first; only the newest use of a key counts.
     private var order: Deque<(key: Key, use: UInt64)> = []
     private var newest: [Key: UInt64] = [:]
     private var last: UInt64 = 0
@@ -12,12 +12,12 @@ package struct UseOrder<Key: Hashable & Sendable>: Sendable {
     package var isEmpty: Bool { newest.isEmpty }
     package var count: Int { newest.count }
 
-    /// Puts a key at the end.
+    /// Moves a key to the end.
     package mutating func use(_ key: Key) {
         last += 1
         newest[key] = last
         order.append((key, last))
-        // What does not count any more is not more than what does.
+        // Removes outdated uses when they are more than half, so that removal takes constant time on average.
         if order.count > 2 * newest.count + 16 { order.removeAll { newest[$0.key] != $0.use } }
     }
 
@@ -26,7 +26,7 @@ package struct UseOrder<Key: Hashable & Sendable>: Sendable {
         if newest.isEmpty { order = [] }
     }
 
-    /// The first one.
+    /// The first key.
     package mutating func first() -> Key? {
         while let (key, use) = order.first {
             if newest[key] == use { return key }

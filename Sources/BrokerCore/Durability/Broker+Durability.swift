@@ -1,13 +1,13 @@
 package import MQTTCodec
 import NIOCore
 
-// What the core writes to its store, and what waits until it is written.
+// The core's changes in the store, and the answers that wait for them.
 extension Broker {
     // MARK: Sessions
 
-    /// A client has got its session: stores it when it is to outlive the connection.
+    /// Stores the session of a client that has connected, if it is to outlive the connection.
     ///
-    /// One that was stored stays so until it ends, since messages of its queue may be in the store alone.
+    /// A stored session stays in the store until it ends, since messages of its queue may be in the store alone.
     func store(_ session: Session) {
         guard session.isStored || session.isPersistent else { return }
         session.storage.isStored = true
@@ -36,7 +36,7 @@ extension Broker {
 
     // MARK: Waiting
 
-    /// Does something for a client, who waits until what it changes in the store is written.
+    /// Runs `body` for a client, whose answers wait until the changes are written.
     @inline(__always)
     func recordingWrites<Result>(of session: Session, _ body: () -> Result) -> Result {
         guard let journal else { return body() }
@@ -46,14 +46,14 @@ extension Broker {
         return result
     }
 
-    /// The client waits for everything that anybody has changed so far.
+    /// Makes the client's answers wait for all changes of all clients so far.
     func waitForAll(_ session: Session) {
         guard let journal else { return }
         journal.hurry()
         session.storage.lastBatch = max(session.storage.lastBatch, commits.lastUsedBatch)
     }
 
-    /// Answers a client with PUBACK, PUBREC, PUBREL or PUBCOMP, when what that confirms is written.
+    /// Answers a client with PUBACK, PUBREC, PUBREL or PUBCOMP, once the confirmed changes are written.
     @inline(__always)
     package func acknowledge(
         _ type: PacketType,
@@ -87,15 +87,16 @@ extension Broker {
         sentPacket(on: connection)
     }
 
-    /// Answers a client with SUBACK or UNSUBACK; it waits in the output until what it confirms is written, and all that
-    /// follows with it.
+    /// Answers a client with SUBACK or UNSUBACK.
+    ///
+    /// It waits in the output until the confirmed changes are written, and all later output waits with it.
     package func answer(_ packet: Packet, on connection: VirtualConnection, _ stream: PacketStream) {
         stream.append(packet)
         sentPacket(on: connection)
         if let session = connection.session { cork(stream, until: session.storage.lastBatch, connection) }
     }
 
-    /// So does the CONNACK of a new session.
+    /// Holds the CONNACK of a new session, and all later output, in the same way.
     func corkNewSession(of connection: VirtualConnection) {
         guard case .packets(let stream) = connection.outlet, let session = connection.session else { return }
         cork(stream, until: session.storage.firstBatch, connection)
@@ -107,13 +108,13 @@ extension Broker {
         commits.hold(connection)
     }
 
-    /// Whether everything that the connection's client has brought about so far is written.
+    /// Whether all changes of the connection's client so far are written.
     package func isStored(_ connection: VirtualConnection) -> Bool { commits.isDurable(batch(awaitedBy: connection)) }
 
-    /// Calls back when everything that the connection's client has brought about so far is written.
+    /// Calls back when all changes of the connection's client so far are written.
     ///
-    /// - Parameter done: called once on the core loop, at once where nothing is to be waited for: false when the store
-    ///   can't write now, and so can't promise anything.
+    /// - Parameter done: called once on the core loop, at once when no change is pending; with false when the store
+    ///   can't write now.
     package func whenStored(_ connection: VirtualConnection, _ done: @escaping (_ isStored: Bool) -> Void) {
         commits.whenDurable(batch(awaitedBy: connection), done)
     }
@@ -122,7 +123,7 @@ extension Broker {
         connection.session.map { max($0.storage.firstBatch, $0.storage.lastBatch) } ?? connection.lastBatch
     }
 
-    /// Calls back when everything is written that there is.
+    /// Calls back when all changes so far are written.
     package func whenAllStored(_ done: @escaping (_ isStored: Bool) -> Void) {
         commits.whenAllWritten(done)
         commitIfDue(evenLazy: true)
@@ -130,14 +131,14 @@ extension Broker {
 
     // MARK: Commit
 
-    /// Sees to it that what has been changed is written, also where nothing is to be sent; to be called after each piece
+    /// Requests the end of the tick if changes are to be written, even without output; to be called after each piece
     /// of work.
     @inline(__always)
     package func noteChanges() {
         if commits.wantsTick() { requestFlush() }
     }
 
-    /// Hands the open batch to the store, unless it is still at work on the one before.
+    /// Hands the open batch to the store, unless the store is still writing the one before.
     func commitIfDue(evenLazy: Bool = false) {
         switch commits.due(evenLazy: evenLazy) {
         case .nothing: break
@@ -146,7 +147,7 @@ extension Broker {
         }
     }
 
-    /// Brings the store's answer onto the core.
+    /// Returns the completion of a commit, which runs on the core.
     private func whenCommitted() -> @Sendable (UInt64, StoreFailure?) -> Void {
         { [submit = host.submit] number, failure in submit? { $0.committed(number, failure) } }
     }
@@ -159,7 +160,7 @@ extension Broker {
         if failure == nil { requestFlush() } else { timers.add(.storeRetry, at: now + CommitGate.retryDelay) }
     }
 
-    /// Tries again what the store could not write.
+    /// Repeats the commit that has failed.
     func retryCommit() { journal?.retry(completion: whenCommitted()) }
 
     func lazyCommit() {
@@ -169,10 +170,11 @@ extension Broker {
 
     // MARK: Refusing
 
-    /// What a client is told: MQTT has no better word for a full disk in PUBACK and SUBACK; others have 503 and 5.03.
+    /// The Reason Code for a store that can't write: PUBACK and SUBACK have no better one; other protocols have 503
+    /// and 5.03.
     func storeRefusal(of session: Session) -> ReasonCode { session.stream == nil ? .serverUnavailable : .quotaExceeded }
 
-    /// Whether a message can't be taken without the store.
+    /// Whether a message can't be accepted without the store.
     func needsStore(_ publication: Publication, _ topic: RawSpan, from session: Session) -> Bool {
         guard publication.qos != .atMostOnce else { return false }
         if publication.retain || (publication.qos == .exactlyOnce && session.isStored) { return true }

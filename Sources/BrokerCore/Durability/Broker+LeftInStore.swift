@@ -1,16 +1,16 @@
 import MQTTCodec
 import NIOCore
 
-// What a member of shared subscriptions leaves behind in the store alone goes to other members (MQTT 5.0 §4.8.2), a page
-// at a time.
+// Messages in the store alone that a member of shared subscriptions has not taken go to other members (MQTT 5.0
+// §4.8.2), page by page.
 //
-// The store answers later, when the session may have changed, or be over: whoever reads takes the Topic Filters along.
+// The store answers later, when the session may have changed or ended, so the reader keeps the Topic Filters.
 extension Broker {
     // MARK: Sessions that are over
 
-    /// Messages of a session that ends, and that are in the store alone.
+    /// The messages of an ending session that are in the store alone.
     ///
-    /// Those of shares that have no other member are not among them.
+    /// Messages of shared subscriptions without another member are excluded.
     func leftInStore(by session: Session) -> LeftInStore {
         guard session.isStored, !session.interest.shares.isEmpty else {
             return LeftInStore(of: session.interest.shares)
@@ -22,7 +22,7 @@ extension Broker {
             left.append(delivery)
         }
         if !left.isEmpty {
-            // In order: what has been queued since comes after that.
+            // Keeps the order: these messages were queued later.
             for outbound in session.queue.messages where goingOn.contains(outbound.share) {
                 left.append(StoredOutbound(outbound))
             }
@@ -31,13 +31,13 @@ extension Broker {
         return left
     }
 
-    /// Passes on what a session that is over has left in the store.
+    /// Passes on the messages that an ended session has in the store.
     ///
-    /// Until another member has a message it stays as it is, also over a crash, after which recovery goes on with it.
+    /// A message stays as it is until another member has it, also in a crash, after which recovery continues.
     func passOn(_ left: LeftInStore) {
         let page = left.page
         guard !page.isEmpty else { return }
-        // During recovery there is no loop yet to get an answer on.
+        // During recovery there is no loop yet to receive an answer.
         guard host.submit != nil else {
             timers.add(.passOn(left), at: now)
             return
@@ -62,10 +62,11 @@ extension Broker {
 
     // MARK: Sessions that go on
 
-    /// Passes on what waits in the queue of a client that has left shared subscriptions, and is in the store alone, unless
-    /// it has been sent by then, or the client has come back to the share.
+    /// Passes on queued messages in the store alone, for a client that has left shared subscriptions.
     ///
-    /// - Parameter sequence: up to there it has been seen to.
+    /// It skips messages that have been sent by then, and those of shared subscriptions that the client has rejoined.
+    ///
+    /// - Parameter sequence: the position up to which messages have been passed on.
     func passOnStored(of shares: Set<ShareNumber>, after sequence: UInt64 = 0, _ session: Session) {
         let goingOn = shares.filter { share in
             !session.isMember(of: share)
@@ -78,9 +79,9 @@ extension Broker {
         }
         let numbers = session.interest.shares
         read(page.map(\.place)) { broker, result in
-            // The end of a session sees to everything that it has.
+            // The end of a session passes on all its messages.
             guard !session.hasEnded else { return }
-            // What can't be read stays.
+            // Messages that can't be read stay.
             guard case .success(let messages) = result else { return session.forgetUnusedShares() }
             let waiting = session.queue.sequences(in: first...last)
             let outbound = zip(page, messages).compactMap { stored, loaded -> OutboundMessage? in
@@ -101,25 +102,24 @@ extension Broker {
     }
 }
 
-/// Messages of shared subscriptions that a session which is over has left in the store alone, in the order of its
-/// delivery.
+/// The messages of shared subscriptions that an ended session has in the store alone, in the order of its delivery.
 ///
-/// It has all that is needed to pass them on, and asks nothing of the session.
+/// It has all data to pass them on, and does not use the session.
 struct LeftInStore {
-    /// A message, and what the session knew of it.
+    /// A message, and the session's data about it.
     struct Left {
         let place: StoredPlace
         let share: ShareNumber
-        /// Bytes in memory when it is read back.
+        /// Bytes in memory once it is read back.
         let cost: UInt32
-        /// Whether its PUBLISH was sent to the member that left.
+        /// Whether its PUBLISH was sent to the former member.
         let isInflight: Bool
     }
 
     private var messages: [Left] = []
-    /// Up to there they have been passed on.
+    /// The index of the first message that is not passed on yet.
     private var next = 0
-    /// The shared subscriptions, as they were numbered when the session ended.
+    /// The shared subscriptions, under the numbers of the ended session.
     private(set) var shares: SessionShares
 
     init(of shares: SessionShares) { self.shares = shares }
@@ -136,7 +136,7 @@ struct LeftInStore {
         )
     }
 
-    /// Takes in what recovery finds of a session that is not there any more.
+    /// Adds a message that recovery has found for a session that does not exist any more.
     mutating func append(_ destination: StoredDestination, of share: TopicFilter, at place: StoredPlace, cost: Int) {
         messages.append(
             Left(
@@ -148,7 +148,7 @@ struct LeftInStore {
         )
     }
 
-    /// What is to be read next.
+    /// The messages to read next.
     var page: [Left] { OutboundQueue.page(of: messages[next...], cost: \.cost) }
 
     func dropping(_ count: Int) -> LeftInStore {
@@ -157,14 +157,14 @@ struct LeftInStore {
         return rest
     }
 
-    /// Where everything has its place.
+    /// The places of the remaining messages.
     var places: Set<StoredPlace> { Set(messages[next...].lazy.map(\.place)) }
 }
 
 extension StoredDestination {
-    /// Whether other members of its shared subscription may have it when its session is not there any more.
+    /// Whether other members of its shared subscription may have it when its session does not exist any more.
     ///
-    /// Not what was sent at QoS 2: its client may have it [MQTT-4.8.2-5].
+    /// A message that was sent at QoS 2 is excluded, since its client may have it [MQTT-4.8.2-5].
     package var isForOthers: Bool {
         guard share != nil else { return false }
         switch state {

@@ -1,11 +1,11 @@
 import MQTTCodec
 import NIOCore
 
-// What comes back from the store: at the start, and when a client returns.
+// Recovery from the store: at the start, and when a client returns.
 extension Broker {
-    /// Brings sessions and retained messages back as the store has them; messages that wait stay there.
+    /// Restores sessions and retained messages from the store; queued messages stay there.
     ///
-    /// To be called once, before anything else.
+    /// To be called once, before any other call.
     ///
     /// - Throws: when the store can't be read.
     package func recover() throws {
@@ -25,7 +25,7 @@ extension Broker {
         scheduleRetainedExpiry()
         for session in recovered.values {
             guard session.isPersistent else {
-                // It has ended with the former process.
+                // A session that is not persistent has ended with the former process.
                 session.life.will = nil
                 endSession(session)
                 continue
@@ -34,7 +34,7 @@ extension Broker {
             resumeClocks(of: session)
             restoreRetainedDeliveries(session)
         }
-        // Now that all members are there.
+        // All members are restored now.
         for left in left.values { passOn(left) }
     }
 
@@ -52,7 +52,7 @@ extension Broker {
         session.life.willDueAt = record.willDueAt
         session.order.takenForRead = record.takenForRead
         session.names.isFromSharedNames = record.isUserProven == nil
-        // Whose it is is known from now on: nobody else gets at it.
+        // The owner is known from now on, and no other user may use the session.
         session.counted.holder = Holder(
             network: nil,
             userName: record.isUserProven ?? access.authenticator.knowsUsers ? record.userName : nil
@@ -75,7 +75,7 @@ extension Broker {
         router.insert(subscription)
     }
 
-    /// - Parameter left: takes what is of shares, and belongs to no session any more.
+    /// - Parameter left: takes messages of shared subscriptions whose session does not exist any more.
     private func restore(
         _ message: RecoveredMessage,
         _ recovered: [SessionNumber: Session],
@@ -121,8 +121,9 @@ extension Broker {
         }
     }
 
-    /// A session that was connected when the broker stopped has lost its connection now, once and for all: what runs
-    /// from now on is stored, so that it does not begin anew at the next start.
+    /// Starts the expiry and the will delay of a session that was connected when the broker stopped.
+    ///
+    /// Both are stored, so that they do not start again at the next start.
     private func resumeClocks(of session: Session) {
         let expires = session.expiresAt == .distantFuture && session.expiryInterval != .max
         if expires { session.life.expiresAt = now + .seconds(Int64(session.expiryInterval)) }
@@ -141,17 +142,17 @@ extension Broker {
 
     // MARK: Reading back
 
-    /// Calls back once everything that a client takes right now has been read back, if it can be.
+    /// Calls back once all messages that the client can take now have been read back, or could not be.
     func whenLoaded(_ session: Session, _ done: @escaping () -> Void) {
         if session.isLoading { session.loading.waiting.append(done) } else { done() }
     }
 
-    /// Something has been read back; there may be more.
+    /// Calls the callbacks after a read, unless another one follows.
     private func noteLoaded(_ session: Session) {
         if !session.isLoading { forgetWhenLoaded(session) }
     }
 
-    /// Nobody waits any longer for what is being read back.
+    /// Calls the callbacks, since no read is to be waited for any more.
     func forgetWhenLoaded(_ session: Session) {
         let waiting = session.loading.waiting
         session.loading.waiting = []
@@ -173,7 +174,7 @@ extension Broker {
         }
     }
 
-    /// Reads what a former process has sent to a client that returns now, and goes on with it.
+    /// Reads the unacknowledged messages of a former process for a client that has returned, and sends them again.
     ///
     /// - Parameter sequence: see `resume`.
     func loadInflight(_ session: Session, after sequence: UInt64?) {
@@ -220,7 +221,8 @@ extension Broker {
         sendQueued(session)
     }
 
-    /// Until then the session stays as it is while it loads: nothing may overtake what could not be read.
+    /// Reads again later; until then the session is still loading, since no message may overtake those that could not
+    /// be read.
     private func retryLoading(_ session: Session) {
         forgetWhenLoaded(session)
         timers.cancel(session.loading.retryTimer)
@@ -230,7 +232,7 @@ extension Broker {
         )
     }
 
-    /// The store could not be read a while ago: tries again what the session's client waits for.
+    /// Reads again after a failure, if the session's client is connected.
     func loadAgain(_ session: Session) {
         session.loading.isLoading = false
         guard session.connection != nil else { return }
@@ -241,7 +243,7 @@ extension Broker {
         }
     }
 
-    /// Reads stored messages, wherever they are by now.
+    /// Reads stored messages, from the store or from unwritten batches.
     ///
     /// - Parameter completion: called on the core loop, later.
     func read(
@@ -267,7 +269,7 @@ extension Broker {
 }
 
 extension OutboundMessage {
-    /// A message that was read back; who has asked for it knows its place.
+    /// A message that was read back; the reader sets its place.
     init(_ loaded: LoadedMessage) {
         self.init(
             message: loaded.message,
@@ -279,7 +281,7 @@ extension OutboundMessage {
         )
     }
 
-    /// A QoS 2 message that its client owns already: only its Packet Identifier counts.
+    /// A QoS 2 message that its client owns already: only its Packet Identifier is used.
     static func released(_ delivery: StoredInflight) -> OutboundMessage {
         var outbound = OutboundMessage(
             message: Message(topic: RawSpan(), payload: RawSpan(), qos: .exactlyOnce),

@@ -1,41 +1,41 @@
 import NIOCore
 
-/// What waits for the store: which batch gathers, which one the store is at work on, which ones it has written, and whose
-/// answers wait for which.
+/// The progress of batches through the store, and the answers that wait for them.
 ///
-/// A client is answered when the store has written the batch that has what the answer confirms. There is one batch at a time
-/// in the store; changes gather in the next one meanwhile. Where durability is `none`, and without a store, nothing waits.
+/// A client is answered when the store has written the batch with the changes that the answer confirms. There is one
+/// batch at a time in the store; further changes gather in the next one. With durability `none`, and without a store,
+/// no answer waits.
 ///
-/// Confined to the core loop; it has no timer and no thread: `Broker+Durability` wires it.
+/// Confined to the core loop; it has no timer and no thread: `Broker+Durability` connects it.
 final class CommitGate {
-    /// Changes that no client waits for are written at the latest after this.
+    /// The time after which changes that no client waits for are written at the latest.
     static let lazyDelay = TimeAmount.milliseconds(50)
-    /// When a batch that could not be written is tried again.
+    /// The time after which a failed batch is tried again.
     static let retryDelay = TimeAmount.seconds(1)
 
-    /// nil keeps everything in memory.
+    /// The store; nil keeps everything in memory.
     let store: (any Store)?
-    /// What is changed and not written; nil without a store.
+    /// The changes that are not written yet; nil without a store.
     let journal: Journal?
-    /// Above every number that an earlier process gave to a session, a message or a delivery.
+    /// A number above every number that an earlier process gave to a session, a message or a delivery.
     let epoch: UInt64
-    /// The last batch that the store has written; an answer that waits for one up to it need not wait.
+    /// The last batch that the store has written; an answer for a batch up to it need not wait.
     @exclusivity(unchecked) private(set) var durableBatch: UInt64
-    /// The same where answers don't wait.
+    /// The last written batch when answers don't wait.
     private var lastWritten: UInt64 = 0
-    /// Whether the store takes no new messages: it can't write, or does not keep up.
+    /// Whether new messages for the store are refused: it can't write, or does not keep up.
     @exclusivity(unchecked) private(set) var isRefusing = false
     /// Connections with output that waits for a batch.
     private var held: ContiguousArray<VirtualConnection> = []
-    /// What else waits for one.
+    /// Other callers that wait for a batch.
     private var waiters = StoreWaiters()
     private var isLazyCommitScheduled = false
-    /// Names whose stored session has ended, with the batch that says so, until it is written.
+    /// Names of ended sessions, with the batch that removes the session, until it is written.
     private var unwrittenEnds: [SessionName: UInt64] = [:]
 
     /// - Parameters:
     ///   - store: nil keeps everything in memory.
-    ///   - epoch: above every number that an earlier process gave to a message or a delivery.
+    ///   - epoch: a number above every number that an earlier process gave to a message or a delivery.
     init(store: (any Store)?, durability: Durability, epoch: UInt64) {
         self.store = store
         self.epoch = epoch
@@ -43,11 +43,11 @@ final class CommitGate {
         durableBatch = store != nil && durability != .none ? 0 : .max
     }
 
-    /// Whether an answer that waits for a batch may go.
+    /// Whether an answer for a batch may be sent.
     @inline(__always)
     func isDurable(_ batch: UInt64) -> Bool { batch <= durableBatch }
 
-    /// The last batch that anything has been put into.
+    /// The last batch that contains a change.
     var lastUsedBatch: UInt64 {
         guard let journal else { return 0 }
         return journal.isEmpty ? journal.openNumber - 1 : journal.openNumber
@@ -55,7 +55,7 @@ final class CommitGate {
 
     // MARK: Waiting
 
-    /// The connection has output that waits for a batch.
+    /// Holds a connection that has output for a batch.
     func hold(_ connection: VirtualConnection) {
         guard !connection.isHeld else { return }
         connection.isHeld = true
@@ -64,15 +64,15 @@ final class CommitGate {
 
     /// Calls back when a batch is written.
     ///
-    /// - Parameter done: called once, at once where nothing is to be waited for: false when the store can't write now, and so
-    ///   can't promise anything.
+    /// - Parameter done: called once, at once when the batch is written already; with false when the store can't write
+    ///   now.
     func whenDurable(_ batch: UInt64, _ done: @escaping (_ isStored: Bool) -> Void) {
         guard !isDurable(batch) else { return done(true) }
         guard journal?.failure == nil else { return done(false) }
         waiters.add(batch, done)
     }
 
-    /// Calls back when everything is written that has been changed so far, whether anybody's answer waits for it or not.
+    /// Calls back when all changes so far are written, even those that no answer waits for.
     func whenAllWritten(_ done: @escaping (_ isStored: Bool) -> Void) {
         guard journal?.failure == nil else { return done(false) }
         guard lastUsedBatch > lastWritten else { return done(true) }
@@ -81,26 +81,26 @@ final class CommitGate {
 
     // MARK: Names
 
-    /// The stored session of that name has ended: the open batch says so.
+    /// Notes that the open batch removes the stored session of that name.
     func noteEnd(of name: SessionName) {
         if let journal { unwrittenEnds[name] = journal.openNumber }
     }
 
-    /// The batch that has the end of a former session of that name; 0 when it is written.
+    /// The batch that removes a former session of that name; 0 when it is written.
     func batchOfEnd(of name: SessionName) -> UInt64 { unwrittenEnds[name] ?? 0 }
 
     // MARK: Commit
 
-    /// What is to be done for changes that have been made.
+    /// The commit that is due for the changes so far.
     enum Due {
         case nothing
-        /// Nobody waits for them: they are written `lazyDelay` from now.
+        /// No answer waits for the changes: they are written after `lazyDelay`.
         case later
-        /// The store can take them now.
+        /// The store can take the changes now.
         case now
     }
 
-    /// Whether the end of the tick has something to do that it would not have otherwise.
+    /// Whether changes alone require the end of a tick.
     @inline(__always)
     func wantsTick() -> Bool {
         guard let journal, !journal.isEmpty else { return false }
@@ -108,9 +108,9 @@ final class CommitGate {
         return journal.isUrgent ? !journal.isCommitting : !isLazyCommitScheduled
     }
 
-    /// Looks what is to be done at the end of a tick.
+    /// Decides on a commit at the end of a tick.
     ///
-    /// - Parameter evenLazy: whether changes that nobody waits for are due as well.
+    /// - Parameter evenLazy: whether changes that no answer waits for are due as well.
     func due(evenLazy: Bool) -> Due {
         guard let journal else { return .nothing }
         isRefusing = journal.isRefusing
@@ -120,22 +120,22 @@ final class CommitGate {
         return .later
     }
 
-    /// `lazyDelay` is over.
+    /// Notes that `lazyDelay` has passed.
     func lazyDelayIsOver() { isLazyCommitScheduled = false }
 
-    /// What an answer of the store brings about.
+    /// The results of a commit.
     struct Outcome {
-        /// Connections that have something to flush now.
+        /// Connections with released output.
         var released: ContiguousArray<VirtualConnection> = []
-        /// Who is to be told, and what.
+        /// Callbacks with their results.
         var answered: [StoreWaiters.Done] = []
-        /// nil when the batch is written.
+        /// The failure; nil when the batch is written.
         var failure: StoreFailure?
-        /// Whether the store writes again, after it could not.
+        /// Whether the store writes again after a failure.
         var hasRecovered = false
     }
 
-    /// The store has written a batch, or could not.
+    /// Notes that the store has written a batch, or has failed.
     func committed(_ number: UInt64, _ failure: StoreFailure?) -> Outcome {
         guard let journal else { return Outcome() }
         var outcome = Outcome(failure: failure)

@@ -1,42 +1,42 @@
 import MQTTCodec
 import NIOCore
 
-/// What the core has changed and the store has not written yet.
+/// The core's changes that the store has not written yet.
 ///
-/// Changes gather in the open batch while the store writes the one before it: group commit, with no timer. A message
+/// Changes gather in the open batch while the store writes the one before it: group commit without a timer. A message
 /// whose deliveries are all done before its batch is handed over is never written.
 ///
 /// Confined to the core loop.
 final class Journal {
-    /// Changes that nobody waits for are handed over at the latest when there are so many.
+    /// The number of changes without a waiting client at which they are handed over at the latest.
     static let maximumUnhurried = 4_096
 
     private let store: any Store
     @exclusivity(unchecked) private var open: StoreBatch
     /// Number of the open batch's first message.
     @exclusivity(unchecked) private var openFirst: UInt64
-    /// What is changed besides, until the batch is handed over.
+    /// The other changes of the open batch.
     private var changes = OpenChanges()
     /// Bytes in memory of the open batch's messages and their destinations.
     @exclusivity(unchecked) private var messageBytes = 0
-    /// Whether somebody waits for the open batch.
+    /// Whether an answer waits for the open batch.
     @exclusivity(unchecked) private(set) var isUrgent = false
-    /// Handed over, and not known to be durable.
+    /// The batch that was handed over and is not known to be durable.
     private var committing: StoreBatch?
     private var committingFirst: UInt64 = 0
     @exclusivity(unchecked) private var nextMessage: UInt64
-    /// States of deliveries that have changed since their message was handed over; the last one counts.
+    /// States of deliveries that have changed since their message was handed over; only the last state counts.
     private var states: [StoredPlace: DeliveryState] = [:]
-    /// Messages handed over that are for several sessions.
+    /// Messages of handed-over batches for several sessions.
     private var shared: [MessageNumber: SharedMessage] = [:]
-    /// Messages handed over that are for one session, and whose delivery has a state of its own in the store.
+    /// Messages of handed-over batches for one session whose delivery has a separate state in the store.
     private var overridden: Set<MessageNumber> = []
-    /// Why the store does not write; nil when it does.
+    /// The store's failure; nil when it writes.
     private(set) var failure: StoreFailure?
-    /// Counts what others may have to wait for.
+    /// Counts the changes for which answers may have to wait.
     @exclusivity(unchecked) private(set) var writes: UInt64 = 0
 
-    /// - Parameter epoch: above the number of every message stored before.
+    /// - Parameter epoch: a number above that of every message stored before.
     init(store: any Store, epoch: UInt64) {
         self.store = store
         open = StoreBatch(number: 1)
@@ -44,31 +44,31 @@ final class Journal {
         openFirst = nextMessage
     }
 
-    /// The number of the batch that gathers.
+    /// The number of the open batch.
     var openNumber: UInt64 { open.number }
 
-    /// Whether the store is at work on a batch.
+    /// Whether the store is writing a batch.
     var isCommitting: Bool { committing != nil }
 
-    /// Whether there is nothing to be written.
+    /// Whether there are no changes to write.
     var isEmpty: Bool { open.messages.isEmpty && changes.isEmpty && states.isEmpty }
 
-    /// Bytes in memory of what the open batch has.
+    /// Bytes in memory of the open batch.
     var bytes: Int { messageBytes + changes.bytes + states.count * 64 }
 
-    /// Whether what is to be stored is to be refused: the store does not write, or does not keep up.
+    /// Whether new changes are to be refused: the store can't write, or does not keep up.
     var isRefusing: Bool { failure != nil || bytes > Limits.unwrittenBytes }
 
     // MARK: Changes
 
-    /// Adds a change that somebody waits for.
+    /// Adds a change that an answer waits for.
     func append(_ change: StoreChange) {
         changes.append(change)
         writes &+= 1
         isUrgent = true
     }
 
-    /// Adds a message that destinations will be added to.
+    /// Adds a message, whose destinations are added next.
     @inline(__always)
     private func add(_ message: Message) -> MessageNumber {
         let number = MessageNumber(rawValue: nextMessage)
@@ -90,8 +90,8 @@ final class Journal {
 
     /// Adds a destination of a message.
     ///
-    /// - Parameter number: what the message was added under for the destination before; `.none` for the first. It is added
-    ///   anew when another one, or another batch, has begun since.
+    /// - Parameter number: the message's number, or `.none` for its first destination. The message is added again when
+    ///   another message, or another batch, has begun since.
     @inline(__always)
     func add(_ destination: StoredDestination, of message: Message, as number: inout MessageNumber) -> StoredPlace {
         if number.rawValue + 1 != nextMessage || open.messages.isEmpty { number = add(message) }
@@ -104,10 +104,10 @@ final class Journal {
         return place
     }
 
-    /// Somebody waits for the open batch.
+    /// Makes the open batch urgent, since an answer waits for it.
     func hurry() { isUrgent = !isEmpty }
 
-    /// A delivery has come so far, and is not done.
+    /// Sets the state of a delivery that is not done.
     func set(_ state: DeliveryState, of place: StoredPlace) {
         guard place.message != .none else { return }
         if let index = openIndex(of: place) {
@@ -119,7 +119,7 @@ final class Journal {
         if case .released = state { writes &+= 1 }
     }
 
-    /// A delivery is done: acknowledged, dropped or expired.
+    /// Ends a delivery that is acknowledged, dropped or expired.
     func finish(_ place: StoredPlace) {
         guard place.message != .none else { return }
         if let index = openIndex(of: place) {
@@ -143,7 +143,7 @@ final class Journal {
         changes.append(.delivery(place, .done))
     }
 
-    /// Where a delivery is in the open batch; nil when it is not there.
+    /// The index of a delivery in the open batch; nil when it is not there.
     private func openIndex(of place: StoredPlace) -> Int? {
         guard place.message.rawValue >= openFirst else { return nil }
         return Self.index(of: place, in: open, from: openFirst)
@@ -159,7 +159,7 @@ final class Journal {
 
     // MARK: Commit
 
-    /// Whether the open batch can be handed over, and there is a reason to.
+    /// Whether the open batch can be handed over, and is to be.
     func isDue(evenUnhurried: Bool) -> Bool {
         guard committing == nil, !isEmpty else { return false }
         return isUrgent || evenUnhurried || changes.count + states.count >= Self.maximumUnhurried
@@ -189,13 +189,13 @@ final class Journal {
         store.commit(batch) { completion(batch.number, $0) }
     }
 
-    /// Hands the batch over again that the store could not write.
+    /// Hands over again the batch that the store could not write.
     func retry(completion: @escaping @Sendable (UInt64, StoreFailure?) -> Void) {
         guard let batch = committing else { return }
         store.commit(batch) { completion(batch.number, $0) }
     }
 
-    /// The batch handed over is durable, or was not written.
+    /// Notes that the store has written the batch, or has failed.
     func committed(_ failure: StoreFailure?) {
         self.failure = failure
         if failure == nil { committing = nil }
@@ -203,7 +203,7 @@ final class Journal {
 
     // MARK: Reading back
 
-    /// A message that is not known to be in the store yet, with one of its deliveries.
+    /// A message that may not be in the store yet, with one of its deliveries.
     func unwritten(_ place: StoredPlace) -> LoadedMessage? {
         if place.message.rawValue >= openFirst { return Self.message(place, of: open, from: openFirst) }
         guard let committing, place.message.rawValue >= committingFirst else { return nil }
@@ -226,7 +226,7 @@ final class Journal {
         store.load(places, completion: completion)
     }
 
-    /// Takes in what the store has of a message.
+    /// Restores the journal's record of a stored message.
     func recover(_ message: RecoveredMessage) {
         nextMessage = max(nextMessage, message.number.rawValue + 1)
         openFirst = nextMessage

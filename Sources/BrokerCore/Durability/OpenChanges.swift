@@ -1,8 +1,9 @@
 import MQTTCodec
 
-/// The changes of the open batch that are no new messages, and their bytes: of those to the same thing the last one alone.
+/// The changes of the open batch besides new messages, and their bytes; of several changes to one thing only the last
+/// is kept.
 struct OpenChanges {
-    /// What a change is to.
+    /// The thing that a change concerns.
     private enum Key: Hashable {
         case retained(TopicName)
         case session(SessionNumber)
@@ -18,7 +19,7 @@ struct OpenChanges {
     var count: Int { list.count }
     var isEmpty: Bool { list.isEmpty }
 
-    /// Adds a change, in the place of an earlier one to the same thing.
+    /// Adds a change; it replaces an earlier one to the same thing.
     mutating func append(_ change: StoreChange) {
         bytes += Self.cost(of: change)
         guard let key = Self.key(of: change) else { return list.append(change) }
@@ -31,7 +32,7 @@ struct OpenChanges {
         }
     }
 
-    /// - Returns: nil for what happens to a thing but once.
+    /// - Returns: nil for a change that happens only once to a thing.
     private static func key(of change: StoreChange) -> Key? {
         switch change {
         case .retained(let message): .retained(message.topic)
@@ -45,7 +46,7 @@ struct OpenChanges {
         }
     }
 
-    /// Bytes in memory of a change, its places in list and table included.
+    /// Bytes in memory of a change, including its entries in the list and the table.
     private static func cost(of change: StoreChange) -> Int {
         let places = 256
         switch change {

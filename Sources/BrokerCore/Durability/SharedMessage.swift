@@ -1,33 +1,34 @@
-/// What the journal knows of a stored message for several sessions: which of its deliveries are done.
+/// The journal's record of a stored message for several sessions: the deliveries that are done.
 ///
-/// Each counts once, whoever says so and however often, or the message would be removed while somebody waits for it.
+/// Each delivery counts once, even if its end is reported twice, so that the message is not removed while a session
+/// needs it.
 package struct SharedMessage {
-    /// Sessions it is for.
+    /// The number of its sessions.
     package let destinations: Int
-    /// Deliveries that are not done.
+    /// The number of deliveries that are not done.
     package private(set) var remaining: Int
     /// A bit for each of the first 64 destinations whose delivery is done.
     private var done: UInt64 = 0
-    /// Those of the destinations that follow, in words.
+    /// The bits of the further destinations, in words.
     private var doneBeyond: ContiguousArray<UInt64> = []
 
-    /// A message whose deliveries are all to be done.
+    /// Makes a record in which no delivery is done.
     package init(destinations: Int) {
         self.destinations = destinations
         remaining = destinations
         if destinations > 64 { doneBeyond = ContiguousArray(repeating: 0, count: (destinations - 1) / 64) }
     }
 
-    /// A message whose deliveries have come so far.
+    /// Makes a record from the states of the deliveries.
     init(_ states: some Collection<StoredDestination>) {
         self.init(destinations: states.count)
         for (place, destination) in states.enumerated() where destination.state == .done { finish(UInt32(place)) }
     }
 
-    /// A delivery is done.
+    /// Notes that a delivery is done.
     ///
-    /// - Parameter destination: its place among the message's destinations.
-    /// - Returns: whether it was not before.
+    /// - Parameter destination: its index among the message's destinations.
+    /// - Returns: whether it was not done before.
     @discardableResult
     package mutating func finish(_ destination: UInt32) -> Bool {
         let place = Int(destination)

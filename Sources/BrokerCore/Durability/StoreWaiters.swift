@@ -1,12 +1,12 @@
 import DequeModule
 
-/// What waits for batches to be written, each for its own, in whatever order it came.
+/// The callbacks that wait for batches to be written, in any order of the batches.
 ///
-/// There are two or three batches that anybody can wait for, so finding one's place is no search.
+/// There are at most two or three pending batches, so finding one is no search.
 struct StoreWaiters {
     typealias Done = (_ isStored: Bool) -> Void
 
-    /// In ascending order of the batches.
+    /// The callbacks in ascending order of their batches.
     private var groups: Deque<(batch: UInt64, waiting: [Done])> = []
 
     var isEmpty: Bool { groups.isEmpty }
@@ -17,7 +17,8 @@ struct StoreWaiters {
         groups.insert((batch, [done]), at: place.map { $0 + 1 } ?? 0)
     }
 
-    /// Takes out what waits for batches up to that one: the earlier batch first, in each who came first.
+    /// Removes and returns the callbacks for batches up to that one: batch by batch, each in the order in which they
+    /// were added.
     mutating func take(through batch: UInt64 = .max) -> [Done] {
         var taken: [Done] = []
         while let first = groups.first, first.batch <= batch {

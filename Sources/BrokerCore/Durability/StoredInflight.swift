@@ -1,13 +1,13 @@
 import MQTTCodec
 
-/// A delivery of a former process that was sent and not acknowledged.
+/// An unacknowledged delivery of a former process.
 struct StoredInflight {
     let place: StoredPlace
     let sequence: UInt64
     let packetID: PacketID
     let state: InflightWindow.State
     let share: ShareNumber
-    /// Bytes in memory when it is read back.
+    /// Bytes in memory once it is read back.
     let cost: UInt32
 
     init(

@@ -2,16 +2,16 @@ import MQTTCodec
 package import NIOCore
 
 extension Broker {
-    /// The longest time between two looks at a connection.
+    /// The longest time between two checks of a connection.
     private static var connectionLook: TimeAmount { .seconds(60) }
 
-    /// The longest time from the expiry of a queued message to its removal, if the client does not come for it.
+    /// The longest time from the expiry of a queued message to its removal, while its client is away.
     private static var messageExpiryLook: TimeAmount { .seconds(60) }
 
-    /// When `advance(to:)` has something to do; nil when nothing is waited for.
+    /// When `advance(to:)` has work to do; nil when no timer is set.
     package var nextDeadline: NIODeadline? { turn.isBehindTime ? nil : timers.nextDeadline }
 
-    /// Sets the time of what comes next, and does what has become due.
+    /// Sets the time of the next event, and handles due timers.
     package func advance(to time: NIODeadline) {
         turn.now = max(now, time)
         guard !turn.isBehindTime, !handleDue() else { return }
@@ -19,7 +19,7 @@ extension Broker {
         goOn { $0.handleDue() }
     }
 
-    /// - Returns: whether nothing is due any more; false when the turn was over before that.
+    /// - Returns: whether all due timers were handled; false when the turn was over before that.
     private func handleDue() -> Bool {
         while let event = timers.popDue(at: now) {
             handle(event)
@@ -30,7 +30,7 @@ extension Broker {
         return true
     }
 
-    /// A network connection is open and has the connect timeout to send its CONNECT [MQTT-3.1.4-1].
+    /// Starts the connect timeout of a network connection, which has to send its CONNECT [MQTT-3.1.4-1].
     package func expectConnect(on connection: VirtualConnection) {
         statistics.sockets &+= 1
         connection.lookTimer = timers.add(
@@ -41,7 +41,7 @@ extension Broker {
 
     /// Starts the Keep Alive check.
     ///
-    /// - Returns: what is in force, seconds (Server Keep Alive, MQTT 5.0 §3.2.2.3.14).
+    /// - Returns: the Keep Alive in force, in seconds (Server Keep Alive, MQTT 5.0 §3.2.2.3.14).
     func watchKeepAlive(_ connection: VirtualConnection, _ request: ConnectRequest) -> UInt16 {
         let requested = request.keepAlive
         let maximum = request.takesServerKeepAlive ? UInt16(clamping: limits.keepAliveMaximum) : .max
@@ -59,7 +59,7 @@ extension Broker {
         return keepAlive
     }
 
-    /// Ends the connection when the token that let it in is over.
+    /// Ends the connection when its token expires.
     func watchToken(_ connection: VirtualConnection, until expiresAt: NIODeadline?) {
         guard let expiresAt else { return }
         connection.tokenExpiresAt = expiresAt
@@ -90,7 +90,7 @@ extension Broker {
         session.life.willTimer = timers.add(.will(session.name, session.number), at: due)
     }
 
-    /// Expired messages are taken out of the queue, so that they take no room from others and none on disk.
+    /// Schedules the removal of expired messages from the queue, so that they use neither limits nor disk space.
     @inline(__always)
     func scheduleMessageExpiry(_ session: Session) {
         guard session.life.messageTimer == nil, session.queue.earliestExpiry != .distantFuture else { return }

@@ -1,7 +1,7 @@
 import MQTTCodec
 import NIOCore
 
-/// What is due at some time: a heap that entries can be taken out of, so that nothing is kept of what is gone.
+/// Timers in a heap from which entries can be removed, so that a cancelled timer uses no memory.
 struct TimerQueue {
     enum Event {
         case connectTimeout(ConnectionReference)
@@ -18,12 +18,12 @@ struct TimerQueue {
         indirect case passOn(LeftInStore)
     }
 
-    /// One thing that is due; whoever wants to take it out again keeps it.
+    /// One timer; its owner keeps it if it may have to cancel it.
     final class Entry {
         let deadline: NIODeadline
         fileprivate let event: Event
         fileprivate let order: UInt64
-        /// Where it is in the heap; nil once it is not there any more.
+        /// Its index in the heap; nil once it is removed.
         fileprivate var place: Int?
 
         fileprivate init(_ event: Event, _ deadline: NIODeadline, _ order: UInt64) {
@@ -32,7 +32,7 @@ struct TimerQueue {
             self.order = order
         }
 
-        /// Bytes in memory, the place in the heap included.
+        /// Bytes in memory, including its slot in the heap.
         static let cost = 128
 
         fileprivate func isBefore(_ other: Entry) -> Bool { (deadline, order) < (other.deadline, other.order) }
@@ -41,7 +41,7 @@ struct TimerQueue {
     private var heap: [Entry] = []
     private var order: UInt64 = 0
 
-    /// Entries that wait.
+    /// Entries that are not due yet.
     var count: Int { heap.count }
 
     var nextDeadline: NIODeadline? { heap.first?.deadline }
@@ -56,7 +56,7 @@ struct TimerQueue {
         return entry
     }
 
-    /// Takes an entry out; does nothing when it is not there any more.
+    /// Removes an entry; does nothing when it has been removed already.
     mutating func cancel(_ entry: Entry?) {
         guard let entry, let place = entry.place, let last = heap.popLast() else { return }
         entry.place = nil
@@ -103,10 +103,10 @@ struct TimerQueue {
 }
 
 extension Broker {
-    /// Timers that wait.
+    /// Timers that are not due yet.
     package var timerCount: Int { timers.count }
 
-    /// Nothing is due any more for a connection that is over.
+    /// Cancels the timers of an ended connection.
     func forgetTimers(of connection: VirtualConnection) {
         timers.cancel(connection.lookTimer)
         timers.cancel(connection.tokenTimer)
@@ -114,7 +114,7 @@ extension Broker {
         connection.tokenTimer = nil
     }
 
-    /// The session goes on: neither its end nor its will is due.
+    /// Cancels the timers for the session's expiry and its will, since the session continues.
     func forgetEnd(of session: Session) {
         timers.cancel(session.life.expiryTimer)
         timers.cancel(session.life.willTimer)
@@ -122,7 +122,7 @@ extension Broker {
         session.life.willTimer = nil
     }
 
-    /// Nothing is due any more for a session that is over.
+    /// Cancels the timers of an ended session.
     func forgetTimers(of session: Session) {
         forgetEnd(of: session)
         timers.cancel(session.life.messageTimer)
