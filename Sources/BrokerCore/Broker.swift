@@ -23,7 +23,7 @@ package final class Broker {
     var timers = TimerQueue()
     @exclusivity(unchecked) var turn: Turn
     @exclusivity(unchecked) var output = TickOutput()
-    /// What has been counted since the start.
+    /// The counters since the start.
     @exclusivity(unchecked) package internal(set) var statistics = Statistics()
 
     /// Makes a broker; a broker with a store needs `recover()` before any other call.

@@ -26,7 +26,7 @@ package final class PacketStream {
     /// stay small.
     static let keptCapacity = 4_096
 
-    // First what each packet and flush looks at: it lies in a few lines of cache.
+    // The properties that each packet and flush reads come first: they lie in a few cache lines.
     /// Settled by CONNECT.
     @exclusivity(unchecked) package var version: ProtocolVersion = .v3_1_1
     /// Whether the network connection takes more bytes.

@@ -87,7 +87,7 @@ extension Broker {
     }
 
     private func answered(_ pending: PendingConnect, _ answer: Authentication, on connection: VirtualConnection) {
-        // The connection may have ended meanwhile.
+        // The connection may have ended before the answer.
         guard connection.pendingConnect === pending else { return }
         connection.pendingConnect = nil
         countBuffers(of: connection)
