@@ -103,7 +103,7 @@ package final class Broker {
         guard !connection.isDirty else { return }
         connection.isDirty = true
         output.dirty.append(connection)
-        if output.dirty.count == 1 { requestFlush() }
+        if !output.isRequested { requestFlush() }
     }
 
     /// Asks the owner to call `flush()` at the tick's end.
@@ -116,28 +116,40 @@ package final class Broker {
     /// Ends the tick: the output of each connection leaves in one write or one batch.
     ///
     /// - Parameter limit: connections whose output leaves now, unless it is large; the output of the others leaves in
-    ///   slices, since a write takes a while. After a long tick it is a quarter of this number.
+    ///   slices, since a write takes a while. `Int.max` lets all of it leave.
     package func flush(atOnce limit: Int = 1_024) {
         output.isRequested = false
-        let limit = isTurnOver || turn.hasDoneMuch ? limit / 4 : limit
-        turn.hasDoneMuch = false
         beginTurn()
         disconnectOverflowed()
+        if output.isPutOff, limit < .max { flushLatest() } else { flushAll(atOnce: limit) }
+        for session in output.departed where session.connection == nil { session.queue.unload() }
+        output.departed.removeAll()
+        if journal != nil { commitIfDue() }
+    }
+
+    private func flushAll(atOnce limit: Int) {
+        output.slices = 0
         output.fannedOut = 0
         var leaving = output.dirty[...]
         output.dirty = []
         _ = flush(&leaving, limit)
-        if !leaving.isEmpty {
-            turn.backlog.append { broker, steps in
-                let count = max(steps / Backlog.write, 1)
-                let bytes = broker.flush(&leaving, count)
-                steps -= max(count * Backlog.write, bytes / Backlog.bytes)
-                return leaving.isEmpty
-            }
+        guard !leaving.isEmpty else { return }
+        turn.backlog.append { broker, steps in
+            let count = max(steps / Backlog.write, 1)
+            let bytes = broker.flush(&leaving, count)
+            steps -= max(count * Backlog.write, bytes / Backlog.bytes)
+            return leaving.isEmpty
         }
-        for session in output.departed where session.connection == nil { session.queue.unload() }
-        output.departed.removeAll()
-        if journal != nil { commitIfDue() }
+    }
+
+    /// Lets the output of those connections leave that have got some last, as a client has that was answered between two
+    /// slices of long work; the others get more by the next slice.
+    private func flushLatest() {
+        let first = max(0, output.dirty.count - TickOutput.latest)
+        var leaving = ContiguousArray(output.dirty[first...])[...]
+        output.dirty.removeSubrange(first...)
+        _ = flush(&leaving, .max)
+        output.dirty.append(contentsOf: leaving)
     }
 
     /// Bytes of output that leave in one slice.

@@ -18,9 +18,6 @@ struct Backlog {
     static let step = 16
     /// The effort of a delivery at QoS 0.
     static let delivery = 2
-    /// The effort of such a delivery to many clients, whose state is not in the cache, and the number of clients from
-    /// which it applies.
-    static let (wideDelivery, wide) = (6, 256)
 
     /// The effort of writing a connection's output.
     static let write = 8
@@ -76,7 +73,8 @@ extension Broker {
             steps -= max(most - left, 1)
             if !isDone { turn.backlog.goOn(work) }
         }
-        turn.hasDoneMuch = steps <= 0
+        output.slices = steps <= 0 && !turn.backlog.isEmpty ? output.slices + 1 : 0
+        if !output.dirty.isEmpty { requestFlush() }
         beginTurn()
     }
 

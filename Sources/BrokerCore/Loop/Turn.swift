@@ -11,8 +11,6 @@ struct Turn {
     var backlog = Backlog()
     /// Whether due timers are handled in slices.
     var isBehindTime = false
-    /// Whether a whole slice of the backlog was done since the last flush.
-    var hasDoneMuch = false
     /// Ended connections that are handled later, since the owner last reset the number to 0.
     var endsPutOff = 0
 

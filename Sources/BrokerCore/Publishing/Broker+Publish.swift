@@ -157,8 +157,7 @@ extension Broker {
         if destinations.count > 1 { noteFanOut((destinations.count & (Self.fanOutStep - 1)) * size) }
         for group in route.sharedGroups { deliver(&publication, topic, payload, toOneOf: group) }
         // Copying 256 bytes takes as long as all other work of a delivery.
-        let delivery = destinations.count < Backlog.wide ? Backlog.delivery : Backlog.wideDelivery
-        turn.effort &+= destinations.count &* (delivery &+ Backlog.delivery &* (payload.byteCount &>> 8))
+        turn.effort &+= Backlog.delivery &* destinations.count &* (1 &+ payload.byteCount &>> 8)
         turn.effort &+= 16 &* route.sharedGroups.count
         return true
     }

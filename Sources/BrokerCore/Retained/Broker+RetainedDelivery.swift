@@ -76,6 +76,9 @@ extension Broker {
                 resumeRetainedDeliveries(session)
             }
             flush()
+            // Should most output stay for now, this does not.
+            _ = connection.flush(counting: &statistics.bytesSent)
+            countBuffers(of: connection)
             done()
         }
     }
