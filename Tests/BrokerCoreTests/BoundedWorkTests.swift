@@ -243,30 +243,32 @@ import Testing
         #expect(got + subscriber.deliveries().count == 60_000)
     }
 
-    @Test("what a long turn has brought about leaves a part at a time")
-    func outputOfLongTurn() throws {
+    @Test("while long work goes on, output leaves after each slice for those that got some last, after four for all")
+    func outputOfLongWork() throws {
         let test = TestBroker()
-        let subscribers = (0..<600).map { _ in SinkClient(test, capacity: 1_000) }
+        let subscribers = (0..<600).map { _ in SinkClient(test, capacity: 10_000) }
         for (number, subscriber) in subscribers.enumerated() {
             subscriber.connect(ConnectRequest(clientID: "s\(number)"))
             subscriber.subscribe("t")
         }
-        let publisher = SinkClient(test)
-        publisher.connect(ConnectRequest(clientID: "p"))
-        let message = Message(topic: try TopicName("t"), payload: ByteBuffer(), qos: .atMostOnce)
+        let busy = try test.connect("a")
         test.flush()
-        _ = test.broker.publish(message, from: publisher.connection)
+        busy.feed(try publishes(400, busy))
         test.broker.flush()
-        #expect(subscribers.allSatisfy { $0.deliveries().count == 1 })
-        var count = 0
-        while !test.broker.isTurnOver {
-            _ = test.broker.publish(message, from: publisher.connection)
-            count += 1
+        var got = subscribers.map { $0.deliveries().count }
+        #expect(got.allSatisfy { $0 > 0 && $0 < 400 })
+        var served: [Int] = []
+        for _ in 0..<4 {
+            test.broker.proceed()
+            #expect(test.broker.hasBacklog)
+            test.broker.flush()
+            let more = subscribers.map { $0.deliveries().count }
+            served.append(more.count { $0 > 0 })
+            for (place, count) in more.enumerated() { got[place] += count }
         }
-        test.broker.flush()
-        let first = subscribers.map { $0.deliveries().count }
-        #expect(first.count { $0 > 0 } == 256)
+        // Of all of them 8 MiB at once, and the rest in slices.
+        #expect(served[..<3] == [64, 64, 64] && served[3] > 256)
         test.flush()
-        #expect(zip(first, subscribers).allSatisfy { $0 + $1.deliveries().count == count })
+        #expect(zip(got, subscribers).allSatisfy { $0 + $1.deliveries().count == 400 })
     }
 }

@@ -88,17 +88,22 @@ package struct WireMessage: ~Copyable {
         return pdu
     }
 
-    /// Whether no option's number is beyond 65,535 (RFC 7252 §3.1): libcoap adds the deltas in 16 bits, so that such an
-    /// option would be taken for another one.
+    /// Whether no option's number is beyond 65,535 (RFC 7252 §3.1): libcoap adds in 16 bits, so that such an option would be
+    /// taken for another one.
     private static func hasAscendingOptions(_ pdu: OpaquePointer) -> Bool {
         var iterator = coap_opt_iterator_t()
         coap_option_iterator_init(pdu, &iterator, nil)
         var number: UInt16 = 0
-        while coap_option_next(&iterator) != nil {
-            guard iterator.number >= number else { return false }
+        while let option = coap_option_next(&iterator) {
+            guard iterator.number >= number, !hasExcessiveDelta(option) else { return false }
             number = iterator.number
         }
         return true
+    }
+
+    /// Whether an option's delta alone is beyond 65,535: 269 and two bytes (RFC 7252 §3.1).
+    private static func hasExcessiveDelta(_ option: UnsafePointer<UInt8>) -> Bool {
+        option[0] >> 4 == 14 && Int(option[1]) << 8 + Int(option[2]) > 65_535 - 269
     }
 
     /// libcoap would say on standard error what is wrong with messages.
@@ -155,7 +160,9 @@ package struct WireMessage: ~Copyable {
             var option = coap_option_t()
             let size = start.baseAddress.map { coap_opt_parse($0 + place, bytes.count - place, &option) } ?? 0
             number += Int(option.delta)
-            guard size > 0, let exact = UInt16(exactly: number) else { return nil }
+            guard size > 0, let first = start.baseAddress, !hasExcessiveDelta(first + place),
+                let exact = UInt16(exactly: number)
+            else { return nil }
             let value = UnsafeRawBufferPointer(start: option.value, count: option.length)
             guard body(exact, RawSpan(_unsafeBytes: value)) else { break }
             place += size
