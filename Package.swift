@@ -57,8 +57,9 @@ let package = Package(
             swiftSettings: settings
         ),
         // What listeners over TCP share: accepting and stopping, the PROXY protocol, TLS and the names in certificates.
+        // Its name is not Network: other packages ask `canImport(Network)` to find out whether Apple's is there.
         .target(
-            name: "Network",
+            name: "NetworkListeners",
             dependencies: [
                 "BrokerCore", nioCore, nioConcurrencyHelpers, nioPosix, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
@@ -70,7 +71,7 @@ let package = Package(
         .target(
             name: "MQTTTransport",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "Network", nioCore, nioPosix,
+                "MQTTCodec", "BrokerCore", "NetworkListeners", nioCore, nioPosix,
             ],
             swiftSettings: settings
         ),
@@ -82,7 +83,7 @@ let package = Package(
                 "MQTTCodec",
                 "BrokerCore",
                 "JSONMessages",
-                "Network",
+                "NetworkListeners",
                 nioCore, nioConcurrencyHelpers,
                 nioPosix,
                 nioHTTP1,
@@ -157,7 +158,7 @@ let package = Package(
                 "BrokerCore",
                 "Auth",
                 "Storage",
-                "Network",
+                "NetworkListeners",
                 "MQTTTransport",
                 "HTTPGateway",
                 "CoAPGateway",
@@ -194,15 +195,15 @@ let package = Package(
         .testTarget(
             name: "MQTTTransportTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "Network", "BrokerTestSupport", nioCore,
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "NetworkListeners", "BrokerTestSupport", nioCore,
                 nioConcurrencyHelpers, nioEmbedded,
             ],
             swiftSettings: settings
         ),
         .testTarget(
-            name: "NetworkTests",
+            name: "NetworkListenersTests",
             dependencies: [
-                "BrokerCore", "Network", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
+                "BrokerCore", "NetworkListeners", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ],
             swiftSettings: settings
@@ -210,7 +211,7 @@ let package = Package(
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "Network",
+                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "NetworkListeners",
                 "BrokerTestSupport",
                 nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -254,7 +255,7 @@ let package = Package(
         .testTarget(
             name: "SluiceTests",
             dependencies: [
-                "Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "Network", "Webhooks", nioCore, logging,
+                "Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "NetworkListeners", "Webhooks", nioCore, logging,
             ],
             swiftSettings: settings
         ),

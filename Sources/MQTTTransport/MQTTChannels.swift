@@ -1,6 +1,6 @@
 package import BrokerCore
 package import NIOCore
-package import Network
+package import NetworkListeners
 
 /// Adds the MQTT handler to channels with any byte filters below it, and counts open channels.
 package final class MQTTChannels: Sendable {

@@ -1,7 +1,7 @@
 package import BrokerCore
 package import NIOCore
 import NIOPosix
-package import Network
+package import NetworkListeners
 
 /// Listens for MQTT over TCP, with TLS if it is configured.
 package struct MQTTListener: Sendable {

@@ -6,7 +6,7 @@ import Logging
 import MQTTTransport
 import NIOCore
 import NIOPosix
-import Network
+import NetworkListeners
 import ServiceLifecycle
 import Storage
 import UnixSignals

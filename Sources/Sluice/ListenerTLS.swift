@@ -1,6 +1,6 @@
 import BrokerCore
 import CoAPGateway
-import Network
+import NetworkListeners
 
 /// What the certificate files of listeners say, by the listener's place in the configuration.
 struct ListenerCertificates: Sendable {

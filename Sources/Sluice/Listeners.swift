@@ -2,7 +2,7 @@ import BrokerCore
 import CoAPGateway
 import HTTPGateway
 import MQTTTransport
-import Network
+import NetworkListeners
 import ServiceLifecycle
 
 /// An address to be listened on, whatever is spoken there.

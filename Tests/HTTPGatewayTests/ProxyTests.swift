@@ -3,7 +3,7 @@ import HTTPGateway
 import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
-import Network
+import NetworkListeners
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct ProxyTests {

@@ -1,7 +1,7 @@
 import BrokerCore
 import HTTPGateway
 import NIOCore
-import Network
+import NetworkListeners
 import Testing
 
 /// What all HTTP clients share, and one address has a part of.

@@ -1,6 +1,6 @@
 import Foundation
 import NIOCore
-import Network
+import NetworkListeners
 import Sluice
 import Testing
 import Webhooks

@@ -117,7 +117,7 @@ final class SessionRegistry {
     deinit {
         for session in all {
             for subscription in session.interest.subscriptions.values { subscription.list = nil }
-            session.interest.subscriptions = ByteKeyed()
+            session.interest = SessionInterest()
             session.connection?.forgetReference()
             session.connection?.session = nil
             idle.remove(session)

@@ -1,5 +1,5 @@
 import NIOCore
-import Network
+import NetworkListeners
 
 /// The names under which a listener serves (RFC 9110 §7.2).
 ///

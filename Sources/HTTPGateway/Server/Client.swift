@@ -1,6 +1,6 @@
 import BrokerCore
 import NIOCore
-import Network
+import NetworkListeners
 
 /// The client of one HTTP connection.
 struct Client: Sendable {

@@ -1,5 +1,5 @@
 import NIOConcurrencyHelpers
-import Network
+import NetworkListeners
 
 /// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
 /// there, who it is by its certificate, where it is by its proxy's word, and which request is refused before it is looked at.

@@ -2,7 +2,7 @@ import BrokerCore
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypesHTTP1
-import Network
+import NetworkListeners
 
 /// Sets accepted connections up: HTTP, unless the first request makes it a WebSocket.
 final class GatewayChannels: Sendable {

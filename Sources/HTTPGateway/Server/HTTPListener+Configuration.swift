@@ -1,4 +1,4 @@
-package import Network
+package import NetworkListeners
 
 extension HTTPListener {
     /// Where to listen, and what a public server has to bound.

@@ -1,7 +1,7 @@
 package import BrokerCore
 package import NIOCore
 import NIOPosix
-package import Network
+package import NetworkListeners
 
 /// Listens for HTTP/1.1, and for MQTT over WebSocket on the same port.
 ///

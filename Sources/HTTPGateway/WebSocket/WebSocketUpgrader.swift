@@ -2,7 +2,7 @@ import BrokerCore
 import NIOCore
 import NIOHTTP1
 import NIOWebSocket
-import Network
+import NetworkListeners
 
 /// Turns an HTTP connection into a WebSocket that carries MQTT, or `sluice.json`.
 struct WebSocketUpgrader {

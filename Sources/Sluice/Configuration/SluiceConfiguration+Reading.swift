@@ -4,7 +4,7 @@ import CoAPGateway
 import Foundation
 import HTTPGateway
 import Logging
-import Network
+import NetworkListeners
 import Yams
 
 extension SluiceConfiguration {

@@ -1,7 +1,7 @@
 package import Auth
 package import BrokerCore
 package import Logging
-package import Network
+package import NetworkListeners
 
 /// All that one YAML file configures.
 package struct SluiceConfiguration: Equatable, Sendable {

@@ -4,7 +4,7 @@ import MQTTTransport
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import Network
+import NetworkListeners
 
 /// A listener with a core and a broker of its own, on a free port.
 struct TestServer: Sendable {

@@ -1,4 +1,4 @@
-import Network
+import NetworkListeners
 import Testing
 
 @Suite struct TLSFilesTests {

@@ -1,6 +1,6 @@
 import Foundation
 import NIOSSL
-import Network
+import NetworkListeners
 
 /// Certificates in a folder, made by openssl once for all tests.
 struct TestCertificates {

@@ -4,7 +4,7 @@ import NIOCore
 import NIOEmbedded
 import NIOSSL
 import NIOTLS
-import Network
+import NetworkListeners
 
 /// A listener's end of a TLS connection and a client's, in memory.
 final class TLSPair {

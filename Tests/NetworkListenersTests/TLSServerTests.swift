@@ -2,7 +2,7 @@ import BrokerCore
 import NIOCore
 import NIOEmbedded
 import NIOSSL
-import Network
+import NetworkListeners
 import Testing
 
 @Suite struct TLSServerTests {
