@@ -255,7 +255,8 @@ let package = Package(
         .testTarget(
             name: "SluiceTests",
             dependencies: [
-                "Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "NetworkListeners", "Webhooks", nioCore, logging,
+                "Sluice", "Auth", "BrokerCore", "Storage", "HTTPGateway", "NetworkListeners", "Webhooks", nioCore,
+                logging,
             ],
             swiftSettings: settings
         ),
