@@ -75,33 +75,9 @@ package enum MessageJSON {
             buffer.writeString(",\"payload_format_indicator\":\(indicator ? 1 : 0)")
         }
         if let responseTopic = properties?.responseTopic { buffer.writeMember("response_topic", responseTopic) }
-        if let users = properties?.userProperties, !users.isEmpty { writeUsers(users, to: &buffer) }
+        if let users = properties?.userProperties, !users.isEmpty { buffer.writeUserProperties(users) }
         guard buffer.writerIndex > brace else { return buffer.moveWriterIndex(to: start) }
         buffer.setInteger(UInt8(ascii: "{"), at: brace)
-        buffer.writeStaticString("}")
-    }
-
-    /// An object, in the order of the names; one that is given more than once has an array.
-    private static func writeUsers(_ properties: UserProperties, to buffer: inout ByteBuffer) {
-        buffer.writeStaticString(",\"user_properties\":{")
-        let named = properties.map { (name: ExactText($0.name), value: $0.value) }
-        // Sorting is stable: values stay in the order in which they came.
-        let sorted = named.sorted { $0.name < $1.name }
-        var place = sorted.startIndex
-        while place < sorted.endIndex {
-            let name = sorted[place].name
-            var end = place + 1
-            while end < sorted.endIndex, sorted[end].name == name { end += 1 }
-            if place > sorted.startIndex { buffer.writeStaticString(",") }
-            buffer.writeJSON(name.string)
-            buffer.writeStaticString(end - place > 1 ? ":[" : ":")
-            for same in place..<end {
-                if same > place { buffer.writeStaticString(",") }
-                buffer.writeJSON(sorted[same].value)
-            }
-            if end - place > 1 { buffer.writeStaticString("]") }
-            place = end
-        }
         buffer.writeStaticString("}")
     }
 }
@@ -112,38 +88,5 @@ extension ByteBuffer {
         writeStaticString(name)
         writeStaticString("\":")
         writeJSON(value)
-    }
-
-    /// A JSON string (RFC 8259 §7).
-    package mutating func writeJSON(_ text: String) { writeJSON(text.utf8Span.span.bytes) }
-
-    /// A JSON string of UTF-8.
-    fileprivate mutating func writeJSON(_ text: RawSpan) {
-        writeStaticString("\"")
-        text.withUnsafeBytes { bytes in
-            var start = 0
-            for place in bytes.indices {
-                let byte = bytes[place]
-                guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
-                writeBytes(bytes[start..<place])
-                writeEscaped(byte)
-                start = place + 1
-            }
-            writeBytes(bytes[start...])
-        }
-        writeStaticString("\"")
-    }
-
-    private mutating func writeEscaped(_ byte: UInt8) {
-        switch byte {
-        case UInt8(ascii: "\""): writeStaticString("\\\"")
-        case UInt8(ascii: "\\"): writeStaticString("\\\\")
-        case 0x08: writeStaticString("\\b")
-        case 0x09: writeStaticString("\\t")
-        case 0x0a: writeStaticString("\\n")
-        case 0x0c: writeStaticString("\\f")
-        case 0x0d: writeStaticString("\\r")
-        default: writeString((byte < 0x10 ? "\\u000" : "\\u00") + String(byte, radix: 16))
-        }
     }
 }

@@ -84,6 +84,28 @@ package struct PacketDecoder: Sendable {
         }
     }
 
+    /// Reads what a broker acts on of the PUBACK, PUBREC, PUBREL or PUBCOMP whose header was seen; all its bytes are there.
+    ///
+    /// Its Reason String and User Properties are checked only. Most have none, and take no time here.
+    package func acknowledgement(
+        _ header: FixedHeader,
+        from buffer: inout ByteBuffer
+    ) throws(MalformedPacket) -> (packetID: PacketID, reasonCode: ReasonCode) {
+        buffer.moveReaderIndex(forwardBy: header.headerLength)
+        if header.remainingLength == 2,
+            let packetID = buffer.getInteger(at: buffer.readerIndex, as: PacketID.self), packetID != 0
+        {
+            buffer.moveReaderIndex(forwardBy: 2)
+            return (packetID, .success)
+        }
+        guard let body = buffer.readSlice(length: header.remainingLength) else {
+            throw .malformed("the packet is not whole")
+        }
+        var reader = PacketReader(body)
+        let acknowledgement = try Acknowledgement(&reader, type: header.type, version: version)
+        return (acknowledgement.packetID, acknowledgement.reasonCode)
+    }
+
     private func acknowledgement(
         _ type: PacketType,
         _ reader: inout PacketReader

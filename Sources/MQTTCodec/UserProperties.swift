@@ -15,16 +15,22 @@ package struct UserProperty: Hashable, Sendable {
 ///
 /// They stay encoded until somebody reads them: a packet may carry two hundred thousand, and most go on as they came.
 package struct UserProperties: Hashable, Sendable {
-    /// Each with its identifier, well-formed.
-    let encoded: ByteBuffer
+    /// Each with its identifier, well-formed; nil for none, since all empty buffers share one reference count.
+    private let bytes: ByteBuffer?
     package let count: Int
 
-    package init() { self.init(encoded: ByteBuffer(), count: 0) }
+    package init() {
+        bytes = nil
+        count = 0
+    }
 
     private init(encoded: ByteBuffer, count: Int) {
-        self.encoded = encoded
+        bytes = count > 0 ? encoded : nil
         self.count = count
     }
+
+    /// Each with its identifier.
+    var encoded: ByteBuffer { bytes ?? ByteBuffer() }
 
     /// - Parameter properties: names and values of at most 65,535 bytes, without U+0000.
     package init(_ properties: some Sequence<UserProperty>) {
@@ -41,7 +47,7 @@ package struct UserProperties: Hashable, Sendable {
 
     package var isEmpty: Bool { count == 0 }
     /// Bytes as on the wire.
-    package var byteCount: Int { encoded.readableBytes }
+    package var byteCount: Int { bytes?.readableBytes ?? 0 }
 
     /// These, and those behind them.
     package func appending(_ others: UserProperties) -> UserProperties {
@@ -67,6 +73,47 @@ extension UserProperties: Sequence {
 
     package func makeIterator() -> Iterator { Iterator(rest: encoded) }
     package var underestimatedCount: Int { count }
+}
+
+extension UserProperties {
+    /// Where a name and its value lie among the encoded bytes; each is UTF-8.
+    package struct Place: Sendable {
+        private let start: UInt32
+        private let nameLength: UInt16
+        private let valueLength: UInt16
+
+        /// - Parameter start: of the name, behind its length.
+        fileprivate init(at start: Int, in bytes: UnsafeRawBufferPointer) {
+            func length(at offset: Int) -> UInt16 {
+                UInt16(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+            }
+            nameLength = length(at: start - 2)
+            valueLength = length(at: start + Int(nameLength))
+            self.start = UInt32(start)
+        }
+
+        /// Offsets of bytes.
+        package var name: Range<Int> { Int(start)..<Int(start) + Int(nameLength) }
+        /// Offsets of bytes.
+        package var value: Range<Int> { name.upperBound + 2..<name.upperBound + 2 + Int(valueLength) }
+    }
+
+    /// Hands over the encoded bytes and where each property lies among them, in order: for who reads very many, since no
+    /// String is made.
+    package func withPlaces<Result>(_ body: (UnsafeRawBufferPointer, [Place]) -> Result) -> Result {
+        encoded.withUnsafeReadableBytes { bytes in
+            var places: [Place] = []
+            places.reserveCapacity(count)
+            var end = 0
+            while end < bytes.count {
+                // Behind the identifier and the name's length.
+                let place = Place(at: end + 3, in: bytes)
+                places.append(place)
+                end = place.value.upperBound
+            }
+            return body(bytes, places)
+        }
+    }
 }
 
 extension UserProperties: ExpressibleByArrayLiteral {

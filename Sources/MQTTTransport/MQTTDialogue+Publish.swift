@@ -103,11 +103,11 @@ extension MQTTDialogue {
         acknowledge(layout.qos == .atLeastOnce ? .puback : .pubrec, layout.packetID, reason, broker)
     }
 
-    func pubrecReceived(_ ack: Acknowledgement, _ broker: Broker) throws(MalformedPacket) {
-        let verdict = broker.pubrec(ack.packetID, reason: ack.reasonCode, on: connection)
+    func pubrecReceived(_ packetID: PacketID, _ reason: ReasonCode, _ broker: Broker) throws(MalformedPacket) {
+        let verdict = broker.pubrec(packetID, reason: reason, on: connection)
         try check(verdict, of: .pubrec)
-        guard !ack.reasonCode.isError else { return }
-        acknowledge(.pubrel, ack.packetID, verdict == .expected ? .success : .packetIdentifierNotFound, broker)
+        guard !reason.isError else { return }
+        acknowledge(.pubrel, packetID, verdict == .expected ? .success : .packetIdentifierNotFound, broker)
     }
 
     /// Checks that an acknowledgement is the one for its delivery's QoS [MQTT-4.3.2-4], [MQTT-4.3.3-8],
@@ -117,14 +117,14 @@ extension MQTTDialogue {
     /// [MQTT-4.8.0-1 of 3.1.1].
     @inline(__always)
     func check(_ verdict: Acknowledged, of type: PacketType) throws(MalformedPacket) {
-        guard verdict != .misplaced else {
+        if case .misplaced = verdict {
             throw MalformedPacket(.protocolError, "\(type) for a message that is acknowledged otherwise, or not yet so")
         }
     }
 
-    func pubrelReceived(_ ack: Acknowledgement, _ broker: Broker) {
-        let known = broker.release(ack.packetID, on: connection)
-        acknowledge(.pubcomp, ack.packetID, known ? .success : .packetIdentifierNotFound, broker)
+    func pubrelReceived(_ packetID: PacketID, _ broker: Broker) {
+        let known = broker.release(packetID, on: connection)
+        acknowledge(.pubcomp, packetID, known ? .success : .packetIdentifierNotFound, broker)
     }
 
     func subscribeReceived(_ subscribe: Subscribe, _ broker: Broker) {

@@ -244,27 +244,32 @@ package final class MQTTDialogue: @unchecked Sendable {
                     version: decoder.version
                 )
             else { return }
-            if (header.type == .connect) != (state == .awaitingConnect) { throw connectMisplaced }
-            if state == .authenticating, header.type != .auth, header.type != .disconnect {
-                throw MalformedPacket(.protocolError, "only AUTH and DISCONNECT come before CONNACK [MQTT-3.1.2-30]")
-            }
+            try checkOrder(of: header.type)
             guard header.packetLength <= buffer.readableBytes else { return }
             packets &+= 1
             broker.count(effort: 4)
-            if header.type == .publish, state == .connected {
+            switch (state, header.type) {
+            case (.connected, .publish):
                 try publishReceived(buffer.readableBytesSpan.extracting(first: header.packetLength), header, broker)
                 buffer.moveReaderIndex(forwardBy: header.packetLength)
-            } else {
+            case (.connected, .puback), (.connected, .pubrec), (.connected, .pubrel), (.connected, .pubcomp):
+                broker.count(effort: 2 + header.packetLength >> 1)
+                let ack = try decoder.acknowledgement(header, from: &buffer)
+                try acknowledgementReceived(header.type, ack.packetID, ack.reasonCode, broker)
+            default:
                 // Properties and Topic Filters are parsed one by one.
                 broker.count(effort: 2 + header.packetLength >> 1)
                 try packetReceived(try decoder.decode(header, from: &buffer), broker)
-                if header.type == .connect || pendingConnectBytes > 0 {
-                    // The answer, or the exchange before it, is pending.
-                    pendingConnectBytes =
-                        state == .awaitingAnswer || state == .authenticating
-                        ? max(header.packetLength, pendingConnectBytes) : 0
-                }
+                countPendingConnect(header)
             }
+        }
+    }
+
+    /// Counts the bytes of a CONNECT, or of the exchange after it, while its answer is pending.
+    private func countPendingConnect(_ header: FixedHeader) {
+        switch state {
+        case .awaitingAnswer, .authenticating: pendingConnectBytes = max(header.packetLength, pendingConnectBytes)
+        default: pendingConnectBytes = 0
         }
     }
 
@@ -276,22 +281,40 @@ package final class MQTTDialogue: @unchecked Sendable {
         return ["GET ", "HEAD ", "POST ", "PUT ", "OPTIONS "].contains { bytes.starts(with: $0.utf8) } ? "HTTP" : nil
     }
 
-    /// The error of a misplaced CONNECT, known from the fixed header.
+    /// Checks by the fixed header alone that a packet of that type may come now.
     ///
     /// A client that begins with another packet needs no buffer, and the contents of a second CONNECT do not matter.
-    private var connectMisplaced: MalformedPacket {
-        state == .awaitingConnect
-            ? MalformedPacket(.protocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]")
-            : MalformedPacket(.protocolError, "a second CONNECT [MQTT-3.1.0-2]")
+    @inline(__always)
+    private func checkOrder(of type: PacketType) throws(MalformedPacket) {
+        switch (state, type) {
+        case (.awaitingConnect, .connect), (.authenticating, .auth), (.authenticating, .disconnect): break
+        case (.awaitingConnect, _):
+            throw MalformedPacket(.protocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]")
+        case (_, .connect): throw MalformedPacket(.protocolError, "a second CONNECT [MQTT-3.1.0-2]")
+        case (.authenticating, _):
+            throw MalformedPacket(.protocolError, "only AUTH and DISCONNECT come before CONNACK [MQTT-3.1.2-30]")
+        default: break
+        }
+    }
+
+    @inline(__always)
+    private func acknowledgementReceived(
+        _ type: PacketType,
+        _ packetID: PacketID,
+        _ reason: ReasonCode,
+        _ broker: Broker
+    ) throws(MalformedPacket) {
+        switch type {
+        case .puback: try check(broker.puback(packetID, on: connection), of: type)
+        case .pubrec: try pubrecReceived(packetID, reason, broker)
+        case .pubrel: pubrelReceived(packetID, broker)
+        default: try check(broker.pubcomp(packetID, on: connection), of: type)
+        }
     }
 
     private func packetReceived(_ packet: Packet, _ broker: Broker) throws(MalformedPacket) {
         switch (state, packet) {
         case (_, .connect(let connect)): connectReceived(connect, broker)
-        case (.connected, .puback(let ack)): try check(broker.puback(ack.packetID, on: connection), of: .puback)
-        case (.connected, .pubrec(let ack)): try pubrecReceived(ack, broker)
-        case (.connected, .pubrel(let ack)): pubrelReceived(ack, broker)
-        case (.connected, .pubcomp(let ack)): try check(broker.pubcomp(ack.packetID, on: connection), of: .pubcomp)
         case (.connected, .subscribe(let subscribe)): subscribeReceived(subscribe, broker)
         case (.connected, .unsubscribe(let unsubscribe)): unsubscribeReceived(unsubscribe, broker)
         case (.connected, .pingreq):

@@ -28,14 +28,16 @@ extension Broker {
     ///
     /// - Parameter reason: an error ends the delivery.
     package func pubrec(_ packetID: PacketID, reason: ReasonCode, on connection: VirtualConnection) -> Acknowledged {
-        guard let session = connection.session, let entry = session.window[id: packetID] else { return .unknown }
-        guard entry.outbound.qos == .exactlyOnce else { return .misplaced }
+        guard let session = connection.session, let progress = session.window.progress(of: packetID) else {
+            return .unknown
+        }
+        guard progress.qos == .exactlyOnce else { return .misplaced }
         guard !reason.isError else {
             complete(packetID, session)
             return .expected
         }
-        session.window.release(packetID)
-        recordingWrites(of: session) { journal?.set(.released(packetID), of: entry.outbound.place) }
+        let place = session.window.release(packetID)
+        recordingWrites(of: session) { journal?.set(.released(packetID), of: place) }
         return .expected
     }
 

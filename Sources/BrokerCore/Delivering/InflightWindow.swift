@@ -201,10 +201,14 @@ package struct InflightWindow {
     }
 
     /// Marks an entry as released by PUBREC: from now on it waits for PUBCOMP [MQTT-4.3.3-4].
-    package mutating func release(_ id: PacketID) {
-        guard let place = takenPlace(of: id) else { return }
+    ///
+    /// - Returns: its delivery in the store; `.none` when it is not stored, or without an entry.
+    @discardableResult
+    package mutating func release(_ id: PacketID) -> StoredPlace {
+        guard let place = takenPlace(of: id) else { return .none }
         places[place].state = .released
         if id == firstUnsent { skipToUnsent() }
+        return places[place].outbound?.place ?? .none
     }
 
     /// Removes an entry on PUBACK, PUBCOMP or a PUBREC with an error: its identifier is free again.

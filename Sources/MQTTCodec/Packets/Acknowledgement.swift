@@ -12,7 +12,7 @@ package struct Acknowledgement: Sendable, Equatable {
         packetID: PacketID,
         reasonCode: ReasonCode = .success,
         reasonString: String? = nil,
-        userProperties: UserProperties = []
+        userProperties: UserProperties = UserProperties()
     ) {
         self.packetID = packetID
         self.reasonCode = reasonCode
@@ -46,7 +46,7 @@ extension PacketReader {
     /// The properties of all packets that only answer: Reason String and User Properties.
     mutating func reasonProperties() throws(MalformedPacket) -> (String?, UserProperties) {
         var reasonString: String?
-        var userProperties: UserProperties = []
+        var userProperties: UserProperties = UserProperties()
         try properties(allowed: [.reasonString]) { (property) throws(MalformedPacket) in
             switch property {
             case .string(_, let value): reasonString = value

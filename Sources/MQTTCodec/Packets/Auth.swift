@@ -13,7 +13,7 @@ package struct Auth: Sendable, Equatable {
         authenticationMethod: String? = nil,
         authenticationData: ByteBuffer? = nil,
         reasonString: String? = nil,
-        userProperties: UserProperties = []
+        userProperties: UserProperties = UserProperties()
     ) {
         self.reasonCode = reasonCode
         self.authenticationMethod = authenticationMethod

@@ -31,7 +31,7 @@ package struct ConnackProperties: Sendable, Equatable {
     package var assignedClientID: String?
     package var topicAliasMaximum: UInt16?
     package var reasonString: String?
-    package var userProperties: UserProperties = []
+    package var userProperties: UserProperties = UserProperties()
     package var wildcardSubscriptionAvailable: Bool?
     package var subscriptionIdentifierAvailable: Bool?
     package var sharedSubscriptionAvailable: Bool?

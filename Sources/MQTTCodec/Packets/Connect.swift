@@ -48,7 +48,7 @@ package struct ConnectProperties: Sendable, Equatable {
     package var topicAliasMaximum: UInt16?
     package var requestResponseInformation: Bool?
     package var requestProblemInformation: Bool?
-    package var userProperties: UserProperties = []
+    package var userProperties: UserProperties = UserProperties()
     package var authenticationMethod: String?
     package var authenticationData: ByteBuffer?
 

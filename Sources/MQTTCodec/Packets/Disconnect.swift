@@ -15,7 +15,7 @@ package struct Disconnect: Sendable, Equatable {
         reasonCode: ReasonCode = .normalDisconnection,
         sessionExpiryInterval: UInt32? = nil,
         reasonString: String? = nil,
-        userProperties: UserProperties = [],
+        userProperties: UserProperties = UserProperties(),
         serverReference: String? = nil
     ) {
         self.reasonCode = reasonCode

@@ -9,7 +9,7 @@ package struct PublishProperties: Sendable, Equatable {
     package var topicAlias: UInt16?
     package var responseTopic: String?
     package var correlationData: ByteBuffer?
-    package var userProperties: UserProperties = []
+    package var userProperties: UserProperties = UserProperties()
     /// Sent by servers only; one for each matching subscription that has one.
     package var subscriptionIdentifiers: [UInt32] = []
     package var contentType: String?

@@ -12,7 +12,7 @@ package struct Suback: Sendable, Equatable {
         packetID: PacketID,
         reasonCodes: [ReasonCode],
         reasonString: String? = nil,
-        userProperties: UserProperties = []
+        userProperties: UserProperties = UserProperties()
     ) {
         self.packetID = packetID
         self.reasonCodes = reasonCodes

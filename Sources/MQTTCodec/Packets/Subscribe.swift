@@ -24,7 +24,7 @@ package struct Subscribe: Sendable, Equatable {
         packetID: PacketID,
         subscriptions: [Subscription],
         subscriptionIdentifier: UInt32? = nil,
-        userProperties: UserProperties = []
+        userProperties: UserProperties = UserProperties()
     ) {
         self.packetID = packetID
         self.subscriptions = subscriptions

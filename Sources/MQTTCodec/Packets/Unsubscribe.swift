@@ -7,7 +7,7 @@ package struct Unsubscribe: Sendable, Equatable {
     package var filters: [String]
     package var userProperties: UserProperties
 
-    package init(packetID: PacketID, filters: [String], userProperties: UserProperties = []) {
+    package init(packetID: PacketID, filters: [String], userProperties: UserProperties = UserProperties()) {
         self.packetID = packetID
         self.filters = filters
         self.userProperties = userProperties

@@ -394,7 +394,7 @@ def user_properties(broker, scale):
     for client in clients:
         client.say({"op": "subscribe", "topic": "j"})
         client.drain(1, least=60)
-    properties = b"".join(user_property(f"k{number:06x}", "v") for number in range(scaled(76_000, scale)))
+    properties = b"".join(user_property(f"no-order{number * 7919 % 55_000:04x}", "v") for number in range(scaled(55_000, scale)))
     publisher, data = broker.client("p"), publish("j", b"x", properties=properties) * 3
     yield
     publisher.send(data)
