@@ -66,7 +66,9 @@ private enum JSONEscape {
             if let letter = letter(byte) {
                 put(letter)
             } else {
-                for digit in [UInt8(ascii: "u"), UInt8(ascii: "0"), UInt8(ascii: "0"), hexadecimal(byte >> 4)] { put(digit) }
+                for digit in [UInt8(ascii: "u"), UInt8(ascii: "0"), UInt8(ascii: "0"), hexadecimal(byte >> 4)] {
+                    put(digit)
+                }
                 put(hexadecimal(byte & 0xF))
             }
         }

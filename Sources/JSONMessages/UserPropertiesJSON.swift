@@ -43,7 +43,7 @@ private struct RepeatedNames {
     init(_ places: [UserProperties.Place], _ bytes: UnsafeRawBufferPointer) {
         isRepetition = Array(repeating: false, count: places.count)
         next = Array(repeating: 0, count: places.count)
-        var latest = Dictionary<Name, Int>(minimumCapacity: places.count)
+        var latest = [Name: Int](minimumCapacity: places.count)
         for (index, place) in places.enumerated() {
             let name = Name(bytes: UnsafeRawBufferPointer(rebasing: bytes[place.name]))
             guard let former = latest.updateValue(index, forKey: name) else { continue }

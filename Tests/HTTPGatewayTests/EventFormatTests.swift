@@ -1,4 +1,6 @@
 import BrokerCore
+import BrokerTestSupport
+import Foundation
 import HTTPGateway
 import JSONMessages
 import MQTTCodec
@@ -71,6 +73,69 @@ import Testing
                     + #""message_expiry_interval":2,"payload_format_indicator":1,"user_properties":{"k":["1","2"]}}"#
             )
         )
+    }
+
+    @Test("user properties are an object in the order in which their names came, byte for byte")
+    func userProperties() throws {
+        var properties = PublishProperties()
+        properties.userProperties = [
+            UserProperty("z", "1"), UserProperty("a\u{301}", "2"), UserProperty("\u{e1}", "3"), UserProperty("", ""),
+            UserProperty("z", "\"\u{1}\n"), UserProperty("a", "4"), UserProperty("z", "5"),
+        ]
+        let text = written(.jsonLines, try delivery([], properties: properties))
+        #expect(
+            text.contains(
+                #""user_properties":{"z":["1","\"\u0001\n","5"],"\#("a\u{301}")":"2","\#("\u{e1}")":"3","":"","a":"4"}"#
+            )
+        )
+    }
+
+    @Test("whatever text a message has, a reader of JSON gets the same", arguments: 0..<20)
+    func texts(seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        func text() -> String {
+            let scalars = (0..<Int.random(in: 0...12, using: &random)).map { _ in
+                Unicode.Scalar(UInt32.random(in: 1...(Bool.random(using: &random) ? 0x7F : 0x2FF), using: &random))
+                    ?? "?"
+            }
+            return String(String.UnicodeScalarView(scalars))
+        }
+        var properties = PublishProperties()
+        let users = (0..<200).map { _ in UserProperty(String(text().unicodeScalars.prefix(2)), text()) }
+        properties.userProperties = UserProperties(users)
+        let payload = text()
+        let line = written(.jsonLines, try delivery(Array(payload.utf8), properties: properties))
+        let read = try JSONDecoder().decode(ReadMessage.self, from: Data(line.utf8))
+        #expect(read.payload.isSame(as: payload))
+        // Foundation's reader takes names that are canonically equivalent for one.
+        let names = Set(users.map { ExactText($0.name) })
+        for name in names where names.count(where: { $0.string == name.string }) == 1 {
+            let expected = users.filter { $0.name.isSame(as: name.string) }.map(\.value)
+            #expect(
+                read.properties.userProperties[name.string]?.values.map { Array($0.utf8) }
+                    == expected.map { Array($0.utf8) }
+            )
+        }
+    }
+
+    private struct ReadMessage: Decodable {
+        struct Properties: Decodable {
+            let userProperties: [String: OneOrMore]
+
+            enum CodingKeys: String, CodingKey { case userProperties = "user_properties" }
+        }
+
+        struct OneOrMore: Decodable {
+            let values: [String]
+
+            init(from decoder: any Decoder) throws {
+                let container = try decoder.singleValueContainer()
+                values = try (try? [container.decode(String.self)]) ?? container.decode([String].self)
+            }
+        }
+
+        let payload: String
+        let properties: Properties
     }
 
     @Test("a stream says how to reconnect, and that what was missed is unknown")

@@ -60,6 +60,7 @@ package struct Transmissions {
     private var latest: [EndpointID: Int] = [:]
     private var timers = Heap<Timer>()
     private var lastID: UInt = 0
+    private var jitter = Jitter(state: .random(in: .min ... .max))
 
     package init(_ parameters: Parameters) { self.parameters = parameters }
 
@@ -80,7 +81,8 @@ package struct Transmissions {
     ) -> ConfirmableID {
         lastID += 1
         let id = ConfirmableID(rawValue: lastID)
-        let first = Double(parameters.acknowledgeTimeout.nanoseconds) * Double.random(in: Self.randomFactor)
+        let first =
+            Double(parameters.acknowledgeTimeout.nanoseconds) * Double.random(in: Self.randomFactor, using: &jitter)
         let transmission = Transmission(
             id: id,
             peer: peer,
@@ -167,5 +169,19 @@ package struct Transmissions {
             return transmission
         }
         return nil
+    }
+}
+
+/// Spreads what is sent again over ACK_RANDOM_FACTOR; nobody gains by foreseeing it, so the system is asked for randomness
+/// once and not for each message. The numbers are those of SplitMix64.
+private struct Jitter: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
     }
 }

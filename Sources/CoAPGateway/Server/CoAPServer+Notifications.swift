@@ -69,13 +69,15 @@ extension CoAPServer {
     /// unless the configuration allows several at a time.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
         while endpoint.outstanding.count < mostOutstanding(endpoint), endpoint.restsUntil == nil,
-            let next = endpoint.outgoing.first, layer.hasRoom(for: endpoint.id)
+            !endpoint.outgoing.isEmpty, layer.hasRoom(for: endpoint.id)
         {
             guard endpoint.pace.freeAt <= now else { return rest(endpoint, until: endpoint.pace.freeAt) }
-            if case .notification(let observation, _) = next, !observation.isEnded, endpoint.pausedUntil != nil {
+            if endpoint.pausedUntil != nil, case .notification(let observation, _)? = endpoint.outgoing.first,
+                !observation.isEnded
+            {
                 return
             }
-            endpoint.outgoing.removeFirst()
+            let next = endpoint.outgoing.removeFirst()
             switch next {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
             case .finalNotification(let token, let response):
@@ -251,7 +253,7 @@ extension CoAPServer {
     /// - Returns: nil when nobody waits for it any more.
     private func endOutstanding(_ id: ConfirmableID) -> (Endpoint, place: Int, Endpoint.Outstanding)? {
         guard let endpoint = confirmables.removeValue(forKey: id),
-            let place = endpoint.outstanding.firstIndex(where: { $0.id == id })
+            let place = endpoint.outstanding.indices.first(where: { endpoint.outstanding[$0].id == id })
         else { return nil }
         markDirty(endpoint)
         return (endpoint, place, endpoint.outstanding.remove(at: place))
