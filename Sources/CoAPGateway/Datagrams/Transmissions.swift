@@ -172,8 +172,9 @@ package struct Transmissions {
     }
 }
 
-/// Spreads what is sent again over ACK_RANDOM_FACTOR; nobody gains by foreseeing it, so the system is asked for randomness
-/// once and not for each message. The numbers are those of SplitMix64.
+/// Spreads retransmissions over ACK_RANDOM_FACTOR, by the numbers of SplitMix64.
+///
+/// Nobody gains by foreseeing them, so the system is asked for randomness once and not for each message.
 private struct Jitter: RandomNumberGenerator {
     var state: UInt64
 
