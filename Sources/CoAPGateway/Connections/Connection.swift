@@ -35,9 +35,7 @@ package final class Connection {
     }
 
     package let id: EndpointID
-    package private(set) var stage = Stage.greeting
-    /// When that began.
-    package private(set) var stageSince: NIODeadline
+    private var phase: (stage: Stage, since: NIODeadline)
     /// Bytes of the largest message the peer takes.
     package private(set) var largestMessage = SignallingMessage.baseSize
     /// Why the peer is no CoAP endpoint, as far as can be seen; nil while it may be one.
@@ -51,19 +49,28 @@ package final class Connection {
     private var framing = StreamFraming()
     private var output = StreamOutput()
     private var flow = ConnectionFlow()
-    private var heardAt: NIODeadline
-    /// When the message began that has not ended; nil while there is none, or it waits for us.
-    private var messageSince: NIODeadline?
+    private var heard: Heard
     /// Somebody was told that there is no room, and is to be told when there is.
     private var owesRoom = false
+
+    private struct Heard {
+        /// When the last whole message came.
+        var at: NIODeadline
+        /// When the message began that has not ended; nil while there is none, or it waits for us.
+        var messageSince: NIODeadline?
+    }
 
     package init(id: EndpointID, bounds: Bounds, now: NIODeadline) {
         self.id = id
         self.bounds = bounds
-        stageSince = now
-        heardAt = now
+        phase = (.greeting, now)
+        heard = Heard(at: now)
         output.append(Signal.settings(largestMessage: bounds.largestMessage))
     }
+
+    package var stage: Stage { phase.stage }
+    /// When that began.
+    package var stageSince: NIODeadline { phase.since }
 
     // MARK: In
 
@@ -91,13 +98,13 @@ package final class Connection {
     /// - Parameter requests: takes the requests; each holds the connection until its event has been dealt with.
     /// - Parameter confirmed: takes whose Pongs have come.
     package func goOn(now: NIODeadline, requests: (CoAPRequest) -> Void, confirmed: (ConfirmableID) -> Void) {
-        var isNewMessage = messageSince == nil
+        var isNewMessage = heard.messageSince == nil
         reading: while isReading {
             switch framing.next(largest: largestOfPeer) {
             case .incomplete: break reading
             case .message:
                 isNewMessage = true
-                heardAt = now
+                heard.at = now
                 framing.withMessage { take($0, now, requests, confirmed) }
             case .tooLarge(let code, let token):
                 isNewMessage = true
@@ -107,11 +114,11 @@ package final class Connection {
         }
         guard stage == .greeting || stage == .open else {
             framing = StreamFraming()
-            messageSince = nil
+            heard.messageSince = nil
             return
         }
         framing.compact()
-        if !framing.hasPart || !isReading { messageSince = nil } else if isNewMessage { messageSince = now }
+        if !framing.hasPart || !isReading { heard.messageSince = nil } else if isNewMessage { heard.messageSince = now }
     }
 
     private func take(
@@ -188,8 +195,7 @@ package final class Connection {
     }
 
     private func enter(_ stage: Stage, _ now: NIODeadline) {
-        self.stage = stage
-        stageSince = now
+        phase = (stage, now)
     }
 
     // MARK: Out
@@ -279,14 +285,14 @@ package final class Connection {
     private func expireOpen(_ now: NIODeadline) {
         // What is passed over gives no more time than what is read.
         let part = min(framing.part, bounds.largestMessage)
-        if let since = messageSince, since + bounds.message + .seconds(Int64(part / bounds.messageRate)) <= now {
+        if let since = heard.messageSince, since + bounds.message + .seconds(Int64(part / bounds.messageRate)) <= now {
             return abort("a message takes too long", now: now)
         }
         if let oldest = flow.oldestPing {
             if oldest + bounds.patience <= now { abort("no Pong has come", now: now) }
             return
         }
-        guard heardAt + bounds.idle <= now, flow.unanswered == 0 else { return }
+        guard heard.at + bounds.idle <= now, flow.unanswered == 0 else { return }
         if holds == 0 { release("nothing was said for long", now: now) } else { ping(nil, now: now) }
     }
 }

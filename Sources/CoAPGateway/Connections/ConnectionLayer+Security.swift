@@ -26,8 +26,8 @@ extension ConnectionLayer {
             return true
         }
         guard let session else { return false }
-        link.session = session
-        link.isEstablished = false
+        link.security.session = session
+        link.security.isEstablished = false
         if let former = handshakes.begin(link.connection.id, session, link.address.network), let link = links[former] {
             shared.refusals.note(.handshakes, "\(link.address)")
             link.connection.broke(now: now)
@@ -38,9 +38,9 @@ extension ConnectionLayer {
 
     /// Something has come.
     func took(_ bytes: UnsafeRawBufferPointer, of link: Link) {
-        guard let session = link.session else { return link.connection.append(bytes) }
+        guard let session = link.security.session else { return link.connection.append(bytes) }
         session.take(bytes, now: now) { happened($0, to: link) }
-        if !link.isEstablished { handshakes.touch(session) }
+        if !link.security.isEstablished { handshakes.touch(session) }
     }
 
     /// Goes on with handshakes that have had their time.
@@ -58,12 +58,12 @@ extension ConnectionLayer {
     private func happened(_ happening: SecureSession.Happening, to link: Link) {
         switch happening {
         case .established(let identity):
-            link.identity = identity
-            link.isEstablished = true
+            link.security.identity = identity
+            link.security.isEstablished = true
             handshakes.end(link.connection.id)
         case .received(let plaintext): link.connection.append(plaintext)
         case .refused(let identity, let words): refuse(link, identity, words)
-        case .ended: link.isMute = true
+        case .ended: link.security.isMute = true
         }
     }
 
@@ -78,7 +78,7 @@ extension ConnectionLayer {
         // It was looked at when it was read: what is wrong with it would have been told.
         try? secure.renewCredentials()
         for link in links.values where !link.isClosed {
-            guard let identity = link.identity, secure.isOutdated(identity) else { continue }
+            guard let identity = link.security.identity, secure.isOutdated(identity) else { continue }
             link.connection.abort("the key is another one now", now: now)
             attend(link)
         }

@@ -11,7 +11,7 @@ extension ConnectionLayer: ServedLayer {
 
     func remoteAddress(of endpoint: EndpointID) -> String { links[endpoint]?.address.description ?? "" }
 
-    func identity(of endpoint: EndpointID) -> String? { links[endpoint]?.identity?.name }
+    func identity(of endpoint: EndpointID) -> String? { links[endpoint]?.security.identity?.name }
 
     func largestMessage(to endpoint: EndpointID) -> Int {
         links[endpoint]?.connection.largestMessage ?? SignallingMessage.baseSize

@@ -182,9 +182,9 @@ final class ConnectionLayer {
     // MARK: One connection
 
     private func read(_ link: Link) {
-        let room = link.isEstablished ? input[...] : input.prefix(Self.readOfHandshake)
+        let room = link.security.isEstablished ? input[...] : input.prefix(Self.readOfHandshake)
         switch link.read(into: UnsafeMutableRawBufferPointer(rebasing: room)) {
-        case 0: link.hasEnded = true
+        case 0: link.end.hasEnded = true
         case let count where count > 0: took(UnsafeRawBufferPointer(rebasing: input[..<count]), of: link)
         case Int(stream_failed): link.connection.broke(now: now)
         default: break
@@ -202,7 +202,9 @@ final class ConnectionLayer {
             events.append(.finished($0))
         }
         // What came before the end is read before it.
-        if link.hasEnded || link.isMute, connection.isReading, !connection.canGoOn { connection.leave(now: now) }
+        if link.end.hasEnded || link.security.isMute, connection.isReading, !connection.canGoOn {
+            connection.leave(now: now)
+        }
         write(link)
         account(for: link)
         if connection.stage == .over { end(link) }
@@ -215,11 +217,11 @@ final class ConnectionLayer {
     private func write(_ link: Link) {
         while !link.connection.isBroken {
             output.clear()
-            if link.unwritten.readableBytes == 0, link.canSpeak {
+            if link.output.unwritten.readableBytes == 0, link.canSpeak {
                 link.connection.fill(&output)
                 link.encrypt(&output)
             }
-            guard link.unwritten.readableBytes + output.readableBytes > 0 else { return }
+            guard link.output.unwritten.readableBytes + output.readableBytes > 0 else { return }
             switch link.write(&output, now: now) {
             case .all: continue
             case .some: return
@@ -230,28 +232,28 @@ final class ConnectionLayer {
 
     /// Counts what is kept for it; where that is too much, it is kept no longer.
     private func account(for link: Link) {
-        guard link.account.hold(link.connection.footprint + link.unwritten.capacity) != nil else { return }
+        guard link.account.hold(link.connection.footprint + link.output.unwritten.capacity) != nil else { return }
         link.connection.abort("too much is kept for this address", now: now)
-        link.unwritten = ByteBuffer()
+        link.output.unwritten = ByteBuffer()
         _ = link.account.hold(link.connection.footprint)
     }
 
     /// All is said: once it is written, the other side is to close, and has a little time for that.
     private func end(_ link: Link) {
-        if !link.isLost {
-            link.isLost = true
+        if !link.end.isTold {
+            link.end.isTold = true
             link.connection.holds += 1
             // What is wrong with a handshake has been told.
-            if link.isEstablished, let flaw = link.connection.flaw { refuse(link, nil, flaw) }
+            if link.security.isEstablished, let flaw = link.connection.flaw { refuse(link, nil, flaw) }
             events.append(.lost(link.connection.id))
         }
         guard !link.connection.isBroken else { return close(link) }
-        guard link.connection.hasSaidAll, link.unwritten.readableBytes == 0 else { return }
+        guard link.connection.hasSaidAll, link.output.unwritten.readableBytes == 0 else { return }
         if link.saysGoodbye() {
             write(link)
-            guard link.unwritten.readableBytes == 0 else { return }
+            guard link.output.unwritten.readableBytes == 0 else { return }
         }
-        if link.hasEnded { close(link) } else { link.finish() }
+        if link.end.hasEnded { close(link) } else { link.finish() }
     }
 
     private func close(_ link: Link) {
@@ -272,8 +274,8 @@ final class ConnectionLayer {
 
     /// Asks to be told of what can be done.
     private func watch(_ link: Link) {
-        let reads = !link.hasEnded && (link.connection.isReading || link.connection.stage == .over)
-        let writes = link.unwritten.readableBytes > 0
+        let reads = !link.end.hasEnded && (link.connection.isReading || link.connection.stage == .over)
+        let writes = link.output.unwritten.readableBytes > 0
         guard link.changesWatch(reads: reads, writes: writes) else { return }
         streams_change(&streams, link.descriptor, UInt64(link.connection.id.rawValue), reads, writes)
     }

@@ -19,31 +19,46 @@ final class Link {
     let account: ConnectionBytes.Account
     private var place: SocketPlaces.Place?
 
-    /// Its TLS; nil in the clear.
-    var session: SecureSession?
-    /// Who the other side has proven to be.
-    var identity: TransportIdentity?
-    /// What is said is heard: nothing is encrypted, or the handshake is over.
-    var isEstablished = true
-    /// TLS has ended: what is said is not heard any more.
-    var isMute = false
-    private var hasSaidGoodbye = false
-
-    /// What the network has not taken yet.
-    var unwritten = ByteBuffer()
-    /// When the network has taken something last.
-    private var wroteAt: NIODeadline
-    /// Nothing more comes.
-    var hasEnded = false
-    /// The other side was told that nothing more comes.
-    private var isFinished = false
-    private(set) var isClosed = false
-    /// The server was told that it is over.
-    var isLost = false
+    var security = Security()
+    var output: Output
+    var end = End()
     /// On the list of those to be attended to.
     var isListed = false
-    private var watchesReading = true
-    private var watchesWriting = false
+    private var watch = (reads: true, writes: false)
+
+    /// Its TLS.
+    struct Security {
+        /// Nil in the clear.
+        var session: SecureSession?
+        /// Who the other side has proven to be.
+        var identity: TransportIdentity?
+        /// What is said is heard: nothing is encrypted, or the handshake is over.
+        var isEstablished = true
+        /// TLS has ended: what is said is not heard any more.
+        var isMute = false
+        fileprivate var hasSaidGoodbye = false
+    }
+
+    /// What is written to the socket.
+    struct Output {
+        /// What the network has not taken yet.
+        var unwritten = ByteBuffer()
+        /// When the network has taken something last.
+        fileprivate var wroteAt: NIODeadline
+
+        fileprivate init(wroteAt: NIODeadline) { self.wroteAt = wroteAt }
+    }
+
+    /// What has ended of it.
+    struct End {
+        /// Nothing more comes.
+        var hasEnded = false
+        /// The server was told that it is over.
+        var isTold = false
+        /// The other side was told that nothing more comes.
+        fileprivate var isFinished = false
+        fileprivate(set) var isClosed = false
+    }
 
     init(
         _ connection: Connection,
@@ -58,7 +73,7 @@ final class Link {
         self.place = place
         self.account = account
         holder = Holder(network: address.network)
-        wroteAt = connection.stageSince
+        output = Output(wroteAt: connection.stageSince)
     }
 
     /// Reads what has come: bytes, 0 at the end, or `stream_nothing` or `stream_failed`.
@@ -68,14 +83,17 @@ final class Link {
 
     /// Writes what was left before and then `bytes`, and keeps what the network does not take.
     func write(_ bytes: inout ByteBuffer, now: NIODeadline) -> Written {
-        if unwritten.readableBytes == 0 {
+        if output.unwritten.readableBytes == 0 {
             let written = send(&bytes, now)
-            if written == .some { unwritten = ByteBuffer(bytes: bytes.readableBytesView) }
+            if written == .some { output.unwritten = ByteBuffer(bytes: bytes.readableBytesView) }
             return written
         }
-        unwritten.writeImmutableBuffer(bytes)
-        let written = send(&unwritten, now)
-        if written == .all { unwritten = ByteBuffer() }
+        // Taken out, so that its memory has one owner.
+        var waiting = ByteBuffer()
+        swap(&waiting, &output.unwritten)
+        waiting.writeImmutableBuffer(bytes)
+        let written = send(&waiting, now)
+        if written != .all { output.unwritten = waiting }
         return written
     }
 
@@ -84,7 +102,7 @@ final class Link {
             let count = bytes.withUnsafeReadableBytes { stream_write(descriptor, $0.baseAddress, $0.count) }
             guard count > 0 else { return count == Int(stream_failed) ? .failed : .some }
             bytes.moveReaderIndex(forwardBy: count)
-            wroteAt = now
+            output.wroteAt = now
         }
         return .all
     }
@@ -92,15 +110,17 @@ final class Link {
     // MARK: TLS
 
     /// Whether what is to be said is to be taken from the connection.
-    var canSpeak: Bool { isEstablished || isMute || connection.stage == .over }
+    var canSpeak: Bool { security.isEstablished || security.isMute || connection.stage == .over }
 
     /// Keeps what TLS has to be sent.
-    func keep(_ bytes: UnsafeRawBufferPointer) { unwritten.writeBytes(bytes) }
+    func keep(_ bytes: UnsafeRawBufferPointer) { output.unwritten.writeBytes(bytes) }
 
     /// Puts what is to be said into records, which are to be written; where nobody hears it, it is lost.
     func encrypt(_ bytes: inout ByteBuffer) {
-        guard let session else { return }
-        if isEstablished, !isMute, bytes.readableBytes > 0 { _ = bytes.withUnsafeReadableBytes { session.send($0) } }
+        guard let session = security.session else { return }
+        if security.isEstablished, !security.isMute, bytes.readableBytes > 0 {
+            _ = bytes.withUnsafeReadableBytes { session.send($0) }
+        }
         bytes.clear()
     }
 
@@ -108,25 +128,27 @@ final class Link {
     ///
     /// - Returns: whether there is something to be written for that.
     func saysGoodbye() -> Bool {
-        guard let session, !hasSaidGoodbye else { return false }
-        hasSaidGoodbye = true
+        guard let session = security.session, !security.hasSaidGoodbye else { return false }
+        security.hasSaidGoodbye = true
         session.end()
-        return unwritten.readableBytes > 0
+        return output.unwritten.readableBytes > 0
     }
 
     // MARK: The end
 
+    var isClosed: Bool { end.isClosed }
+
     /// Tells the other side that nothing more comes.
     func finish() {
-        guard !isFinished else { return }
-        isFinished = true
+        guard !end.isFinished else { return }
+        end.isFinished = true
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
     func close() {
-        guard !isClosed else { return }
-        isClosed = true
-        unwritten = ByteBuffer()
+        guard !end.isClosed else { return }
+        end.isClosed = true
+        output.unwritten = ByteBuffer()
         _ = account.hold(0)
         place = nil
         Glibc.close(descriptor)
@@ -136,17 +158,17 @@ final class Link {
     func isStuck(_ now: NIODeadline, patience: TimeAmount, closeTime: TimeAmount) -> Bool {
         if connection.stage == .over {
             let since = connection.stageSince
-            return max(since, wroteAt) + closeTime <= now || since + patience <= now
+            return max(since, output.wroteAt) + closeTime <= now || since + patience <= now
         }
-        return unwritten.readableBytes > 0 && wroteAt + patience <= now
+        return output.unwritten.readableBytes > 0 && output.wroteAt + patience <= now
     }
 
     /// What it is to be watched for from now on.
     ///
     /// - Returns: whether that is something else than before.
     func changesWatch(reads: Bool, writes: Bool) -> Bool {
-        guard reads != watchesReading || writes != watchesWriting else { return false }
-        (watchesReading, watchesWriting) = (reads, writes)
+        guard reads != watch.reads || writes != watch.writes else { return false }
+        (watch.reads, watch.writes) = (reads, writes)
         return true
     }
 }

@@ -52,9 +52,9 @@ final class CoAPClient: @unchecked Sendable {
         self.credentials = credentials
         self.endpoint = endpoint
         self.session = session
-        remoteAddress = endpoint.remoteAddress
-        holder = endpoint.holder
-        identity = endpoint.identity
+        remoteAddress = endpoint.origin.remoteAddress
+        holder = endpoint.origin.holder
+        identity = endpoint.origin.identity
     }
 
     /// Nothing would be lost if it were disconnected.

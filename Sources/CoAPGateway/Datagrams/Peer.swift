@@ -23,11 +23,16 @@ package final class Peer {
     package internal(set) var isProven: Bool
     /// Whether it was sent a ping for that.
     var isAsked = false
-    /// Acknowledgements of nothing that came before that.
-    private var guesses = 0
-    /// Bytes that may be sent before that.
-    package private(set) var credit = 0
+    private var unproven = Unproven()
     private var lastMessageID = UInt16.random(in: .min ... .max)
+
+    /// What counts until it is proven.
+    private struct Unproven {
+        /// Acknowledgements of nothing that have come.
+        var guesses = 0
+        /// Bytes that may be sent.
+        var credit = 0
+    }
 
     init(
         _ address: PeerAddress,
@@ -45,10 +50,13 @@ package final class Peer {
         heardAt = now
     }
 
+    /// Bytes that may be sent before its address is proven.
+    package var credit: Int { unproven.credit }
+
     /// Bytes have come from it.
     package func received(_ bytes: Int, now: NIODeadline) {
         heardAt = now
-        if !isProven { credit += Self.amplification * bytes }
+        if !isProven { unproven.credit += Self.amplification * bytes }
     }
 
     /// Bytes are to be sent to it.
@@ -56,8 +64,8 @@ package final class Peer {
     /// - Returns: whether they may.
     package func spend(_ bytes: Int) -> Bool {
         guard !isProven else { return true }
-        guard bytes <= credit else { return false }
-        credit -= bytes
+        guard bytes <= unproven.credit else { return false }
+        unproven.credit -= bytes
         return true
     }
 
@@ -65,10 +73,10 @@ package final class Peer {
     package static let mostGuesses = 8
 
     /// Something was acknowledged that is not on its way.
-    package func guessed() { guesses += 1 }
+    package func guessed() { unproven.guesses += 1 }
 
     /// Whether an acknowledgement that fits shows that the peer has got what is acknowledged.
-    package var isCredible: Bool { guesses <= Self.mostGuesses }
+    package var isCredible: Bool { unproven.guesses <= Self.mostGuesses }
 
     /// The next Message ID of ours (RFC 7252 §4.4).
     package func newMessageID() -> UInt16 {

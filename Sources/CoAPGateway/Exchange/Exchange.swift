@@ -23,22 +23,13 @@ final class Exchange: @unchecked Sendable {
     var client: CoAPClient?
     /// It asks for `/.well-known/core`.
     var isLook = false
-    /// What its query says of the message that is wanted with the answer.
-    var wantsDownlink = false
-    /// How long it may be waited for.
-    var wait = TimeAmount.zero
-    /// Whether it waits for one; see `Waiters`.
-    var isWaiting = false
-    /// Its idempotency key, while it is the first of those with the same.
-    var publishKey: PublishKey?
+    var downlink = Downlink()
+    var publish = Publish()
     /// What it asks for, while it waits for the first of those with the same idempotency key.
     var waitingPublish: PublishOperation? {
         get { if case .some(let publish) = ownWaitingPublish { publish } else { nil } }
         set { ownWaitingPublish = newValue.map(Box.some) ?? .none }
     }
-    /// The response to a publish, unless no retained message stood before and that is to be told.
-    var done = CoAPCode.changed
-    var tellsCreated = false
     var registration: Registration? {
         get { if case .some(let registration) = ownRegistration { registration } else { nil } }
         set { ownRegistration = newValue.map(Box.some) ?? .none }
@@ -55,6 +46,24 @@ final class Exchange: @unchecked Sendable {
         case some(Value)
     }
 
+    /// The message that is wanted with the answer.
+    struct Downlink {
+        var isWanted = false
+        /// How long it may be waited for.
+        var patience = TimeAmount.zero
+        /// Whether the request waits for one; see `Waiters`.
+        var isWaiting = false
+    }
+
+    /// How a publish is answered.
+    struct Publish {
+        /// Its idempotency key, while it is the first of those with the same.
+        var key: PublishKey?
+        /// The response, unless no retained message stood before and that is to be told.
+        var done = CoAPCode.changed
+        var tellsCreated = false
+    }
+
     /// A registration under way.
     struct Registration {
         let operation: ObserveOperation
@@ -68,5 +77,7 @@ final class Exchange: @unchecked Sendable {
     }
 
     /// The response to a publish that was carried out.
-    func published(stoodBefore: Bool) -> CoAPCode { tellsCreated && !stoodBefore ? .created : done }
+    func published(stoodBefore: Bool) -> CoAPCode {
+        publish.tellsCreated && !stoodBefore ? .created : publish.done
+    }
 }

@@ -62,7 +62,13 @@ struct PublishKeys {
     /// - Parameter fingerprint: of all that the publish says.
     mutating func begin(_ key: PublishKey, fingerprint: Int, _ exchange: Exchange, now: NIODeadline) -> Answer {
         guard let entry = keys.entry(of: key, at: now) else {
-            keys.begin(key, Note(fingerprint: fingerprint), cost: key.cost, for: exchange.endpoint.holder, at: now)
+            keys.begin(
+                key,
+                Note(fingerprint: fingerprint),
+                cost: key.cost,
+                for: exchange.endpoint.origin.holder,
+                at: now
+            )
             return .new
         }
         guard entry.note.fingerprint == fingerprint else { return .reused }

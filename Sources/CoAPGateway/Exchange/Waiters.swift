@@ -20,7 +20,7 @@ struct Waiters {
 
     /// - Parameter live: requests that wait, this one included.
     mutating func insert(_ exchange: Exchange, until deadline: NIODeadline, live: Int) {
-        if heap.count > 2 * live + 64 { heap = Heap(heap.unordered.filter(\.exchange.isWaiting)) }
+        if heap.count > 2 * live + 64 { heap = Heap(heap.unordered.filter(\.exchange.downlink.isWaiting)) }
         heap.insert(Waiter(deadline: deadline, exchange: exchange))
     }
 
@@ -28,7 +28,7 @@ struct Waiters {
     mutating func popDue(at now: NIODeadline) -> Exchange? {
         while let first = heap.min, first.deadline <= now {
             heap.removeMin()
-            if first.exchange.isWaiting { return first.exchange }
+            if first.exchange.downlink.isWaiting { return first.exchange }
         }
         return nil
     }

@@ -21,45 +21,71 @@ package struct ConfirmableID: Hashable, Sendable {
 final class Endpoint {
     // First what each request looks at: it lies in a few lines of cache.
     let id: EndpointID
+    let origin: Origin
     @exclusivity(unchecked) var duplicates: DuplicateFilter
     /// One for each client identifier and credentials it uses; few, so that looking through them costs least.
     @exclusivity(unchecked) var clients: [CoAPClient] = []
-    /// Whose shares it uses: of its address, and of the user whom the transport has proven it to be.
-    let holder: Holder
     /// When it last sent a request or an acknowledgement.
     @exclusivity(unchecked) var heardAt = NIODeadline.distantPast
-    /// Requests the core has not answered yet.
-    @exclusivity(unchecked) var pendingRequests = 0
-    /// Requests that wait for a message.
-    @exclusivity(unchecked) var waitingRequests = 0
+    @exclusivity(unchecked) var requests = Requests()
     @exclusivity(unchecked) var observations: [Token: Observation] = [:]
-    /// What is to be sent, in order.
-    @exclusivity(unchecked) var outgoing: Deque<Outgoing> = []
-    /// Confirmable messages that wait for their acknowledgement, in the order they were sent; NSTART of them at most
-    /// (RFC 7252 §4.7).
-    @exclusivity(unchecked) var outstanding: [Outstanding] = []
+    @exclusivity(unchecked) var sending = Sending()
     /// On the list of endpoints with something to send.
     @exclusivity(unchecked) var isDirty = false
     /// The message layer was asked not to forget it.
     @exclusivity(unchecked) var isHeld = false
     @exclusivity(unchecked) var isGone = false
 
-    let remoteAddress: String
-    /// Who the transport says the peer is.
-    let identity: String?
     /// Clients with a session that are here now, by Client Identifier.
     var sessions: [ExactText: CoAPClient] = [:]
     /// Registrations the core has not answered yet.
     var registrations: [Token: Exchange] = [:]
-    var uploads = BlockwiseUploads()
-    var snapshots = BlockwiseSnapshots()
-    /// Notifications wait while the client fetches the blocks of the last one.
-    var pausedUntil: NIODeadline?
-    /// Nothing is sent before that time: the network takes nothing more, or Message IDs have run out for the moment.
-    var restsUntil: NIODeadline?
-    var pace = MessageIDPace()
-    /// Retained messages sent to it without a word from it since.
-    var unconfirmedRetained = 0
+    var transfers = Transfers()
+
+    /// Where it is, and who.
+    struct Origin {
+        let remoteAddress: String
+        /// Who the transport says the peer is.
+        let identity: String?
+        /// Whose shares it uses: of its address, and of the user whom the transport has proven it to be.
+        let holder: Holder
+
+        init(remoteAddress: String, identity: String?) {
+            self.remoteAddress = remoteAddress
+            self.identity = identity
+            holder = Holder(network: ClientNetwork(remoteAddress), userName: identity)
+        }
+    }
+
+    /// How many of its requests have no answer yet.
+    struct Requests {
+        /// The core has not answered them yet.
+        var pending = 0
+        /// They wait for a message.
+        var waiting = 0
+    }
+
+    /// What is sent to it beside answers, and what that waits for.
+    struct Sending {
+        /// What is to be sent, in order.
+        var outgoing: Deque<Outgoing> = []
+        /// Confirmable messages that wait for their acknowledgement, in the order they were sent; NSTART of them at most
+        /// (RFC 7252 §4.7).
+        var outstanding: [Outstanding] = []
+        var pace = MessageIDPace()
+        /// Notifications wait while the client fetches the blocks of the last one.
+        var pausedUntil: NIODeadline?
+        /// Nothing is sent before that time: the network takes nothing more, or Message IDs have run out for the moment.
+        var restsUntil: NIODeadline?
+        /// Retained messages sent to it without a word from it since.
+        var unconfirmedRetained = 0
+    }
+
+    /// Bodies that come or go in blocks (RFC 7959).
+    struct Transfers {
+        var uploads = BlockwiseUploads()
+        var snapshots = BlockwiseSnapshots()
+    }
 
     /// Something to be sent, in order.
     enum Outgoing {
@@ -79,22 +105,20 @@ final class Endpoint {
         let sentAt: NIODeadline
     }
 
-    init(id: EndpointID, remoteAddress: String, identity: String?, rememberedMessages: Int) {
+    init(id: EndpointID, origin: Origin, rememberedMessages: Int) {
         self.id = id
-        self.remoteAddress = remoteAddress
-        self.identity = identity
-        holder = Holder(network: ClientNetwork(remoteAddress), userName: identity)
+        self.origin = origin
         duplicates = DuplicateFilter(capacity: rememberedMessages)
     }
 
     /// It must not be forgotten now.
     var isBusy: Bool {
-        !observations.isEmpty || pendingRequests > 0 || waitingRequests > 0 || !outgoing.isEmpty
-            || !outstanding.isEmpty
+        !observations.isEmpty || requests.pending > 0 || requests.waiting > 0 || !sending.outgoing.isEmpty
+            || !sending.outstanding.isEmpty
     }
 
     /// It has something that ends at a time.
-    var hasTimers: Bool { !uploads.isEmpty || !snapshots.isEmpty || pausedUntil != nil }
+    var hasTimers: Bool { !transfers.uploads.isEmpty || !transfers.snapshots.isEmpty || sending.pausedUntil != nil }
 }
 
 /// One delivery on its way to the observations it is for; the core hears of it when the last one is through.

@@ -4,8 +4,6 @@ package import NIOCore
 
 /// One endpoint's interest in one resource, known by its token (RFC 7641 §4.1).
 final class Observation {
-    /// Message IDs of non-confirmable notifications remembered, in case one is answered with Reset.
-    private static let rememberedMessageIDs = 16
     /// Seconds a message without an expiry counts as fresh: a client that has heard nothing for so long may register anew
     /// (RFC 7641 §3.3.1); it is as long as a server may send nothing confirmable (RFC 7641 §4.5).
     ///
@@ -16,12 +14,7 @@ final class Observation {
     let client: CoAPClient
     /// The connection its subscription is on.
     let generation: UInt32
-    /// The subscription it shares.
-    let identifier: UInt32
-    let filter: TopicFilter
-    let isWildcard: Bool
-    let root: String?
-    let coalesces: Bool
+    let registration: Exchange.Registration
     let resource: ResourceKey
     /// The one Content-Format its notifications may have; they have none unless the client asked (RFC 7641 §4.2).
     let accept: UInt16?
@@ -31,8 +24,7 @@ final class Observation {
     /// When a notification was last confirmed, or the registration came.
     var confirmedAt: NIODeadline
     var isEnded = false
-    private var messageIDs: [UInt16] = []
-    private var nextPlace = 0
+    private var sent = SentMessageIDs()
 
     init(
         _ exchange: Exchange,
@@ -48,27 +40,20 @@ final class Observation {
         block2 = exchange.request.block2
         self.client = client
         self.generation = generation
-        identifier = registration.identifier
-        filter = registration.operation.filter
-        isWildcard = registration.operation.topic == nil
-        root = registration.operation.root
-        coalesces = registration.operation.coalesces
+        self.registration = registration
         self.sequence = sequence
         confirmedAt = now
     }
 
+    /// The subscription it shares.
+    var identifier: UInt32 { registration.identifier }
+    var filter: TopicFilter { registration.operation.filter }
+
     /// A notification left non-confirmably under that Message ID.
-    func remember(_ messageID: UInt16) {
-        if messageIDs.count < Self.rememberedMessageIDs {
-            messageIDs.append(messageID)
-        } else {
-            messageIDs[nextPlace] = messageID
-            nextPlace = (nextPlace + 1) % Self.rememberedMessageIDs
-        }
-    }
+    func remember(_ messageID: UInt16) { sent.insert(messageID) }
 
     /// Whether one of the last notifications had that Message ID.
-    func sent(_ messageID: UInt16) -> Bool { messageIDs.contains(messageID) }
+    func sent(_ messageID: UInt16) -> Bool { sent.messageIDs.contains(messageID) }
 
     /// The number of the next notification.
     func nextNumber() -> UInt32 { sequence.next() }
@@ -90,7 +75,9 @@ final class Observation {
         response.observe = nextNumber()
         response.contentFormat = accept
         response.maxAge = message.remainingExpiryInterval(at: now) ?? freshness(in: room)
-        if isWildcard { response.locationPath = message.topic.locationPath(under: root) }
+        if registration.operation.topic == nil {
+            response.locationPath = message.topic.locationPath(under: registration.operation.root)
+        }
         try response.cut(message, wanted: block2.map { Block(number: 0, more: false, sizeExponent: $0.sizeExponent) })
         if response.block2 != nil, !response.isTight { response.eTag = representation.eTag }
         return response
@@ -118,5 +105,19 @@ extension TopicName {
         let levels = string.pieces(between: UInt8(ascii: "/")).map(String.init)
         guard levels.allSatisfy({ $0.utf8.count <= 255 }) else { return [] }
         return (root.map { [$0] } ?? []) + levels
+    }
+}
+
+/// The Message IDs of the latest non-confirmable notifications, in case one is answered with Reset.
+private struct SentMessageIDs {
+    private static let most = 16
+
+    private(set) var messageIDs: [UInt16] = []
+    private var oldest = 0
+
+    mutating func insert(_ messageID: UInt16) {
+        guard messageIDs.count == Self.most else { return messageIDs.append(messageID) }
+        messageIDs[oldest] = messageID
+        oldest = (oldest + 1) % Self.most
     }
 }

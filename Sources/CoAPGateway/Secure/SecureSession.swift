@@ -35,15 +35,19 @@ package final class SecureSession {
     /// What is known of the peer so far.
     var claim = PeerClaim()
 
-    /// Over datagrams: what comes before anything is encrypted.
-    private var messages: HandshakeMessages
-    /// Over connections: how much more may come before the handshake is over.
-    private var handshakeBytes = 65_536
-
-    private let deadline: NIODeadline
-    private var proofDueAt = NIODeadline.distantFuture
+    private var handshake: Handshake
     /// When `goOn` has something to do; never, once the handshake is over.
     package private(set) var dueAt: NIODeadline
+
+    private struct Handshake {
+        /// Over datagrams: what comes before anything is encrypted.
+        var messages: HandshakeMessages
+        /// Over connections: how much more may come before it is over.
+        var bytesLeft = 65_536
+        let deadline: NIODeadline
+        /// When the log is told of a peer that has not proven its key.
+        var proofDueAt = NIODeadline.distantFuture
+    }
 
     /// Whether the handshake is not over.
     package var isShakingHands: Bool { state == .handshaking }
@@ -73,9 +77,11 @@ package final class SecureSession {
         // As large as a chain of certificates where there are some.
         let asksPeers = credentials.certificate?.asksPeers ?? false
         let mostHandshake = asksPeers || !isDatagrams ? 16_384 : 4_096
-        messages = HandshakeMessages(most: mostHandshake)
-        deadline = now + context.times.handshake
-        dueAt = isDatagrams ? now + context.times.retransmission : deadline
+        handshake = Handshake(
+            messages: HandshakeMessages(most: mostHandshake),
+            deadline: now + context.times.handshake
+        )
+        dueAt = now + (isDatagrams ? context.times.retransmission : context.times.handshake)
         try credentials.equip(made)
         bindTransport()
         gnutls_handshake_set_max_packet_length(made, mostHandshake)
@@ -106,8 +112,8 @@ package final class SecureSession {
             read(bytes, now, body)
             guard state == .handshaking else { return }
             // GnuTLS keeps a message until it is whole, whatever it says of its length.
-            handshakeBytes -= bytes.count
-            if handshakeBytes < 0 { fail(GNUTLS_E_HANDSHAKE_TOO_LARGE, body) }
+            handshake.bytesLeft -= bytes.count
+            if handshake.bytesLeft < 0 { fail(GNUTLS_E_HANDSHAKE_TOO_LARGE, body) }
             return
         }
         var rest = bytes
@@ -121,7 +127,7 @@ package final class SecureSession {
     /// Reads a record while a DTLS session begins.
     private func readHandshake(_ record: UnsafeRawBufferPointer, _ now: NIODeadline, _ body: (Happening) -> Void) {
         if DatagramRecord.isOpenHandshake(record) {
-            let content = messages.take(UnsafeRawBufferPointer(rebasing: record[DatagramRecord.header...]))
+            let content = handshake.messages.take(UnsafeRawBufferPointer(rebasing: record[DatagramRecord.header...]))
             guard !content.isEmpty else { return }
             return DatagramRecord.with(headerOf: record, content).withUnsafeBytes { read($0, now, body) }
         }
@@ -163,12 +169,12 @@ package final class SecureSession {
         }
     }
 
-    /// Goes on with a handshake whose messages may have been lost, and looks at how long it takes; when `dueAt` says so.
+    /// Goes on with a handshake whose handshake.messages may have been lost, and looks at how long it takes; when `dueAt` says so.
     package func goOn(now: NIODeadline, _ body: (Happening) -> Void) {
         guard state == .handshaking else { return }
-        guard now < deadline else { return fail(HandshakeWords.tooSlow, body) }
-        if proofDueAt <= now {
-            proofDueAt = .distantFuture
+        guard now < handshake.deadline else { return fail(HandshakeWords.tooSlow, body) }
+        if handshake.proofDueAt <= now {
+            handshake.proofDueAt = .distantFuture
             refuse(HandshakeWords.notProven, body)
         }
         shakeHands(now, body)
@@ -225,11 +231,13 @@ package final class SecureSession {
     }
 
     private func schedule(_ now: NIODeadline) {
-        if claim.key != nil, !claim.isTold, proofDueAt == .distantFuture { proofDueAt = now + context.times.proof }
+        if claim.key != nil, !claim.isTold, handshake.proofDueAt == .distantFuture {
+            handshake.proofDueAt = now + context.times.proof
+        }
         let look =
             context.transport == .datagrams
-            ? now + max(.milliseconds(Int64(gnutls_dtls_get_timeout(session))), Self.shortestLook) : deadline
-        dueAt = min(deadline, proofDueAt, look)
+            ? now + max(.milliseconds(Int64(gnutls_dtls_get_timeout(session))), Self.shortestLook) : handshake.deadline
+        dueAt = min(handshake.deadline, handshake.proofDueAt, look)
     }
 
     private func fail(_ result: Int32, _ body: (Happening) -> Void) {

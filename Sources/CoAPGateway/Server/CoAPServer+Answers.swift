@@ -22,8 +22,8 @@ extension CoAPServer {
 
     func take(_ answer: CoreAnswer, of exchange: Exchange, _ now: NIODeadline) {
         let endpoint = exchange.endpoint
-        shares.requests.giveBack(for: endpoint.holder)
-        endpoint.pendingRequests -= 1
+        shares.requests.giveBack(for: endpoint.origin.holder)
+        endpoint.requests.pending -= 1
         if let client = exchange.client {
             client.pendingRequests -= 1
             noteIdle(client)
@@ -35,7 +35,9 @@ extension CoAPServer {
         do throws(CoAPFailure) {
             let response = try response(to: exchange, answer, now)
             finishKey(of: exchange, response.code, now)
-            if !answerWithDownlink(exchange, wait: exchange.wait, now) { respond(to: exchange, with: response) }
+            if !answerWithDownlink(exchange, wait: exchange.downlink.patience, now) {
+                respond(to: exchange, with: response)
+            }
             if exchange.registration != nil, let client = exchange.client { unpark(client) }
         } catch {
             finishKey(of: exchange, error.code, now)
@@ -66,7 +68,7 @@ extension CoAPServer {
 
     /// Goes on with those who have sent the same publish meanwhile: when it was refused, the next one is carried out.
     private func finishKey(of exchange: Exchange, _ code: CoAPCode, _ now: NIODeadline) {
-        guard let key = exchange.publishKey.take() else { return }
+        guard let key = exchange.publish.key.take() else { return }
         for waiting in publishKeys.finish(key, code, now: now) {
             guard let publish = waiting.waitingPublish else { continue }
             waiting.waitingPublish = nil
@@ -170,19 +172,19 @@ extension CoAPServer {
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) {
-        let before = endpoint.snapshots.bytes
+        let before = endpoint.transfers.snapshots.bytes
         defer {
-            shares.snapshots.add(endpoint.snapshots.bytes - before, for: endpoint.holder)
+            shares.snapshots.add(endpoint.transfers.snapshots.bytes - before, for: endpoint.origin.holder)
             markTimed(endpoint)
         }
-        endpoint.snapshots.makeRoom(for: resource, capacity: configuration.transfersPerEndpoint) { freed in
-            shares.snapshots.refusal(of: message.cost - freed, for: endpoint.holder) == nil
+        endpoint.transfers.snapshots.makeRoom(for: resource, capacity: configuration.transfersPerEndpoint) { freed in
+            shares.snapshots.refusal(of: message.cost - freed, for: endpoint.origin.holder) == nil
         }
         // Without it, each block is cut from what is retained by then, and the entity tag says if that is another one.
-        let freed = before - endpoint.snapshots.bytes
-        let refusal = shares.snapshots.refusal(of: message.cost - freed, for: endpoint.holder)
+        let freed = before - endpoint.transfers.snapshots.bytes
+        let refusal = shares.snapshots.refusal(of: message.cost - freed, for: endpoint.origin.holder)
         guard !shares.isRefused(refusal, endpoint) else { return }
-        endpoint.snapshots.keep(
+        endpoint.transfers.snapshots.keep(
             message,
             eTag: response.eTag,
             contentFormat: response.contentFormat,
@@ -221,7 +223,7 @@ extension CoAPServer {
         if var later, let observation = exchange.endpoint.observations[exchange.request.token] {
             later.contentFormat = exchange.request.accept
             later.observe = observation.nextNumber()
-            exchange.endpoint.outgoing.append(.response(observation.token, later))
+            exchange.endpoint.sending.outgoing.append(.response(observation.token, later))
             markDirty(exchange.endpoint)
         }
         return response
@@ -266,11 +268,11 @@ extension CoAPServer {
         if !request.isConfirmable {
             endpoint.duplicates.answer(request, with: .acknowledged)
             guard !isDeclined else { return }
-            if !layer.isReliable { endpoint.pace.answered() }
+            if !layer.isReliable { endpoint.sending.pace.answered() }
             _ = layer.sendNonConfirmable(response, token: request.token, to: endpoint.id)
         } else if wasAcknowledged {
             guard !isDeclined else { return }
-            endpoint.outgoing.append(.response(request.token, response))
+            endpoint.sending.outgoing.append(.response(request.token, response))
             markDirty(endpoint)
         } else {
             remember(isDeclined ? nil : response, request, endpoint)

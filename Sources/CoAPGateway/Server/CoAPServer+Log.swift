@@ -10,9 +10,9 @@ extension CoAPServer {
         let isRefusedClient = failure.code == .unauthorized || failure.code == .forbidden
         events.note(
             isRefusedClient ? .clientRefused : .requestRefused,
-            by: ClientAddress(endpoint.remoteAddress),
+            by: ClientAddress(endpoint.origin.remoteAddress),
             [
-                .userName(endpoint.identity), .protocolName("coap"), .method(request.code.methodName),
+                .userName(endpoint.origin.identity), .protocolName("coap"), .method(request.code.methodName),
                 .path("/" + request.path.joined(separator: "/")), .reason("\(failure.code)"),
                 .detail(failure.diagnostic),
             ]

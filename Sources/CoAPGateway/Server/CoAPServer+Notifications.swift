@@ -32,17 +32,17 @@ extension CoAPServer {
         }
         guard !matching.isEmpty else { return settle(ticket) }
         guard let endpoint = client.endpoint, !endpoint.isGone else { return }
-        for observation in matching where observation.coalesces {
+        for observation in matching where observation.registration.operation.coalesces {
             dropOutdated(observation, ticket.message.topic, endpoint)
         }
-        for observation in matching { endpoint.outgoing.append(.notification(observation, ticket)) }
+        for observation in matching { endpoint.sending.outgoing.append(.notification(observation, ticket)) }
         markDirty(endpoint)
     }
 
     /// `obs=state`: a message of the same topic that has not been sent yet gives way.
     private func dropOutdated(_ observation: Observation, _ topic: TopicName, _ endpoint: Endpoint) {
         var outdated: [DeliveryTicket] = []
-        endpoint.outgoing.removeAll { item in
+        endpoint.sending.outgoing.removeAll { item in
             guard case .notification(let other, let ticket) = item, other === observation,
                 ticket.message.topic == topic
             else { return false }
@@ -68,16 +68,19 @@ extension CoAPServer {
     /// Sends what can be sent now, in order: nothing overtakes a confirmable message that waits for its acknowledgement,
     /// unless the configuration allows several at a time.
     func sendOutgoing(_ endpoint: Endpoint, now: NIODeadline) {
-        while endpoint.outstanding.count < mostOutstanding(endpoint), endpoint.restsUntil == nil,
-            !endpoint.outgoing.isEmpty, layer.hasRoom(for: endpoint.id)
+        while endpoint.sending.outstanding.count < mostOutstanding(endpoint), endpoint.sending.restsUntil == nil,
+            !endpoint.sending.outgoing.isEmpty, layer.hasRoom(for: endpoint.id)
         {
-            guard endpoint.pace.freeAt <= now else { return rest(endpoint, until: endpoint.pace.freeAt) }
-            if endpoint.pausedUntil != nil, case .notification(let observation, _)? = endpoint.outgoing.first,
+            guard endpoint.sending.pace.freeAt <= now else {
+                return rest(endpoint, until: endpoint.sending.pace.freeAt)
+            }
+            if endpoint.sending.pausedUntil != nil,
+                case .notification(let observation, _)? = endpoint.sending.outgoing.first,
                 !observation.isEnded
             {
                 return
             }
-            let next = endpoint.outgoing.removeFirst()
+            let next = endpoint.sending.outgoing.removeFirst()
             switch next {
             case .notification(let observation, let ticket): notify(observation, ticket, next, endpoint, now)
             case .finalNotification(let token, let response):
@@ -116,22 +119,22 @@ extension CoAPServer {
             guard error != .noRoom else { return settle(ticket) }
             // Not what the registration accepts: said so, and over (RFC 7641 §4.2).
             remove(observation, from: endpoint)
-            endpoint.outgoing.prepend(.finalNotification(observation.token, error.response))
+            endpoint.sending.outgoing.prepend(.finalNotification(observation.token, error.response))
             return settle(ticket)
         }
         if response.block2?.more == true {
             keep(ticket.message, response, observation.resource, endpoint, now)
-            endpoint.pausedUntil = now + fetchPause
+            endpoint.sending.pausedUntil = now + fetchPause
             markTimed(endpoint)
         }
-        if ticket.isRetained { endpoint.unconfirmedRetained += 1 }
+        if ticket.isRetained { endpoint.sending.unconfirmedRetained += 1 }
         let isConfirmable =
             ticket.qos != .atMostOnce
-            || (endpoint.unconfirmedRetained >= Self.retainedAtATime && !layer.isReliable)
+            || (endpoint.sending.unconfirmedRetained >= Self.retainedAtATime && !layer.isReliable)
             || observation.confirmedAt + .seconds(Int64(configuration.confirmationInterval)) <= now
             || response.isTight
         if isConfirmable { return sendConfirmable(response, observation.token, item, endpoint, now) }
-        if !layer.isReliable { endpoint.pace.began(isConfirmable: false, now: now) }
+        if !layer.isReliable { endpoint.sending.pace.began(isConfirmable: false, now: now) }
         if let messageID = layer.sendNonConfirmable(response, token: observation.token, to: endpoint.id) {
             observation.remember(messageID)
         }
@@ -145,18 +148,18 @@ extension CoAPServer {
         _ endpoint: Endpoint,
         _ now: NIODeadline
     ) {
-        if !layer.isReliable { endpoint.pace.began(isConfirmable: true, now: now) }
+        if !layer.isReliable { endpoint.sending.pace.began(isConfirmable: true, now: now) }
         do throws(SendFailure) {
             let id = try layer.sendConfirmable(response, token: token, to: endpoint.id)
-            endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: item, sentAt: now))
+            endpoint.sending.outstanding.append(Endpoint.Outstanding(id: id, item: item, sentAt: now))
             confirmables[id] = endpoint
         } catch {
             switch error {
             case .busy:
-                endpoint.outgoing.prepend(item)
+                endpoint.sending.outgoing.prepend(item)
                 rest(endpoint, until: now + Self.networkPatience)
             case .unproven: awaitSign(item, endpoint, now)
-            case .unreachable: unreachable(endpoint, item, at: endpoint.outstanding.count)
+            case .unreachable: unreachable(endpoint, item, at: endpoint.sending.outstanding.count)
             case .impossible: finish(item, of: endpoint)
             }
         }
@@ -164,7 +167,7 @@ extension CoAPServer {
 
     /// Sends nothing to an endpoint before that time.
     func rest(_ endpoint: Endpoint, until end: NIODeadline) {
-        endpoint.restsUntil = end
+        endpoint.sending.restsUntil = end
         resting.append(endpoint)
         restsEndAt = min(restsEndAt, end)
     }
@@ -176,8 +179,8 @@ extension CoAPServer {
         let rested = resting
         resting = []
         for endpoint in rested where !endpoint.isGone {
-            guard let end = endpoint.restsUntil, end > now else {
-                endpoint.restsUntil = nil
+            guard let end = endpoint.sending.restsUntil, end > now else {
+                endpoint.sending.restsUntil = nil
                 markDirty(endpoint)
                 continue
             }
@@ -193,7 +196,7 @@ extension CoAPServer {
     /// A confirmable message was acknowledged, which for a notification is PUBACK.
     package func acknowledged(_ id: ConfirmableID, now: NIODeadline) {
         guard let (endpoint, _, message) = endOutstanding(id) else { return }
-        endpoint.unconfirmedRetained = 0
+        endpoint.sending.unconfirmedRetained = 0
         endpoint.heardAt = now
         if case .notification(let observation, let ticket) = message.item {
             observation.confirmedAt = now
@@ -213,9 +216,9 @@ extension CoAPServer {
         case (.unreachable, .notification(_, let ticket))
         where ticket.client.isPersistent && endpoint.heardAt > message.sentAt:
             // Its device is awake: only this message was lost again and again.
-            return endpoint.outgoing.prepend(message.item)
+            return endpoint.sending.outgoing.prepend(message.item)
         case (.unreachable, _): return unreachable(endpoint, message.item, at: place)
-        case (.forgotten, _): return endpoint.outgoing.prepend(message.item)
+        case (.forgotten, _): return endpoint.sending.outgoing.prepend(message.item)
         }
         finish(message.item, of: endpoint)
     }
@@ -231,19 +234,19 @@ extension CoAPServer {
     /// - Parameter place: of the one that has failed, among those that are outstanding.
     func unreachable(_ endpoint: Endpoint, _ failed: Endpoint.Outgoing, at place: Int) {
         var unheard: Deque<Endpoint.Outgoing> = []
-        for place in endpoint.outstanding.indices {
-            guard case .notification = endpoint.outstanding[place].item else { continue }
-            unheard.append(endpoint.outstanding[place].item)
-            endpoint.outstanding[place].item = .abandoned
+        for place in endpoint.sending.outstanding.indices {
+            guard case .notification = endpoint.sending.outstanding[place].item else { continue }
+            unheard.append(endpoint.sending.outstanding[place].item)
+            endpoint.sending.outstanding[place].item = .abandoned
         }
         if case .notification = failed { unheard.insert(failed, at: min(place, unheard.count)) }
-        endpoint.outgoing = unheard + endpoint.outgoing
+        endpoint.sending.outgoing = unheard + endpoint.sending.outgoing
         for client in endpoint.sessions.values where client.isPersistent { sleep(client) }
         removeAll(of: endpoint)
-        let left = endpoint.outgoing
-        endpoint.outgoing = []
+        let left = endpoint.sending.outgoing
+        endpoint.sending.outgoing = []
         for item in left {
-            if case .notification = item { finish(item, of: endpoint) } else { endpoint.outgoing.append(item) }
+            if case .notification = item { finish(item, of: endpoint) } else { endpoint.sending.outgoing.append(item) }
         }
         markDirty(endpoint)
     }
@@ -253,9 +256,9 @@ extension CoAPServer {
     /// - Returns: nil when nobody waits for it any more.
     private func endOutstanding(_ id: ConfirmableID) -> (Endpoint, place: Int, Endpoint.Outstanding)? {
         guard let endpoint = confirmables.removeValue(forKey: id),
-            let place = endpoint.outstanding.indices.first(where: { endpoint.outstanding[$0].id == id })
+            let place = endpoint.sending.outstanding.indices.first(where: { endpoint.sending.outstanding[$0].id == id })
         else { return nil }
         markDirty(endpoint)
-        return (endpoint, place, endpoint.outstanding.remove(at: place))
+        return (endpoint, place, endpoint.sending.outstanding.remove(at: place))
     }
 }

@@ -77,7 +77,7 @@ extension CoAPServer {
         for observation in endpoint.observations.values
         where observation.client === client && observation.generation == generation {
             remove(observation, from: endpoint)
-            endpoint.outgoing.append(.finalNotification(observation.token, finalNotification))
+            endpoint.sending.outgoing.append(.finalNotification(observation.token, finalNotification))
         }
         updateHold(endpoint)
     }

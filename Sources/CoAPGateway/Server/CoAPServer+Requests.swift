@@ -37,13 +37,13 @@ extension CoAPServer {
             let growth = endpoint.duplicates.growth
             let most = isProven(endpoint) ? configuration.furtherMessages : configuration.furtherMessages / 2
             if growth > 0, shares.messages.used + growth <= most,
-                shares.messages.refusal(of: growth, for: endpoint.holder) == nil
+                shares.messages.refusal(of: growth, for: endpoint.origin.holder) == nil
             {
                 endpoint.duplicates.grow()
             }
         }
         let answer = endpoint.duplicates.receive(request, now: now)
-        shares.messages.add(endpoint.duplicates.extra - before, for: endpoint.holder)
+        shares.messages.add(endpoint.duplicates.extra - before, for: endpoint.origin.holder)
         return answer
     }
 
@@ -103,7 +103,7 @@ extension CoAPServer {
         guard let block = request.block2, block.number > 0, request.code == .get || request.code == .post else {
             return nil
         }
-        let response = try endpoint.snapshots.response(
+        let response = try endpoint.transfers.snapshots.response(
             to: request,
             block: block,
             room: room(for: request, endpoint),
@@ -116,9 +116,9 @@ extension CoAPServer {
             }
             return nil
         }
-        if endpoint.pausedUntil != nil {
+        if endpoint.sending.pausedUntil != nil {
             let isLast = response.block2?.more == false
-            endpoint.pausedUntil = isLast ? nil : now + fetchPause
+            endpoint.sending.pausedUntil = isLast ? nil : now + fetchPause
             if isLast { markDirty(endpoint) }
         }
         return response
@@ -137,14 +137,14 @@ extension CoAPServer {
             _ = try RequestOperation(request, query: query, bareTopics: configuration.bareTopics, limits: limits)
         }
         let endpoint = exchange.endpoint
-        let before = endpoint.uploads.bytes
+        let before = endpoint.transfers.uploads.bytes
         defer {
-            shares.uploads.add(endpoint.uploads.bytes - before, for: endpoint.holder)
+            shares.uploads.add(endpoint.transfers.uploads.bytes - before, for: endpoint.origin.holder)
             markTimed(endpoint)
         }
         let size = request.payload.count
-        let refusal = shares.uploads.refusal(of: size, for: endpoint.holder)
-        let progress = try endpoint.uploads.receive(
+        let refusal = shares.uploads.refusal(of: size, for: endpoint.origin.holder)
+        let progress = try endpoint.transfers.uploads.receive(
             block,
             of: request,
             bounds: uploadBounds,
@@ -205,14 +205,15 @@ extension CoAPServer {
         _ exchange: Exchange,
         _ now: NIODeadline
     ) throws(CoAPFailure) {
-        guard query.publishID == nil || !query.credentials.clientID.isEmpty || exchange.endpoint.identity != nil else {
+        guard query.publishID == nil || !query.credentials.clientID.isEmpty || exchange.endpoint.origin.identity != nil
+        else {
             throw CoAPFailure.clientIDMissing("a publish with id= needs a clientid")
         }
         let client = try submit(exchange, query)
-        exchange.done = publish.done
-        exchange.tellsCreated = publish.tellsCreated
-        exchange.wantsDownlink = query.wantsDownlink
-        exchange.wait = .seconds(Int64(query.wait))
+        exchange.publish.done = publish.done
+        exchange.publish.tellsCreated = publish.tellsCreated
+        exchange.downlink.isWanted = query.wantsDownlink
+        exchange.downlink.patience = .seconds(Int64(query.wait))
         guard let id = query.publishID else { return coreRequests.append(.publish(exchange, publish)) }
         let key = PublishKey(client.credentials, identity: client.identity, id: id)
         start(publish, key, exchange, now)
@@ -223,7 +224,7 @@ extension CoAPServer {
     func start(_ publish: PublishOperation, _ key: PublishKey, _ exchange: Exchange, _ now: NIODeadline) {
         switch publishKeys.begin(key, fingerprint: publish.fingerprint, exchange, now: now) {
         case .new:
-            exchange.publishKey = key
+            exchange.publish.key = key
             coreRequests.append(.publish(exchange, publish))
         case .pending: exchange.waitingPublish = publish
         case .done(let code): coreRequests.append(.repeat(exchange, code))
@@ -241,7 +242,7 @@ extension CoAPServer {
         if endpoint.observations[token] == nil {
             guard endpoint.observations.count + endpoint.registrations.count < configuration.observationsPerEndpoint
             else { throw CoAPFailure(.quotaExceeded, "too many observations at one endpoint") }
-            if let refusal = shares.observations.refusal(for: endpoint.holder) {
+            if let refusal = shares.observations.refusal(for: endpoint.origin.holder) {
                 throw shares.failure(refusal, endpoint, "observations")
             }
         }
@@ -267,12 +268,12 @@ extension CoAPServer {
     }
 
     func submit(_ exchange: Exchange, for client: CoAPClient) throws(CoAPFailure) {
-        if let refusal = shares.requests.take(for: exchange.endpoint.holder) {
+        if let refusal = shares.requests.take(for: exchange.endpoint.origin.holder) {
             throw shares.failure(refusal, exchange.endpoint, "requests under way")
         }
         exchange.client = client
         client.pendingRequests += 1
-        exchange.endpoint.pendingRequests += 1
+        exchange.endpoint.requests.pending += 1
         if exchange.request.isConfirmable, !layer.isReliable { waiting.append(exchange) }
         updateHold(exchange.endpoint)
     }

@@ -14,7 +14,7 @@ extension CoAPServer {
             return try client(query.credentials, at: endpoint)
         }
         guard let former, let session = former.session, session.proves(token),
-            former.identity.isSame(as: endpoint.identity)
+            former.identity.isSame(as: endpoint.origin.identity)
         else { throw CoAPFailure.badToken }
         return former
     }
@@ -26,7 +26,7 @@ extension CoAPServer {
         _ exchange: Exchange
     ) throws(CoAPFailure) {
         if sessions[query.credentials.clientName] == nil,
-            let refusal = shares.sessions.refusal(for: exchange.endpoint.holder)
+            let refusal = shares.sessions.refusal(for: exchange.endpoint.origin.holder)
         {
             throw shares.failure(refusal, exchange.endpoint, "sessions")
         }
@@ -106,10 +106,10 @@ extension CoAPServer {
             if tickets.last !== ticket { tickets.append(ticket) }
             return true
         }
-        for place in endpoint.outstanding.indices where take(endpoint.outstanding[place].item) {
-            endpoint.outstanding[place].item = .abandoned
+        for place in endpoint.sending.outstanding.indices where take(endpoint.sending.outstanding[place].item) {
+            endpoint.sending.outstanding[place].item = .abandoned
         }
-        endpoint.outgoing.removeAll(where: take)
+        endpoint.sending.outgoing.removeAll(where: take)
         for ticket in tickets { ticket.remaining = 1 }
         session.parked = Deque(tickets) + session.parked
         for observation in client.observations where endpoint.observations[observation.token] === observation {
@@ -143,7 +143,7 @@ extension CoAPServer {
                 continue
             }
             ticket.remaining = matching.count
-            for observation in matching { endpoint.outgoing.append(.notification(observation, ticket)) }
+            for observation in matching { endpoint.sending.outgoing.append(.notification(observation, ticket)) }
         }
         markDirty(endpoint)
     }
@@ -159,7 +159,7 @@ extension CoAPServer {
             return true
         }
         client.session?.parked.removeAll(where: take)
-        client.endpoint?.outgoing.removeAll { item in
+        client.endpoint?.sending.outgoing.removeAll { item in
             guard case .notification(_, let ticket) = item else { return false }
             return take(ticket)
         }
@@ -185,7 +185,7 @@ extension CoAPServer {
         forget(client)
         guard let endpoint, !endpoint.isGone else { return }
         let finalNotification = CoAPFailure(reason).response
-        for token in tokens { endpoint.outgoing.append(.finalNotification(token, finalNotification)) }
+        for token in tokens { endpoint.sending.outgoing.append(.finalNotification(token, finalNotification)) }
         markDirty(endpoint)
     }
 
@@ -220,19 +220,19 @@ extension CoAPServer {
     ///
     /// - Returns: whether it was given, or will be.
     func answerWithDownlink(_ exchange: Exchange, wait: TimeAmount, _ now: NIODeadline) -> Bool {
-        guard exchange.wantsDownlink, let session = exchange.client?.session else { return false }
+        guard exchange.downlink.isWanted, let session = exchange.client?.session else { return false }
         if let ticket = session.parked.popFirst() {
             answer(exchange, with: ticket)
             return true
         }
         guard wait > .zero else { return false }
-        let refusal = shares.waiters.refusal(for: exchange.endpoint.holder)
+        let refusal = shares.waiters.refusal(for: exchange.endpoint.origin.holder)
         guard !shares.isRefused(refusal, exchange.endpoint) else { return false }
         if let former = session.waiter { answer(former, with: nil) }
         session.waiter = exchange
-        shares.waiters.add(1, for: exchange.endpoint.holder)
-        exchange.endpoint.waitingRequests += 1
-        exchange.isWaiting = true
+        shares.waiters.add(1, for: exchange.endpoint.origin.holder)
+        exchange.endpoint.requests.waiting += 1
+        exchange.downlink.isWaiting = true
         waiters.insert(exchange, until: now + wait, live: shares.waiters.used)
         return true
     }
@@ -251,10 +251,10 @@ extension CoAPServer {
     }
 
     private func answer(_ exchange: Exchange, with ticket: DeliveryTicket?) {
-        if exchange.isWaiting {
-            exchange.endpoint.waitingRequests -= 1
-            shares.waiters.giveBack(for: exchange.endpoint.holder)
-            exchange.isWaiting = false
+        if exchange.downlink.isWaiting {
+            exchange.endpoint.requests.waiting -= 1
+            shares.waiters.giveBack(for: exchange.endpoint.origin.holder)
+            exchange.downlink.isWaiting = false
         }
         guard !exchange.endpoint.isGone else {
             exchange.state = .answered

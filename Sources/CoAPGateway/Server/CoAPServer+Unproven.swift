@@ -65,16 +65,16 @@ extension CoAPServer {
     func awaitSign(_ item: Endpoint.Outgoing, _ endpoint: Endpoint, _ now: NIODeadline) {
         do throws(SendFailure) {
             let id = try layer.ping(endpoint.id)
-            endpoint.outgoing.prepend(item)
-            endpoint.outstanding.append(Endpoint.Outstanding(id: id, item: .abandoned, sentAt: now))
+            endpoint.sending.outgoing.prepend(item)
+            endpoint.sending.outstanding.append(Endpoint.Outstanding(id: id, item: .abandoned, sentAt: now))
             confirmables[id] = endpoint
         } catch {
             guard error != .busy else {
-                endpoint.outgoing.prepend(item)
+                endpoint.sending.outgoing.prepend(item)
                 return rest(endpoint, until: now + Self.networkPatience)
             }
             // It was asked for one as often as it may be.
-            unreachable(endpoint, item, at: endpoint.outstanding.count)
+            unreachable(endpoint, item, at: endpoint.sending.outstanding.count)
         }
     }
 }

@@ -94,8 +94,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         if let endpoint = endpoints[id] { return endpoint }
         let endpoint = Endpoint(
             id: id,
-            remoteAddress: layer.remoteAddress(of: id),
-            identity: layer.identity(of: id),
+            origin: Endpoint.Origin(remoteAddress: layer.remoteAddress(of: id), identity: layer.identity(of: id)),
             rememberedMessages: configuration.rememberedMessages
         )
         endpoints[id] = endpoint
@@ -117,15 +116,15 @@ package final class CoAPServer<Layer: MessageLayer> {
         endpoint.isHeld = false
         for client in endpoint.sessions.values { left(client, endpoint) }
         timed[id] = nil
-        shares.uploads.giveBack(endpoint.uploads.bytes, for: endpoint.holder)
-        shares.snapshots.giveBack(endpoint.snapshots.bytes, for: endpoint.holder)
-        shares.messages.giveBack(endpoint.duplicates.extra, for: endpoint.holder)
+        shares.uploads.giveBack(endpoint.transfers.uploads.bytes, for: endpoint.origin.holder)
+        shares.snapshots.giveBack(endpoint.transfers.snapshots.bytes, for: endpoint.origin.holder)
+        shares.messages.giveBack(endpoint.duplicates.extra, for: endpoint.origin.holder)
         for observation in endpoint.observations.values where !observation.isEnded {
             shares.observations.giveBack(for: observation.client.holder)
         }
-        for outstanding in endpoint.outstanding { confirmables[outstanding.id] = nil }
-        endpoint.outstanding = []
-        endpoint.outgoing = []
+        for outstanding in endpoint.sending.outstanding { confirmables[outstanding.id] = nil }
+        endpoint.sending.outstanding = []
+        endpoint.sending.outgoing = []
         endpoint.observations = [:]
         for client in endpoint.clients {
             coreRequests.append(.disconnect(client))
@@ -228,13 +227,13 @@ package final class CoAPServer<Layer: MessageLayer> {
     private func expireTimers(_ now: NIODeadline) {
         timersDueAt = .distantFuture
         for (id, endpoint) in timed {
-            let (uploaded, kept) = (endpoint.uploads.bytes, endpoint.snapshots.bytes)
-            endpoint.uploads.expire(now: now)
-            endpoint.snapshots.expire(now: now)
-            shares.uploads.giveBack(uploaded - endpoint.uploads.bytes, for: endpoint.holder)
-            shares.snapshots.giveBack(kept - endpoint.snapshots.bytes, for: endpoint.holder)
-            if let pausedUntil = endpoint.pausedUntil, pausedUntil <= now {
-                endpoint.pausedUntil = nil
+            let (uploaded, kept) = (endpoint.transfers.uploads.bytes, endpoint.transfers.snapshots.bytes)
+            endpoint.transfers.uploads.expire(now: now)
+            endpoint.transfers.snapshots.expire(now: now)
+            shares.uploads.giveBack(uploaded - endpoint.transfers.uploads.bytes, for: endpoint.origin.holder)
+            shares.snapshots.giveBack(kept - endpoint.transfers.snapshots.bytes, for: endpoint.origin.holder)
+            if let pausedUntil = endpoint.sending.pausedUntil, pausedUntil <= now {
+                endpoint.sending.pausedUntil = nil
                 markDirty(endpoint)
             }
             if !endpoint.hasTimers { timed[id] = nil }
@@ -266,7 +265,7 @@ package final class CoAPServer<Layer: MessageLayer> {
                 _ = layer.sendNonConfirmable(finalNotification(words, token, endpoint), token: token, to: endpoint.id)
             }
             // Those that the core has ended already, and whose turn has not come.
-            for case .finalNotification(let token, let response) in endpoint.outgoing {
+            for case .finalNotification(let token, let response) in endpoint.sending.outgoing {
                 _ = layer.sendNonConfirmable(
                     finalNotification(response, token, endpoint),
                     token: token,

@@ -32,13 +32,13 @@ struct CoAPShares {
     /// Whether something was refused, which is noted.
     func isRefused(_ refusal: Quota.Refusal?, _ endpoint: Endpoint) -> Bool {
         guard refusal != nil else { return false }
-        refusals.note(.coap, endpoint.remoteAddress)
+        refusals.note(.coap, endpoint.origin.remoteAddress)
         return true
     }
 
     /// 4.29 when the endpoint's address or user has its share of something, 5.03 when all have theirs.
     func failure(_ refusal: Quota.Refusal, _ endpoint: Endpoint, _ words: String) -> CoAPFailure {
-        refusals.note(.coap, endpoint.remoteAddress)
+        refusals.note(.coap, endpoint.origin.remoteAddress)
         return refusal.isOwnShare
             ? CoAPFailure(.quotaExceeded, "too many \(words) from this address or user")
             : CoAPFailure(.serverBusy, "too many \(words)")
