@@ -15,7 +15,7 @@ extension CoAPServer {
             for delivery in deliveries { deliver(delivery, to: client, generation) }
         case .withdrawn(let client, let generation, let packetIDs): withdraw(packetIDs, from: client, generation)
         case .closed(let client, let generation, let reason): closed(client, generation, reason, now)
-        case .stopAccepting, .shutdown: isShuttingDown = true
+        case .stopAccepting, .shutdown: turn.isShuttingDown = true
         case .keysReplaced: break
         }
     }
@@ -51,7 +51,7 @@ extension CoAPServer {
         switch answer {
         case .connected:
             // Its token was never told to anybody.
-            if let client = exchange.client { coreRequests.append(.disconnect(client)) }
+            if let client = exchange.client { turn.coreRequests.append(.disconnect(client)) }
         case .published(let stoodBefore):
             // Its client asks again from elsewhere.
             return finishKey(of: exchange, exchange.published(stoodBefore: stoodBefore), now)
@@ -189,7 +189,7 @@ extension CoAPServer {
             eTag: response.eTag,
             contentFormat: response.contentFormat,
             for: resource,
-            until: now + blockwiseTimeout
+            until: now + settings.blockwiseTimeout
         )
     }
 
@@ -299,8 +299,9 @@ extension CoAPServer {
 
     /// Acknowledges requests whose answer takes long; it follows separately (RFC 7252 §5.2.2).
     func acknowledgeOverdue(_ now: NIODeadline) {
-        while let exchange = waiting.first, exchange.state == .answered || exchange.acknowledgeAt <= now {
-            waiting.removeFirst()
+        while let exchange = pending.unacknowledged.first, exchange.state == .answered || exchange.acknowledgeAt <= now
+        {
+            pending.unacknowledged.removeFirst()
             guard exchange.state == .open, !exchange.endpoint.isGone else { continue }
             exchange.state = .acknowledged
             let request = exchange.request

@@ -55,7 +55,7 @@ extension CoAPServer {
     func settle(_ ticket: DeliveryTicket) {
         ticket.remaining -= 1
         guard ticket.remaining <= 0 else { return }
-        coreRequests.append(
+        turn.coreRequests.append(
             .settle(
                 ticket.client,
                 generation: ticket.generation,
@@ -168,24 +168,24 @@ extension CoAPServer {
     /// Sends nothing to an endpoint before that time.
     func rest(_ endpoint: Endpoint, until end: NIODeadline) {
         endpoint.sending.restsUntil = end
-        resting.append(endpoint)
-        restsEndAt = min(restsEndAt, end)
+        timers.resting.append(endpoint)
+        timers.restsEndAt = min(timers.restsEndAt, end)
     }
 
     /// Goes on with those who have rested long enough.
     func endRests(_ now: NIODeadline) {
-        guard restsEndAt <= now else { return }
-        restsEndAt = .distantFuture
-        let rested = resting
-        resting = []
+        guard timers.restsEndAt <= now else { return }
+        timers.restsEndAt = .distantFuture
+        let rested = timers.resting
+        timers.resting = []
         for endpoint in rested where !endpoint.isGone {
             guard let end = endpoint.sending.restsUntil, end > now else {
                 endpoint.sending.restsUntil = nil
                 markDirty(endpoint)
                 continue
             }
-            resting.append(endpoint)
-            restsEndAt = min(restsEndAt, end)
+            timers.resting.append(endpoint)
+            timers.restsEndAt = min(timers.restsEndAt, end)
         }
     }
 

@@ -61,7 +61,7 @@ extension CoAPServer {
         noteIdle(client)
         // A persistent session goes on to queue what matches.
         guard !client.isPersistent else { return }
-        coreRequests.append(.unsubscribe(client, generation: generation, filter: filter))
+        turn.coreRequests.append(.unsubscribe(client, generation: generation, filter: filter))
     }
 
     /// An endpoint answers no more: nothing it observes is of use to it.

@@ -66,7 +66,7 @@ extension CoAPServer {
         guard layer.isReliable || !request.hasBERT else {
             throw CoAPFailure(.malformedPacket, "a Block option with the reserved size")
         }
-        guard !isShuttingDown else { throw CoAPFailure(.serverShuttingDown) }
+        guard !turn.isShuttingDown else { throw CoAPFailure(.serverShuttingDown) }
         let query =
             request.path == ResourcePath.wellKnownCorePath
             ? try RequestQuery(credentialsOf: request.query) : try RequestQuery(request.query)
@@ -81,7 +81,7 @@ extension CoAPServer {
             request,
             query: query,
             bareTopics: configuration.bareTopics,
-            limits: limits
+            limits: settings.limits
         )
         try start(operation, query, exchange, now)
     }
@@ -89,7 +89,7 @@ extension CoAPServer {
     /// What the core need not know of is a heartbeat all the same.
     private func hear(_ query: RequestQuery, at endpoint: Endpoint) {
         guard query.token != nil, let client = try? resolve(query, at: endpoint) else { return }
-        coreRequests.append(.hear(client))
+        turn.coreRequests.append(.hear(client))
     }
 
     // MARK: Blocks
@@ -108,7 +108,7 @@ extension CoAPServer {
             block: block,
             room: room(for: request, endpoint),
             now: now,
-            until: now + blockwiseTimeout
+            until: now + settings.blockwiseTimeout
         )
         guard let response else {
             guard request.code == .get else {
@@ -134,7 +134,12 @@ extension CoAPServer {
         guard let block = request.block1 else { return request }
         if block.offset == 0 {
             // Refused now rather than after the last block.
-            _ = try RequestOperation(request, query: query, bareTopics: configuration.bareTopics, limits: limits)
+            _ = try RequestOperation(
+                request,
+                query: query,
+                bareTopics: configuration.bareTopics,
+                limits: settings.limits
+            )
         }
         let endpoint = exchange.endpoint
         let before = endpoint.transfers.uploads.bytes
@@ -147,7 +152,7 @@ extension CoAPServer {
         let progress = try endpoint.transfers.uploads.receive(
             block,
             of: request,
-            bounds: uploadBounds,
+            bounds: settings.uploadBounds,
             budget: shares.isRefused(refusal, endpoint) ? 0 : size,
             now: now
         )
@@ -175,18 +180,18 @@ extension CoAPServer {
             try WellKnownCore.check(exchange.request)
             try submit(exchange, query)
             exchange.isLook = true
-            coreRequests.append(.look(exchange))
+            turn.coreRequests.append(.look(exchange))
         case .connect(let connection): try beginSession(connection, query, exchange)
         case .heartbeat:
             try submit(exchange, query)
-            coreRequests.append(.heartbeat(exchange))
+            turn.coreRequests.append(.heartbeat(exchange))
         case .disconnect:
             endSession(try resolve(query, at: exchange.endpoint))
             respond(to: exchange, with: CoAPResponse(.deleted))
         case .publish(let publish): try start(publish, query, exchange, now)
         case .read(let topic):
             try submit(exchange, query)
-            coreRequests.append(.read(exchange, topic))
+            turn.coreRequests.append(.read(exchange, topic))
         case .observe(let observe):
             try register(observe, query, exchange)
         case .endObservation(let topic, let filter):
@@ -195,7 +200,7 @@ extension CoAPServer {
             deregister(exchange.request.token, at: exchange.endpoint)
             guard topic != nil || filter != nil else { return respond(to: exchange, with: CoAPResponse(.content)) }
             try submit(exchange, query)
-            coreRequests.append(.endObservation(exchange, topic, unsubscribing: filter))
+            turn.coreRequests.append(.endObservation(exchange, topic, unsubscribing: filter))
         }
     }
 
@@ -214,7 +219,7 @@ extension CoAPServer {
         exchange.publish.tellsCreated = publish.tellsCreated
         exchange.downlink.isWanted = query.wantsDownlink
         exchange.downlink.patience = .seconds(Int64(query.wait))
-        guard let id = query.publishID else { return coreRequests.append(.publish(exchange, publish)) }
+        guard let id = query.publishID else { return turn.coreRequests.append(.publish(exchange, publish)) }
         let key = PublishKey(client.credentials, identity: client.identity, id: id)
         start(publish, key, exchange, now)
     }
@@ -225,10 +230,10 @@ extension CoAPServer {
         switch publishKeys.begin(key, fingerprint: publish.fingerprint, exchange, now: now) {
         case .new:
             exchange.publish.key = key
-            coreRequests.append(.publish(exchange, publish))
+            turn.coreRequests.append(.publish(exchange, publish))
         case .pending: exchange.waitingPublish = publish
-        case .done(let code): coreRequests.append(.repeat(exchange, code))
-        case .reused: coreRequests.append(.repeat(exchange, .unprocessableEntity))
+        case .done(let code): turn.coreRequests.append(.repeat(exchange, code))
+        case .reused: turn.coreRequests.append(.repeat(exchange, .unprocessableEntity))
         }
     }
 
@@ -250,7 +255,7 @@ extension CoAPServer {
         let (identifier, isRefresh) = client.use(observe.filter.string)
         exchange.registration = Exchange.Registration(operation: observe, identifier: identifier)
         endpoint.registrations[token] = exchange
-        coreRequests.append(.observe(exchange, observe, identifier: identifier, isRefresh: isRefresh))
+        turn.coreRequests.append(.observe(exchange, observe, identifier: identifier, isRefresh: isRefresh))
     }
 
     /// Counts a request as pending and finds whom it is for.
@@ -274,7 +279,7 @@ extension CoAPServer {
         exchange.client = client
         client.pendingRequests += 1
         exchange.endpoint.requests.pending += 1
-        if exchange.request.isConfirmable, !layer.isReliable { waiting.append(exchange) }
+        if exchange.request.isConfirmable, !layer.isReliable { pending.unacknowledged.append(exchange) }
         updateHold(exchange.endpoint)
     }
 }

@@ -7,7 +7,7 @@ import NIOCore
 extension CoAPServer {
     /// The client a request is for.
     func resolve(_ query: RequestQuery, at endpoint: Endpoint) throws(CoAPFailure) -> CoAPClient {
-        let former = sessions.isEmpty ? nil : sessions[query.credentials.clientName]
+        let former = clients.sessions.isEmpty ? nil : clients.sessions[query.credentials.clientName]
         guard let token = query.token else {
             // Whoever has a session shows that it is his.
             guard former == nil else { throw CoAPFailure.badToken }
@@ -25,7 +25,7 @@ extension CoAPServer {
         _ query: RequestQuery,
         _ exchange: Exchange
     ) throws(CoAPFailure) {
-        if sessions[query.credentials.clientName] == nil,
+        if clients.sessions[query.credentials.clientName] == nil,
             let refusal = shares.sessions.refusal(for: exchange.endpoint.origin.holder)
         {
             throw shares.failure(refusal, exchange.endpoint, "sessions")
@@ -43,14 +43,14 @@ extension CoAPServer {
         // Nothing is delivered to it before it has its answer.
         client.endpoint = nil
         try submit(exchange, for: client)
-        coreRequests.append(.connect(exchange))
+        turn.coreRequests.append(.connect(exchange))
     }
 
     /// The core agrees: the answer is the token.
     func connected(_ exchange: Exchange, _ generation: UInt32, sessionPresent: Bool) -> CoAPResponse {
         guard let client = exchange.client, let session = client.session else { return CoAPResponse(.changed) }
-        if let former = sessions[client.credentials.clientName] { forget(former) }
-        sessions[client.credentials.clientName] = client
+        if let former = clients.sessions[client.credentials.clientName] { forget(former) }
+        clients.sessions[client.credentials.clientName] = client
         shares.sessions.add(1, for: client.holder)
         client.generation = generation
         wake(client, at: exchange.endpoint)
@@ -61,7 +61,7 @@ extension CoAPServer {
 
     /// DELETE: ends the connection as DISCONNECT does; what outlives it is the core's matter.
     func endSession(_ client: CoAPClient) {
-        coreRequests.append(.disconnect(client))
+        turn.coreRequests.append(.disconnect(client))
         unbind(client)
         forget(client)
     }
@@ -176,7 +176,8 @@ extension CoAPServer {
         unbind(client)
         // The core sends again what was not acknowledged.
         session.parked = []
-        if reason == .keepAliveTimeout, session.isPersistent, sessions[client.credentials.clientName] === client {
+        if reason == .keepAliveTimeout, session.isPersistent, clients.sessions[client.credentials.clientName] === client
+        {
             let left = session.request.sessionExpiryInterval
             session.expiresAt = left == .max ? .distantFuture : now + .seconds(Int64(left))
             return
@@ -193,8 +194,8 @@ extension CoAPServer {
     func forget(_ client: CoAPClient) {
         endWaiting(client)
         unbind(client)
-        if sessions[client.credentials.clientName] === client {
-            sessions[client.credentials.clientName] = nil
+        if clients.sessions[client.credentials.clientName] === client {
+            clients.sessions[client.credentials.clientName] = nil
             shares.sessions.giveBack(for: client.holder)
         }
         for observation in client.observations {
@@ -207,9 +208,9 @@ extension CoAPServer {
 
     /// Forgets the sessions that the core has forgotten.
     func expireSessions(_ now: NIODeadline) {
-        guard sessionsDueAt <= now else { return }
-        sessionsDueAt = now + .seconds(10)
-        for client in sessions.values {
+        guard clients.sessionsDueAt <= now else { return }
+        clients.sessionsDueAt = now + .seconds(10)
+        for client in clients.sessions.values {
             if let session = client.session, session.expiresAt <= now { forget(client) }
         }
     }
@@ -233,7 +234,7 @@ extension CoAPServer {
         shares.waiters.add(1, for: exchange.endpoint.origin.holder)
         exchange.endpoint.requests.waiting += 1
         exchange.downlink.isWaiting = true
-        waiters.insert(exchange, until: now + wait, live: shares.waiters.used)
+        pending.waiters.insert(exchange, until: now + wait, live: shares.waiters.used)
         return true
     }
 

@@ -13,37 +13,19 @@ package import NIOCore
 package final class CoAPServer<Layer: MessageLayer> {
     let layer: Layer
     let configuration: CoAPListener.Configuration
-    let limits: Limits
-    let uploadBounds: BlockwiseUploads.Bounds
-    let blockwiseTimeout: TimeAmount
+    let settings: Settings
     let events: EventLog
 
     @exclusivity(unchecked) var endpoints: [EndpointID: Endpoint] = [:]
-    /// What the core is to do, in order.
-    @exclusivity(unchecked) var coreRequests: [CoreRequest] = []
-    /// Open exchanges in the order their acknowledgements become due; answered ones are skipped.
-    @exclusivity(unchecked) var waiting: Deque<Exchange> = []
+    /// Endpoints that wait to hear what becomes of a confirmable message.
+    var confirmables: [ConfirmableID: Endpoint] = [:]
+    @exclusivity(unchecked) var turn = Turn()
+    @exclusivity(unchecked) var pending = PendingExchanges()
     /// What all endpoints share, and each address and user has a part of.
     @exclusivity(unchecked) var shares: CoAPShares
-    /// Clients that are connected for requests to come alone, and would lose nothing.
-    @exclusivity(unchecked) var idleClients = IdleClients()
-    /// Clients with a session, by Client Identifier.
-    @exclusivity(unchecked) var sessions: [ExactText: CoAPClient] = [:]
-    /// Requests that wait for a message.
-    var waiters = Waiters()
-    var sessionsDueAt = NIODeadline.distantPast
+    @exclusivity(unchecked) var clients = Clients()
     var publishKeys: PublishKeys
-    /// Who waits for the fate of which confirmable message.
-    var confirmables: [ConfirmableID: Endpoint] = [:]
-    var dirty: [Endpoint] = []
-    /// Endpoints with something to send that has to wait.
-    var resting: [Endpoint] = []
-    var restsEndAt = NIODeadline.distantFuture
-    /// Endpoints with something that ends at a time.
-    var timed: [EndpointID: Endpoint] = [:]
-    private var timersDueAt = NIODeadline.distantFuture
-    @exclusivity(unchecked) private(set) var turn: UInt64 = 0
-    var isShuttingDown = false
+    var timers = Timers()
 
     /// - Parameter refusals: told of what is refused because a limit is reached.
     package init(
@@ -57,16 +39,10 @@ package final class CoAPServer<Layer: MessageLayer> {
         shares = CoAPShares(configuration, refusals)
         self.layer = layer
         self.configuration = configuration
-        self.limits = limits
+        settings = Settings(configuration, limits)
         publishKeys = PublishKeys(
             Quota.Limit(total: configuration.rememberedPublishes),
             bytes: Quota.Limit(total: configuration.rememberedPublishBytes)
-        )
-        blockwiseTimeout = .seconds(Int64(configuration.blockwiseTimeout))
-        uploadBounds = BlockwiseUploads.Bounds(
-            body: limits.maximumPacketSize,
-            uploads: configuration.transfersPerEndpoint,
-            timeout: blockwiseTimeout
         )
     }
 
@@ -81,10 +57,10 @@ package final class CoAPServer<Layer: MessageLayer> {
     ///
     /// - Returns: nil when there is nothing.
     package func takeBatch() -> CoreBatch? {
-        guard !coreRequests.isEmpty else { return nil }
-        let batch = CoreBatch(requests: coreRequests)
-        coreRequests = []
-        coreRequests.reserveCapacity(min(batch.requests.count, 256))
+        guard !turn.coreRequests.isEmpty else { return nil }
+        let batch = CoreBatch(requests: turn.coreRequests)
+        turn.coreRequests = []
+        turn.coreRequests.reserveCapacity(min(batch.requests.count, 256))
         return batch
     }
 
@@ -115,7 +91,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         endpoint.isGone = true
         endpoint.isHeld = false
         for client in endpoint.sessions.values { left(client, endpoint) }
-        timed[id] = nil
+        timers.timed[id] = nil
         shares.uploads.giveBack(endpoint.transfers.uploads.bytes, for: endpoint.origin.holder)
         shares.snapshots.giveBack(endpoint.transfers.snapshots.bytes, for: endpoint.origin.holder)
         shares.messages.giveBack(endpoint.duplicates.extra, for: endpoint.origin.holder)
@@ -127,7 +103,7 @@ package final class CoAPServer<Layer: MessageLayer> {
         endpoint.sending.outgoing = []
         endpoint.observations = [:]
         for client in endpoint.clients {
-            coreRequests.append(.disconnect(client))
+            turn.coreRequests.append(.disconnect(client))
             client.isForgotten = true
             // They and the client hold each other.
             client.subscriptions = [:]
@@ -149,7 +125,7 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// The client of those credentials at that endpoint; makes room for it when there are many.
     func client(_ credentials: ClientCredentials, at endpoint: Endpoint) throws(CoAPFailure) -> CoAPClient {
         if let client = endpoint.clients.first(where: { $0.credentials == credentials }) {
-            client.lastUse = turn
+            client.lastUse = turn.number
             return client
         }
         if endpoint.clients.count >= configuration.clientsPerEndpoint {
@@ -158,13 +134,13 @@ package final class CoAPServer<Layer: MessageLayer> {
             guard let idle else { throw CoAPFailure(.quotaExceeded, "too many clients at one endpoint") }
             let former = endpoint.clients.remove(at: idle)
             former.isForgotten = true
-            coreRequests.append(.disconnect(former))
+            turn.coreRequests.append(.disconnect(former))
         }
         let client = CoAPClient(
             credentials: credentials,
             endpoint: endpoint
         )
-        client.lastUse = turn
+        client.lastUse = turn.number
         endpoint.clients.append(client)
         return client
     }
@@ -173,11 +149,11 @@ package final class CoAPServer<Layer: MessageLayer> {
     /// disconnected, and connects again when it asks for something.
     func noteIdle(_ client: CoAPClient) {
         guard client.isIdle, client.session == nil, !client.isForgotten else { return }
-        idleClients.append(client)
-        while let oldest = idleClients.popOldest(beyond: configuration.idleClients) {
+        clients.idle.append(client)
+        while let oldest = clients.idle.popOldest(beyond: configuration.idleClients) {
             oldest.isForgotten = true
             oldest.endpoint?.clients.removeAll { $0 === oldest }
-            coreRequests.append(.disconnect(oldest))
+            turn.coreRequests.append(.disconnect(oldest))
         }
     }
 
@@ -192,15 +168,15 @@ package final class CoAPServer<Layer: MessageLayer> {
 
     /// Ends a turn: sends what can be sent, and does what has become due.
     package func endTurn(now: NIODeadline) {
-        turn &+= 1
+        turn.number &+= 1
         acknowledgeOverdue(now)
         endRests(now)
-        if timersDueAt <= now { expireTimers(now) }
-        if !sessions.isEmpty { expireSessions(now) }
-        while let waiter = waiters.popDue(at: now) { endWaiting(waiter) }
-        while !dirty.isEmpty {
-            let leaving = dirty
-            dirty.removeAll(keepingCapacity: true)
+        if timers.dueAt <= now { expireTimers(now) }
+        if !clients.sessions.isEmpty { expireSessions(now) }
+        while let waiter = pending.waiters.popDue(at: now) { endWaiting(waiter) }
+        while !turn.dirty.isEmpty {
+            let leaving = turn.dirty
+            turn.dirty.removeAll(keepingCapacity: true)
             for endpoint in leaving {
                 endpoint.isDirty = false
                 guard !endpoint.isGone else { continue }
@@ -208,15 +184,15 @@ package final class CoAPServer<Layer: MessageLayer> {
                 updateHold(endpoint)
             }
         }
-        if !timed.isEmpty, timersDueAt == .distantFuture { timersDueAt = now + Self.timerInterval }
+        if !timers.timed.isEmpty, timers.dueAt == .distantFuture { timers.dueAt = now + Self.timerInterval }
     }
 
     /// When `endTurn` has something to do by itself; nil when nothing is waited for.
     package var nextDeadline: NIODeadline? {
-        let overdue = waiting.first?.acknowledgeAt
-        let timers = timersDueAt == .distantFuture ? nil : timersDueAt
-        let rests = resting.isEmpty ? nil : restsEndAt
-        return [overdue, timers, waiters.nextDeadline, rests].compactMap { $0 }.min()
+        let overdue = pending.unacknowledged.first?.acknowledgeAt
+        let transfers = timers.dueAt == .distantFuture ? nil : timers.dueAt
+        let rests = timers.resting.isEmpty ? nil : timers.restsEndAt
+        return [overdue, transfers, pending.waiters.nextDeadline, rests].compactMap { $0 }.min()
     }
 
     /// How soon what the network did not take is tried again.
@@ -225,8 +201,8 @@ package final class CoAPServer<Layer: MessageLayer> {
     private static var timerInterval: TimeAmount { .milliseconds(500) }
 
     private func expireTimers(_ now: NIODeadline) {
-        timersDueAt = .distantFuture
-        for (id, endpoint) in timed {
+        timers.dueAt = .distantFuture
+        for (id, endpoint) in timers.timed {
             let (uploaded, kept) = (endpoint.transfers.uploads.bytes, endpoint.transfers.snapshots.bytes)
             endpoint.transfers.uploads.expire(now: now)
             endpoint.transfers.snapshots.expire(now: now)
@@ -236,18 +212,18 @@ package final class CoAPServer<Layer: MessageLayer> {
                 endpoint.sending.pausedUntil = nil
                 markDirty(endpoint)
             }
-            if !endpoint.hasTimers { timed[id] = nil }
+            if !endpoint.hasTimers { timers.timed[id] = nil }
         }
     }
 
     func markTimed(_ endpoint: Endpoint) {
-        if endpoint.hasTimers { timed[endpoint.id] = endpoint }
+        if endpoint.hasTimers { timers.timed[endpoint.id] = endpoint }
     }
 
     func markDirty(_ endpoint: Endpoint) {
         guard !endpoint.isDirty else { return }
         endpoint.isDirty = true
-        dirty.append(endpoint)
+        turn.dirty.append(endpoint)
     }
 
     // MARK: The end
@@ -257,7 +233,7 @@ package final class CoAPServer<Layer: MessageLayer> {
 
     /// Takes leave of every observer and disconnects every client; nothing is received after it.
     package func shutDown() {
-        isShuttingDown = true
+        turn.isShuttingDown = true
         let words = CoAPFailure(.serverShuttingDown).response
         for endpoint in endpoints.values {
             for observation in endpoint.observations.values {
@@ -275,8 +251,8 @@ package final class CoAPServer<Layer: MessageLayer> {
             if endpoint.isHeld { layer.release(endpoint.id) }
             endpointGone(endpoint.id)
         }
-        for client in sessions.values {
-            coreRequests.append(.disconnect(client))
+        for client in clients.sessions.values {
+            turn.coreRequests.append(.disconnect(client))
             forget(client)
         }
     }
