@@ -58,11 +58,11 @@ final class CoAPLoop<Layer: ServedLayer>: @unchecked Sendable {
 
     private func serve() {
         layer.enter()
-        let keys = layer.preSharedKeys?.observe { [inbox] in inbox.append(.keysReplaced) }
-        let certificate = layer.certificate?.observe { [inbox] in inbox.append(.keysReplaced) }
+        let keys = layer.security?.preSharedKeys?.observe { [inbox] in inbox.append(.keysReplaced) }
+        let certificate = layer.security?.certificate?.observe { [inbox] in inbox.append(.keysReplaced) }
         while !isDone { turn() }
-        if let keys { layer.preSharedKeys?.endObserving(keys) }
-        if let certificate { layer.certificate?.endObserving(certificate) }
+        if let keys { layer.security?.preSharedKeys?.endObserving(keys) }
+        if let certificate { layer.security?.certificate?.endObserving(certificate) }
         server.shutDown()
         submit()
         layer.close()

@@ -8,10 +8,8 @@ protocol ServedLayer: MessageLayer, SendableMetatype {
     var port: Int { get }
     /// Wakes the thread up.
     var wakeUp: WakeUp { get }
-    /// The keys its sessions are made with, which may be replaced meanwhile.
-    var preSharedKeys: PreSharedKeys? { get }
-    /// The certificate it shows, which may be, too.
-    var certificate: Replaceable<CertificateText>? { get }
+    /// The keys and the certificate of its sessions, which may be replaced meanwhile; nil where nothing is encrypted.
+    var security: CoAPSecurity? { get }
 
     /// Begins, on the thread that serves it.
     func enter()

@@ -7,7 +7,9 @@ extension ConnectionLayer {
     /// Accepts who waits, as long as there is room; who is not accepted goes on to wait in the system's queue.
     func accept() {
         for _ in 0..<Self.acceptedAtATime {
-            guard room.used < room.limit.total, shared.places.hasPlace else { return pauseListening() }
+            guard accepting.room.used < accepting.room.limit.total, shared.places.hasPlace else {
+                return pauseListening()
+            }
             var text = [CChar](repeating: 0, count: 80)
             let descriptor = streams_accept(&streams, &text, text.count)
             switch descriptor {
@@ -26,15 +28,15 @@ extension ConnectionLayer {
     /// - Returns: whether there is a place for it.
     private func admit(_ descriptor: Int32, _ address: ClientAddress) -> Bool {
         let holder = Holder(network: address.network)
-        guard room.refusal(for: holder) == nil else {
+        guard accepting.room.refusal(for: holder) == nil else {
             shared.refusals.note(.connections, "\(address)")
             return false
         }
         guard let place = shared.places.take(for: address) else { return false }
-        lastID += 1
-        guard streams_add(&streams, descriptor, UInt64(lastID)) else { return false }
-        room.add(1, for: holder)
-        let id = EndpointID(rawValue: lastID)
+        table.lastID += 1
+        guard streams_add(&streams, descriptor, UInt64(table.lastID)) else { return false }
+        accepting.room.add(1, for: holder)
+        let id = EndpointID(rawValue: table.lastID)
         let link = Link(
             Connection(id: id, bounds: bounds, now: now),
             descriptor: descriptor,
@@ -42,27 +44,27 @@ extension ConnectionLayer {
             place: place,
             account: shared.bytes.account(of: address)
         )
-        if let secure, !encrypt(link, secure) {
-            room.giveBack(for: holder)
+        if let secure = tls.context, !encrypt(link, secure) {
+            accepting.room.giveBack(for: holder)
             return false
         }
-        links[id] = link
+        table.links[id] = link
         attend(link)
         return true
     }
 
     private func pauseListening() {
-        listensAt = now + Self.pause
+        accepting.pausedUntil = now + Self.pause
         listen(false)
     }
 
     func listen(_ listens: Bool) {
-        isListening = listens && !isStopping
-        streams_change(&streams, streams.listening, UInt64(stream_listening), isListening, false)
+        accepting.isListening = listens && !accepting.isStopping
+        streams_change(&streams, streams.listening, UInt64(stream_listening), accepting.isListening, false)
     }
 
     func stopAccepting() {
-        isStopping = true
+        accepting.isStopping = true
         listen(false)
     }
 }

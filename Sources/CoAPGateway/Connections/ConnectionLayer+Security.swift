@@ -28,7 +28,9 @@ extension ConnectionLayer {
         guard let session else { return false }
         link.security.session = session
         link.security.isEstablished = false
-        if let former = handshakes.begin(link.connection.id, session, link.address.network), let link = links[former] {
+        if let former = tls.handshakes.begin(link.connection.id, session, link.address.network),
+            let link = table.links[former]
+        {
             shared.refusals.note(.handshakes, "\(link.address)")
             link.connection.broke(now: now)
             list(link)
@@ -40,19 +42,19 @@ extension ConnectionLayer {
     func took(_ bytes: UnsafeRawBufferPointer, of link: Link) {
         guard let session = link.security.session else { return link.connection.append(bytes) }
         session.take(bytes, now: now) { happened($0, to: link) }
-        if !link.security.isEstablished { handshakes.touch(session) }
+        if !link.security.isEstablished { tls.handshakes.touch(session) }
     }
 
     /// Goes on with handshakes that have had their time.
     func goOnWithHandshakes() {
-        let due = handshakes.due(now)
+        let due = tls.handshakes.due(now)
         guard !due.isEmpty else { return }
         for (endpoint, session) in due {
-            guard let link = links[endpoint] else { continue }
+            guard let link = table.links[endpoint] else { continue }
             session.goOn(now: now) { happened($0, to: link) }
             attend(link)
         }
-        handshakes.lookAgain()
+        tls.handshakes.lookAgain()
     }
 
     private func happened(_ happening: SecureSession.Happening, to link: Link) {
@@ -60,7 +62,7 @@ extension ConnectionLayer {
         case .established(let identity):
             link.security.identity = identity
             link.security.isEstablished = true
-            handshakes.end(link.connection.id)
+            tls.handshakes.end(link.connection.id)
         case .received(let plaintext): link.connection.append(plaintext)
         case .refused(let identity, let words): refuse(link, identity, words)
         case .ended: link.security.isMute = true
@@ -74,10 +76,10 @@ extension ConnectionLayer {
     }
 
     func endOutdatedSessions() -> [LayerEvent] {
-        guard let secure else { return [] }
+        guard let secure = tls.context else { return [] }
         // It was looked at when it was read: what is wrong with it would have been told.
         try? secure.renewCredentials()
-        for link in links.values where !link.isClosed {
+        for link in table.links.values where !link.isClosed {
             guard let identity = link.security.identity, secure.isOutdated(identity) else { continue }
             link.connection.abort("the key is another one now", now: now)
             attend(link)

@@ -9,12 +9,12 @@ extension ConnectionLayer: ServedLayer {
 
     func ping(_ endpoint: EndpointID) throws(SendFailure) -> ConfirmableID { throw .impossible }
 
-    func remoteAddress(of endpoint: EndpointID) -> String { links[endpoint]?.address.description ?? "" }
+    func remoteAddress(of endpoint: EndpointID) -> String { table.links[endpoint]?.address.description ?? "" }
 
-    func identity(of endpoint: EndpointID) -> String? { links[endpoint]?.security.identity?.name }
+    func identity(of endpoint: EndpointID) -> String? { table.links[endpoint]?.security.identity?.name }
 
     func largestMessage(to endpoint: EndpointID) -> Int {
-        links[endpoint]?.connection.largestMessage ?? SignallingMessage.baseSize
+        table.links[endpoint]?.connection.largestMessage ?? SignallingMessage.baseSize
     }
 
     func acknowledge(_ messageID: UInt16, token: Token, response: CoAPResponse?, to endpoint: EndpointID) {
@@ -43,12 +43,12 @@ extension ConnectionLayer: ServedLayer {
 
     func hasRoom(for endpoint: EndpointID) -> Bool { open(endpoint)?.connection.hasRoom() ?? true }
 
-    func hold(_ endpoint: EndpointID) { links[endpoint]?.connection.holds += 1 }
+    func hold(_ endpoint: EndpointID) { table.links[endpoint]?.connection.holds += 1 }
 
     func release(_ endpoint: EndpointID) {
-        guard let link = links[endpoint] else { return }
+        guard let link = table.links[endpoint] else { return }
         link.connection.holds -= 1
-        if link.isClosed, link.connection.holds <= 0 { links[endpoint] = nil }
+        if link.isClosed, link.connection.holds <= 0 { table.links[endpoint] = nil }
     }
 
     func disconnect(_ endpoint: EndpointID) {
@@ -59,7 +59,7 @@ extension ConnectionLayer: ServedLayer {
 
     /// A connection that has not been closed.
     private func open(_ endpoint: EndpointID) -> Link? {
-        guard let link = links[endpoint], !link.isClosed else { return nil }
+        guard let link = table.links[endpoint], !link.isClosed else { return nil }
         return link
     }
 }

@@ -15,6 +15,38 @@ final class ConnectionLayer {
         let refusals: Refusals
     }
 
+    /// The connections.
+    struct LinkTable {
+        /// Those that are there, and those that are closed while events name them.
+        var links: [EndpointID: Link] = [:]
+        /// The number of the last one; none is used again.
+        var lastID = UInt(stream_listening)
+        /// Those with something to be done at the next turn.
+        fileprivate(set) var listed: [Link] = []
+        /// The number of the last Ping that somebody waits for.
+        fileprivate(set) var lastPing: UInt = 0
+    }
+
+    /// Whether connections are accepted.
+    struct Accepting {
+        /// The listener's own connections, of which one address has its share.
+        var room: Quota
+        var isListening = true
+        /// Whether nobody is to be accepted any more.
+        var isStopping = false
+        /// When connections are accepted again.
+        var pausedUntil = NIODeadline.distantPast
+    }
+
+    /// What encrypts them.
+    struct TLS {
+        /// Nil where nothing is encrypted.
+        let context: SecureContext?
+        let security: CoAPSecurity?
+        /// Those under way.
+        var handshakes: Handshakes
+    }
+
     /// Events taken in one turn.
     private static let mostEvents = 64
     /// Connections accepted in one turn.
@@ -31,33 +63,16 @@ final class ConnectionLayer {
     private static let closeTime = TimeAmount.seconds(2)
 
     let wakeUp: WakeUp
-    /// Nil where nothing is encrypted.
-    let secure: SecureContext?
-    let preSharedKeys: PreSharedKeys?
-    let certificate: Replaceable<CertificateText>?
-    /// Those of TLS under way.
-    var handshakes: Handshakes
+    var tls: TLS
     var streams: streams_t
     let bounds: Connection.Bounds
     let shared: Shared
-    /// The listener's own connections, of which one address has its share.
-    var room: Quota
-    /// Connections, and those that are closed while events name them.
-    var links: [EndpointID: Link] = [:]
-    /// The number of the last connection; none is used again.
-    var lastID = UInt(stream_listening)
-    private var lastPing: UInt = 0
-    /// Connections with something to be done at the next turn.
-    private var listed: [Link] = []
+    var accepting: Accepting
+    var table = LinkTable()
     var events: [LayerEvent] = []
     private let input = UnsafeMutableRawBufferPointer.allocate(byteCount: readAtATime, alignment: 16)
     /// What is being written; what the network does not take is kept with its connection.
     private var output = ByteBuffer()
-    var isListening = true
-    /// Whether nobody is to be accepted any more.
-    var isStopping = false
-    /// When connections are accepted again.
-    var listensAt = NIODeadline.distantPast
     private var looksAt = NIODeadline.distantPast
     var now = NIODeadline.now()
 
@@ -68,17 +83,18 @@ final class ConnectionLayer {
         let failure = configuration.listenFailed
         guard let port = UInt16(exactly: configuration.port) else { throw failure("no such port") }
         guard let wakeUp = WakeUp() else { throw failure("too many open files") }
-        secure = try Self.secure(configuration, limits).mapError { failure($0.reason) }.get()
+        tls = TLS(
+            context: try Self.secure(configuration, limits).mapError { failure($0.reason) }.get(),
+            security: configuration.security,
+            handshakes: Handshakes(most: configuration.handshakes)
+        )
         var streams = streams_t()
         let result = streams_open(configuration.host, port, wakeUp.descriptor, &streams)
         guard result == 0 else { throw failure(bindingWords(result: result)) }
         self.streams = streams
         self.wakeUp = wakeUp
         self.shared = shared
-        preSharedKeys = configuration.security?.preSharedKeys
-        certificate = configuration.security?.certificate
-        handshakes = Handshakes(most: configuration.handshakes)
-        room = Quota(Quota.Limit(total: configuration.idleEndpoints))
+        accepting = Accepting(room: Quota(Quota.Limit(total: configuration.idleEndpoints)))
         // What needs more comes in blocks: so much is nobody's before it is known whose.
         var bounds = Connection.Bounds(
             largestMessage: max(SignallingMessage.baseSize, min(limits.maximumPacketSize, 1_048_576))
@@ -92,14 +108,16 @@ final class ConnectionLayer {
 
     var port: Int { Int(sockets_port(streams.listening)) }
 
+    var security: CoAPSecurity? { tls.security }
+
     // MARK: The thread's turn
 
     func enter() { now = .now() }
 
     func turn(timeout: Int?) -> [LayerEvent] {
         attendListed()
-        if !isListening, !isStopping, listensAt <= now { listen(true) }
-        let isIdle = listed.isEmpty && events.isEmpty
+        if !accepting.isListening, !accepting.isStopping, accepting.pausedUntil <= now { listen(true) }
+        let isIdle = table.listed.isEmpty && events.isEmpty
         let timeout = isIdle ? timeout.map { Int32(clamping: $0) } ?? -1 : 0
         withUnsafeTemporaryAllocation(of: stream_event_t.self, capacity: Self.mostEvents) { ready in
             let count = streams_wait(&streams, ready.baseAddress, Int32(ready.count), timeout)
@@ -114,7 +132,7 @@ final class ConnectionLayer {
         case UInt64(stream_wake): wakeUp.clear()
         case UInt64(stream_listening): accept()
         default:
-            guard let link = links[EndpointID(rawValue: UInt(event.id))], !link.isClosed else { return }
+            guard let link = table.links[EndpointID(rawValue: UInt(event.id))], !link.isClosed else { return }
             if event.is_readable {
                 read(link)
             } else if event.is_broken {
@@ -125,9 +143,9 @@ final class ConnectionLayer {
     }
 
     private func attendListed() {
-        guard !listed.isEmpty else { return }
-        let attended = listed
-        listed.removeAll(keepingCapacity: true)
+        guard !table.listed.isEmpty else { return }
+        let attended = table.listed
+        table.listed.removeAll(keepingCapacity: true)
         for link in attended { attend(link) }
     }
 
@@ -141,9 +159,9 @@ final class ConnectionLayer {
     }
 
     var nextDeadline: NIODeadline? {
-        let look = links.isEmpty ? NIODeadline.distantFuture : looksAt
-        let listens = isListening || isStopping ? NIODeadline.distantFuture : listensAt
-        let next = min(look, listens, handshakes.dueAt)
+        let look = table.links.isEmpty ? NIODeadline.distantFuture : looksAt
+        let listens = accepting.isListening || accepting.isStopping ? NIODeadline.distantFuture : accepting.pausedUntil
+        let next = min(look, listens, tls.handshakes.dueAt)
         return next == .distantFuture ? nil : next
     }
 
@@ -152,7 +170,7 @@ final class ConnectionLayer {
         goOnWithHandshakes()
         guard looksAt <= now else { return takeEvents() }
         looksAt = now + Self.look
-        for link in links.values where !link.isClosed {
+        for link in table.links.values where !link.isClosed {
             link.connection.expire(now: now)
             if link.isStuck(now, patience: bounds.patience, closeTime: Self.closeTime) {
                 link.connection.broke(now: now)
@@ -170,7 +188,7 @@ final class ConnectionLayer {
     }
 
     func close() {
-        for link in links.values where !link.isClosed {
+        for link in table.links.values where !link.isClosed {
             link.connection.release("the broker stops", now: now)
             write(link)
             link.finish()
@@ -258,18 +276,18 @@ final class ConnectionLayer {
 
     private func close(_ link: Link) {
         link.close()
-        room.giveBack(for: link.holder)
-        handshakes.end(link.connection.id)
+        accepting.room.giveBack(for: link.holder)
+        tls.handshakes.end(link.connection.id)
         // There is room for another one.
-        listensAt = now
-        if link.connection.holds == 0 { links[link.connection.id] = nil }
+        accepting.pausedUntil = now
+        if link.connection.holds == 0 { table.links[link.connection.id] = nil }
     }
 
     /// Has it attended to at the next turn.
     func list(_ link: Link) {
         guard !link.isListed else { return }
         link.isListed = true
-        listed.append(link)
+        table.listed.append(link)
     }
 
     /// Asks to be told of what can be done.
@@ -284,7 +302,7 @@ final class ConnectionLayer {
 
     /// The number of the next Ping that somebody waits for.
     func nextPing() -> ConfirmableID {
-        lastPing += 1
-        return ConfirmableID(rawValue: lastPing)
+        table.lastPing += 1
+        return ConfirmableID(rawValue: table.lastPing)
     }
 }

@@ -98,7 +98,7 @@ extension DatagramLayer {
 
     /// Tells the log of somebody who is no peer, and gets no answer.
     private func refuse(_ path: UnsafePointer<datagram_path_t>, _ words: String) {
-        guard mayReject() else { return }
+        guard pace.mayReject(now: now) else { return }
         events.append(.refused(HandshakeRefusal(remoteAddress: text(of: path), identity: nil, words: words)))
     }
 

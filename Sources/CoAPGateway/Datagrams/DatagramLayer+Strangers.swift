@@ -3,9 +3,6 @@ import NIOCore
 
 // Messages from peers that are not remembered: only a request changes that, and what it costs is bounded.
 extension DatagramLayer {
-    /// Messages of strangers in a second that are rejected with Reset, or 4.13.
-    private var mostRejections: Int { 1_000 }
-
     /// A message has come from somebody who is not remembered: only a request changes that.
     func takeFromStranger(
         _ message: IncomingDatagram,
@@ -19,7 +16,7 @@ extension DatagramLayer {
             if let value = request.echo { isProven = echo.proves(value, address, now: now) }
             guard isProven || pace.hasRoom else { return }
             pace.enter()
-            if asksForEcho, !isProven { return challenge(request, length, path, address) }
+            if echo.isRequired, !isProven { return challenge(request, length, path, address) }
             let (peer, forgotten) = table.enter(address, path.pointee, isProven: isProven, now: now)
             for other in forgotten { left(other) }
             peer.received(length, now: now)
@@ -27,10 +24,10 @@ extension DatagramLayer {
             // It is to stay: where there are many of whom nobody knows whether they are there, each one is asked.
             if request.observe == 0, table.isFullOfStrangers, !isProven { ask(peer) }
         case .rejected(let messageID):
-            guard mayReject() else { return }
+            guard pace.mayReject(now: now) else { return }
             reply(.reset, CoAPResponse(.empty), Token([]), messageID, path)
         case .tooLarge(let isConfirmable, let messageID, let token):
-            guard mayReject() else { return }
+            guard pace.mayReject(now: now) else { return }
             reply(isConfirmable ? .acknowledgement : .nonConfirmable, .tooLarge, token, messageID, path)
         case .acknowledgement, .reset, .ignored: break
         }
@@ -59,13 +56,6 @@ extension DatagramLayer {
             request.messageID,
             path
         )
-    }
-
-    /// Whether another message of a stranger may be rejected now.
-    func mayReject() -> Bool {
-        if rejections.until <= now { rejections = (0, now + .seconds(1)) }
-        rejections.count += 1
-        return rejections.count <= mostRejections
     }
 
     /// Answers who is not remembered.

@@ -19,21 +19,16 @@ final class DatagramLayer: ServedLayer {
     let datagrams: OpaquePointer
     let port: Int
     let wakeUp: WakeUp
-    let preSharedKeys: PreSharedKeys?
-    let certificate: Replaceable<CertificateText>?
     /// Nil where nothing is encrypted.
     private(set) var dtls: DatagramSecurity?
     @exclusivity(unchecked) var table: PeerTable
     @exclusivity(unchecked) var transmissions: Transmissions
-    let echo = EchoGuard()
+    let echo: EchoGuard
     @exclusivity(unchecked) var now = NIODeadline.now()
     @exclusivity(unchecked) var writer = OptionWriter()
-    let asksForEcho: Bool
-    private let idleTimeout: TimeAmount
     @exclusivity(unchecked) var pace = StrangerPace()
-    var rejections = (count: 0, until: NIODeadline.distantPast)
     @exclusivity(unchecked) var events: [LayerEvent] = []
-    private var idleDueAt = NIODeadline.distantPast
+    private var idle: (timeout: TimeAmount, dueAt: NIODeadline)
 
     /// Binds.
     ///
@@ -62,8 +57,9 @@ final class DatagramLayer: ServedLayer {
                 maximumRetransmissions: max(configuration.maximumRetransmissions, 1)
             )
         )
-        preSharedKeys = configuration.security?.preSharedKeys
-        certificate = configuration.security?.certificate
+        idle = (.seconds(Int64(configuration.idleTimeout)), .distantPast)
+        // A handshake proves it.
+        echo = EchoGuard(isRequired: configuration.asksForEcho && configuration.security == nil)
         if let security = configuration.security {
             do throws(SecureContext.Failed) {
                 dtls = try DatagramSecurity(
@@ -77,10 +73,9 @@ final class DatagramLayer: ServedLayer {
                 throw failure(error.reason)
             }
         }
-        // A handshake proves it.
-        asksForEcho = configuration.asksForEcho && configuration.security == nil
-        idleTimeout = .seconds(Int64(configuration.idleTimeout))
     }
+
+    var security: CoAPSecurity? { dtls?.security }
 
     // MARK: The thread's turn
 
@@ -112,8 +107,8 @@ final class DatagramLayer: ServedLayer {
     }
 
     var nextDeadline: NIODeadline? {
-        let idle: NIODeadline? = table.count > 0 ? idleDueAt : nil
-        return [idle, transmissions.nextDeadline, dtls?.handshakes.dueAt].compactMap { $0 }.min()
+        let idleDueAt = table.count > 0 ? idle.dueAt : nil
+        return [idleDueAt, transmissions.nextDeadline, dtls?.handshakes.dueAt].compactMap { $0 }.min()
     }
 
     func maintain(now: NIODeadline) -> [LayerEvent] {
@@ -125,9 +120,9 @@ final class DatagramLayer: ServedLayer {
             }
         }
         goOnWithHandshakes()
-        if idleDueAt <= now {
-            idleDueAt = now + .seconds(1)
-            while let peer = table.popIdle(heardBefore: now - idleTimeout) { left(peer) }
+        if idle.dueAt <= now {
+            idle.dueAt = now + .seconds(1)
+            while let peer = table.popIdle(heardBefore: now - idle.timeout) { left(peer) }
         }
         return takeEvents()
     }
@@ -172,7 +167,7 @@ final class DatagramLayer: ServedLayer {
         guard let peer = table[address] else {
             if bytes.count > 1, bytes[0] == 22, bytes[1] == 0xfe { return tookSecure(path) }
             // With `coap.echo` it may show one, and then it is let in.
-            guard pace.hasRoom || asksForEcho else { return }
+            guard pace.hasRoom || echo.isRequired else { return }
             return takeFromStranger(IncomingDatagram(bytes, isWhole: datagram.is_whole), bytes.count, path, address)
         }
         peer.path = path.pointee

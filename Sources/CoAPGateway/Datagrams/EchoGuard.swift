@@ -9,9 +9,11 @@ package struct EchoGuard {
     static let lifetime = TimeAmount.seconds(60)
     private static let length = 8
 
+    /// Whether no request is carried out without it (`coap.echo`).
+    package let isRequired: Bool
     private let key = SymmetricKey(size: .bits256)
 
-    package init() {}
+    package init(isRequired: Bool = false) { self.isRequired = isRequired }
 
     /// The value for a peer.
     package func value(for address: PeerAddress, now: NIODeadline) -> [UInt8] { value(address, Self.minute(now)) }

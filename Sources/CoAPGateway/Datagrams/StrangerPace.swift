@@ -11,10 +11,13 @@ package struct StrangerPace: Sendable {
     /// New peers in a span of time then.
     package static let mostInSpan = 200
     package static let span = TimeAmount.milliseconds(100)
+    /// Messages that are rejected in a second.
+    private static let mostRejections = 1_000
 
     private var isLimiting = false
     private var left = 0
     private var spanEnd = NIODeadline.distantPast
+    private var rejections = (count: 0, until: NIODeadline.distantPast)
 
     package init() {}
 
@@ -29,6 +32,13 @@ package struct StrangerPace: Sendable {
 
     /// Whether there is room for one more.
     package var hasRoom: Bool { !isLimiting || left > 0 }
+
+    /// Whether another message of a stranger may be rejected now, with Reset or 4.13.
+    package mutating func mayReject(now: NIODeadline) -> Bool {
+        if rejections.until <= now { rejections = (0, now + .seconds(1)) }
+        rejections.count += 1
+        return rejections.count <= Self.mostRejections
+    }
 
     /// One more is let in.
     package mutating func enter() { if isLimiting { left -= 1 } }

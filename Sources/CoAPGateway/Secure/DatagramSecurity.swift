@@ -6,6 +6,7 @@ final class DatagramSecurity {
     /// Sessions that begin in one turn, half of them of one address: each may cost a signature, and clients come again.
     private static let mostBeginnings = Quota.Limit(total: 64)
 
+    let security: CoAPSecurity
     let context: SecureContext
     var handshakes: Handshakes
     /// Told of those that have to give way.
@@ -22,6 +23,7 @@ final class DatagramSecurity {
         refusals: Refusals,
         now: NIODeadline
     ) throws(SecureContext.Failed) {
+        self.security = security
         self.refusals = refusals
         context = try SecureContext(security, .datagrams, now: now)
         self.handshakes = Handshakes(most: handshakes)
