@@ -30,16 +30,12 @@ final class Endpoint {
     @exclusivity(unchecked) var requests = Requests()
     @exclusivity(unchecked) var observations: [Token: Observation] = [:]
     @exclusivity(unchecked) var sending = Sending()
-    /// On the list of endpoints with something to send.
-    @exclusivity(unchecked) var isDirty = false
     /// The message layer was asked not to forget it.
     @exclusivity(unchecked) var isHeld = false
     @exclusivity(unchecked) var isGone = false
 
     /// Clients with a session that are here now, by Client Identifier.
     var sessions: [ExactText: CoAPClient] = [:]
-    /// Registrations the core has not answered yet.
-    var registrations: [Token: Exchange] = [:]
     var transfers = Transfers()
 
     /// Where it is, and who.
@@ -57,16 +53,20 @@ final class Endpoint {
         }
     }
 
-    /// How many of its requests have no answer yet.
+    /// Its requests without an answer.
     struct Requests {
-        /// The core has not answered them yet.
+        /// Those that the core has not answered yet.
         var pending = 0
-        /// They wait for a message.
+        /// Those that wait for a message.
         var waiting = 0
+        /// Registrations that the core has not answered yet.
+        var registrations: [Token: Exchange] = [:]
     }
 
     /// What is sent to it beside answers, and what that waits for.
     struct Sending {
+        /// On the list of endpoints with something to send.
+        var isListed = false
         /// What is to be sent, in order.
         var outgoing: Deque<Outgoing> = []
         /// Confirmable messages that wait for their acknowledgement, in the order they were sent; NSTART of them at most

@@ -28,8 +28,8 @@ extension CoAPServer {
             client.pendingRequests -= 1
             noteIdle(client)
         }
-        if exchange.registration != nil, endpoint.registrations[exchange.request.token] === exchange {
-            endpoint.registrations[exchange.request.token] = nil
+        if exchange.registration != nil, endpoint.requests.registrations[exchange.request.token] === exchange {
+            endpoint.requests.registrations[exchange.request.token] = nil
         }
         guard !endpoint.isGone else { return takeUnheard(answer, of: exchange, now) }
         do throws(CoAPFailure) {

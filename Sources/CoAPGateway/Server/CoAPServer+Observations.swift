@@ -38,7 +38,7 @@ extension CoAPServer {
 
     /// GET with Observe 1 (RFC 7641 §3.6).
     func deregister(_ token: Token, at endpoint: Endpoint) {
-        endpoint.registrations[token]?.isDeregistered = true
+        endpoint.requests.registrations[token]?.isDeregistered = true
         if let observation = endpoint.observations[token] { remove(observation, from: endpoint) }
     }
 

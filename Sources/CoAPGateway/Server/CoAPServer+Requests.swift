@@ -245,7 +245,9 @@ extension CoAPServer {
         let endpoint = exchange.endpoint
         let token = exchange.request.token
         if endpoint.observations[token] == nil {
-            guard endpoint.observations.count + endpoint.registrations.count < configuration.observationsPerEndpoint
+            guard
+                endpoint.observations.count + endpoint.requests.registrations.count
+                    < configuration.observationsPerEndpoint
             else { throw CoAPFailure(.quotaExceeded, "too many observations at one endpoint") }
             if let refusal = shares.observations.refusal(for: endpoint.origin.holder) {
                 throw shares.failure(refusal, endpoint, "observations")
@@ -254,7 +256,7 @@ extension CoAPServer {
         let client = try submit(exchange, query)
         let (identifier, isRefresh) = client.use(observe.filter.string)
         exchange.registration = Exchange.Registration(operation: observe, identifier: identifier)
-        endpoint.registrations[token] = exchange
+        endpoint.requests.registrations[token] = exchange
         turn.coreRequests.append(.observe(exchange, observe, identifier: identifier, isRefresh: isRefresh))
     }
 

@@ -178,7 +178,7 @@ package final class CoAPServer<Layer: MessageLayer> {
             let leaving = turn.dirty
             turn.dirty.removeAll(keepingCapacity: true)
             for endpoint in leaving {
-                endpoint.isDirty = false
+                endpoint.sending.isListed = false
                 guard !endpoint.isGone else { continue }
                 sendOutgoing(endpoint, now: now)
                 updateHold(endpoint)
@@ -221,8 +221,8 @@ package final class CoAPServer<Layer: MessageLayer> {
     }
 
     func markDirty(_ endpoint: Endpoint) {
-        guard !endpoint.isDirty else { return }
-        endpoint.isDirty = true
+        guard !endpoint.sending.isListed else { return }
+        endpoint.sending.isListed = true
         turn.dirty.append(endpoint)
     }
 
