@@ -177,11 +177,12 @@ import Testing
             #expect(refused.codeText == "5.03")
             #expect(refused.integer(14) != nil)
             #expect(refused.text == "Server busy")
-            let deadline = ContinuousClock.now + .seconds(10)
-            while try second.ask(second.confirmable(Method.post, "/ps/a", payload: "x")).codeText != "2.04" {
-                try #require(ContinuousClock.now < deadline)
-                _ = second.receive(within: 50)
+            var code = ""
+            for _ in 0..<200 where code != "2.04" {
+                code = try second.ask(second.confirmable(Method.post, "/ps/a", payload: "x")).codeText
+                if code != "2.04" { _ = second.receive(within: 50) }
             }
+            #expect(code == "2.04")
         }
     }
 

@@ -217,10 +217,11 @@ import Testing
 
     /// Asks the broker until it knows of no subscriber: what the client said reaches it through two threads.
     private func expectUnsubscribed(_ gateway: TestGateway, _ client: RawClient, _ topic: String) async throws {
-        let deadline = ContinuousClock.now + .seconds(10)
-        while try await gateway.publish(topic, ["?"]) != .noMatchingSubscribers {
-            try #require(ContinuousClock.now < deadline)
+        // Looks are counted, not seconds: a busy machine may stand still between two of them.
+        for _ in 0..<200 {
+            if try await gateway.publish(topic, ["?"]) == .noMatchingSubscribers { return }
             _ = client.receive(within: 50)
         }
+        Issue.record("\(topic) still has a subscriber")
     }
 }
