@@ -50,9 +50,18 @@ let package = Package(
             name: "BrokerCore",
             dependencies: [
                 "MQTTCodec",
-                nioCore, nioConcurrencyHelpers,
+                nioCore,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings
+        ),
+        // The core's event loop, and what several threads share: limits of connections, the log of events.
+        .target(
+            name: "CoreRuntime",
+            dependencies: [
+                "BrokerCore", nioCore, nioConcurrencyHelpers,
+                .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: settings
         ),
@@ -61,7 +70,7 @@ let package = Package(
         .target(
             name: "NetworkListeners",
             dependencies: [
-                "BrokerCore", nioCore, nioConcurrencyHelpers, nioPosix, nioSSL,
+                "BrokerCore", "CoreRuntime", nioCore, nioConcurrencyHelpers, nioPosix, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
@@ -71,7 +80,7 @@ let package = Package(
         .target(
             name: "MQTTTransport",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "NetworkListeners", nioCore, nioPosix,
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "NetworkListeners", nioCore, nioPosix,
             ],
             swiftSettings: settings
         ),
@@ -82,6 +91,7 @@ let package = Package(
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
+                "CoreRuntime",
                 "JSONMessages",
                 "NetworkListeners",
                 nioCore, nioConcurrencyHelpers,
@@ -111,7 +121,8 @@ let package = Package(
         .target(
             name: "CoAPGateway",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CLibcoap", "CGnuTLS", "CSockets", nioCore, nioConcurrencyHelpers,
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "CLibcoap", "CGnuTLS", "CSockets", nioCore,
+                nioConcurrencyHelpers,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -124,6 +135,7 @@ let package = Package(
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
+                "CoreRuntime",
                 nioCore, nioConcurrencyHelpers,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -143,7 +155,8 @@ let package = Package(
         .target(
             name: "Webhooks",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "JSONMessages", nioCore, nioConcurrencyHelpers, nioHTTP1, nioPosix,
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "JSONMessages", nioCore, nioConcurrencyHelpers, nioHTTP1,
+                nioPosix,
                 lifecycle,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -156,6 +169,7 @@ let package = Package(
             dependencies: [
                 "MQTTCodec",
                 "BrokerCore",
+                "CoreRuntime",
                 "Auth",
                 "Storage",
                 "NetworkListeners",
@@ -189,13 +203,21 @@ let package = Package(
         ),
         .testTarget(
             name: "BrokerCoreTests",
-            dependencies: ["MQTTCodec", "BrokerCore", "BrokerTestSupport", nioCore, nioConcurrencyHelpers],
+            dependencies: [
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "BrokerTestSupport", nioCore, nioConcurrencyHelpers,
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "CoreRuntimeTests",
+            dependencies: ["MQTTCodec", "BrokerCore", "CoreRuntime", nioCore, nioConcurrencyHelpers, nioEmbedded],
             swiftSettings: settings
         ),
         .testTarget(
             name: "MQTTTransportTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "NetworkListeners", "BrokerTestSupport", nioCore,
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "MQTTTransport", "NetworkListeners", "BrokerTestSupport",
+                nioCore,
                 nioConcurrencyHelpers, nioEmbedded,
             ],
             swiftSettings: settings
@@ -203,7 +225,7 @@ let package = Package(
         .testTarget(
             name: "NetworkListenersTests",
             dependencies: [
-                "BrokerCore", "NetworkListeners", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
+                "BrokerCore", "CoreRuntime", "NetworkListeners", nioCore, nioConcurrencyHelpers, nioEmbedded, nioSSL,
                 .product(name: "NIOTLS", package: "swift-nio"),
             ],
             swiftSettings: settings
@@ -211,7 +233,8 @@ let package = Package(
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "JSONMessages", "HTTPGateway", "NetworkListeners",
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "MQTTTransport", "JSONMessages", "HTTPGateway",
+                "NetworkListeners",
                 "BrokerTestSupport",
                 nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -221,8 +244,8 @@ let package = Package(
         .testTarget(
             name: "WebhooksTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "Webhooks", "BrokerTestSupport", nioCore, nioPosix, nioEmbedded, nioHTTP1,
-                nioConcurrencyHelpers, lifecycle,
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "Webhooks", "BrokerTestSupport",
+                nioCore, nioPosix, nioEmbedded, nioHTTP1, nioConcurrencyHelpers, lifecycle,
                 .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
@@ -230,7 +253,7 @@ let package = Package(
         .testTarget(
             name: "CoAPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CoAPGateway", "CGnuTLS", "CSockets", "BrokerTestSupport",
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "CoAPGateway", "CGnuTLS", "CSockets", "BrokerTestSupport",
                 nioCore, nioConcurrencyHelpers, nioPosix,
             ],
             swiftSettings: settings

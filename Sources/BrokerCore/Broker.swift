@@ -3,7 +3,7 @@ package import NIOCore
 
 /// The broker: every session, subscription, retained message, will and timer, in plain synchronous code.
 ///
-/// It has one owner, the core loop (`CoreLoop`), and no lock, clock or I/O of its own: time comes in through
+/// It has one owner, the core loop (`CoreLoop` of CoreRuntime), and no lock, clock or I/O of its own: time comes in through
 /// `advance(to:)`, bytes leave through each connection's outlet. A test drives it by calling it.
 ///
 /// The calls of adapters are in one extension for each subject: `Broker+Connect`, `+Authenticate`, `+Publish`,
@@ -31,7 +31,7 @@ package final class Broker {
     /// - Parameters:
     ///   - enhancedAuthenticator: nil offers no Authentication Method.
     ///   - authorizer: nil lets every client use every topic.
-    ///   - events: takes the events of clients.
+    ///   - events: takes the events of clients; nil logs none.
     ///   - store: nil keeps everything in memory.
     ///   - durability: the durability that answers wait for.
     ///   - epoch: a number above every number that an earlier process gave to a session, a message or a delivery, so
@@ -42,7 +42,7 @@ package final class Broker {
         authenticator: any Authenticator = AnonymousAccess(),
         enhancedAuthenticator: (any EnhancedAuthenticator)? = nil,
         authorizer: (any Authorizer)? = nil,
-        events: EventLog = .silent,
+        events: (any EventSink)? = nil,
         store: (any Store)? = nil,
         durability: Durability = .strict,
         epoch: UInt64 = 0,

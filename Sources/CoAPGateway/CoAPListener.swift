@@ -1,4 +1,5 @@
 package import BrokerCore
+package import CoreRuntime
 
 /// Listens for CoAP over UDP, DTLS, TCP or TLS and serves MQTT topics as CoAP resources (RFC 7252, RFC 7641, RFC 7959,
 /// RFC 8323).

@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOCore
 
 /// The thread that serves CoAP: waits, lets the server work on what has come, hands its requests to the core.

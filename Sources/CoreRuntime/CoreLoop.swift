@@ -1,3 +1,4 @@
+package import BrokerCore
 import DequeModule
 import NIOConcurrencyHelpers
 package import NIOCore
@@ -128,9 +129,9 @@ package final class CoreLoop: @unchecked Sendable {
     }
 
     private func pause(since begin: NIODeadline) {
-        broker.turn.endsPutOff = 0
+        _ = broker.takeEndsPutOff()
         eventLoop.scheduleTask(in: Self.pause) {
-            if self.broker.turn.endsPutOff >= Self.manyEnds, .now() - begin < Self.longestPause {
+            if self.broker.takeEndsPutOff() >= Self.manyEnds, .now() - begin < Self.longestPause {
                 return self.pause(since: begin)
             }
             self.isProceedScheduled = false

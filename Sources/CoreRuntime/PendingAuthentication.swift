@@ -1,10 +1,11 @@
+package import BrokerCore
 import NIOConcurrencyHelpers
 
 /// The pending answer to credentials, for example to a password, whose check is slow on purpose.
 ///
 /// An authenticator makes it, returns it as `.pending`, and answers from any thread. Several clients may wait for the
 /// same answer.
-package final class PendingAuthentication: Sendable {
+package final class PendingAuthentication: FutureAuthentication {
     private enum State {
         case waiting([@Sendable (Authentication) -> Void])
         case answered(Authentication)

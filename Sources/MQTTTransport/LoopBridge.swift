@@ -1,4 +1,5 @@
-package import BrokerCore
+import BrokerCore
+package import CoreRuntime
 package import NIOCore
 
 /// Carries messages between one I/O loop and the core loop: one batch and one wake-up for each tick and direction.

@@ -1,4 +1,5 @@
 package import BrokerCore
+package import CoreRuntime
 package import NIOCore
 
 /// The last handler of an MQTT channel: passes input to the dialogue on the core loop, and its output to the channel.

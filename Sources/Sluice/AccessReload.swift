@@ -1,5 +1,6 @@
 import Auth
 import BrokerCore
+import CoreRuntime
 import ServiceLifecycle
 import UnixSignals
 

@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import Glibc
 
 /// The number of files and sockets the system lets this process have.

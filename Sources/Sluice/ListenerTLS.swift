@@ -1,5 +1,6 @@
 import BrokerCore
 import CoAPGateway
+import CoreRuntime
 import NetworkListeners
 
 /// What the certificate files of listeners say, by the listener's place in the configuration.

@@ -1,5 +1,6 @@
 import BrokerCore
 import CoAPGateway
+import CoreRuntime
 import HTTPGateway
 import MQTTTransport
 import NetworkListeners

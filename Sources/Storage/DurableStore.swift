@@ -9,7 +9,7 @@ package final class DurableStore: Store, @unchecked Sendable {
     // called before the first of them, `close` after the last.
     let keyValues: any KeyValueStore
     let clock: @Sendable () -> ClockReading
-    let events: EventLog
+    let events: (any EventSink)?
     private let durability: Durability
     private let executor: any StoreExecutor
     private let changes = KeyValueBatch()
@@ -25,7 +25,7 @@ package final class DurableStore: Store, @unchecked Sendable {
         durability: Durability,
         clock: @escaping @Sendable () -> ClockReading = ClockReading.current,
         executor: any StoreExecutor = StoreThread(),
-        events: EventLog = .silent
+        events: (any EventSink)? = nil
     ) throws(StoreRefused) {
         self.keyValues = keyValues
         self.durability = durability
@@ -40,14 +40,12 @@ package final class DurableStore: Store, @unchecked Sendable {
         let recovery = Recovery(keyValues, clock)
         try recovery.run(restore)
         if recovery.removed > 0 {
-            events.note(.storeRepaired, [.count(recovery.removed)])
+            events?.note(.storeRepaired, of: nil, level: nil) { [.count(recovery.removed)] }
         }
         if let failure = recovery.failure {
-            events.note(
-                .storeFailed,
-                level: .warning,
+            events?.note(.storeFailed, of: nil, level: .warning) {
                 [.reason("\(failure)"), .detail("what belongs to no session is left")]
-            )
+            }
         }
     }
 
@@ -106,7 +104,7 @@ package final class DurableStore: Store, @unchecked Sendable {
                 }
             } catch {
                 let detail = "the stored message \(place.message.rawValue) can't be read"
-                events.note(.storeFailed, [.reason("\(error)"), .detail(detail)])
+                events?.note(.storeFailed, of: nil, level: nil) { [.reason("\(error)"), .detail(detail)] }
             }
         }
         return loaded

@@ -1,4 +1,5 @@
 package import BrokerCore
+package import CoreRuntime
 import JSONMessages
 import MQTTCodec
 import NIOConcurrencyHelpers

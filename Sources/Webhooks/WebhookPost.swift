@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import BrokerCore
+import CoreRuntime
 import FoundationEssentials
 import Glibc
 import JSONMessages

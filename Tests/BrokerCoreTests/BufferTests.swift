@@ -1,5 +1,6 @@
 import BrokerCore
 import BrokerTestSupport
+import CoreRuntime
 import MQTTCodec
 import NIOCore
 import Testing

@@ -1,5 +1,4 @@
 import BrokerCore
-import NIOCore
 import Testing
 
 @Suite struct ClientNetworkTests {
@@ -18,10 +17,4 @@ import Testing
 
     @Test("what is no internet address has no network", arguments: ["", "unix:/tmp/socket", "example.org:80", "[::1"])
     func none(_ text: String) { #expect(ClientNetwork(text) == nil) }
-
-    @Test("a socket's address has the same network as its text")
-    func sockets() throws {
-        let address = try SocketAddress(ipAddress: "2001:db8:0:1::1", port: 1_883)
-        #expect(ClientNetwork(address) == ClientNetwork("[2001:db8:0:1::1]:1883"))
-    }
 }

@@ -1,5 +1,6 @@
 import BrokerCore
 import CoAPGateway
+import CoreRuntime
 import Testing
 
 /// RFC 9175: an address that has not proven to be the sender's costs nothing.

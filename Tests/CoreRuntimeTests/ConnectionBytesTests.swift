@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOCore
 import Testing
 
@@ -36,21 +37,6 @@ import Testing
         #expect(refusals.count(.connectionBytes) == 1)
         #expect(bytes.account(of: address("192.0.2.2:1")).hold(100_000) == nil)
         #expect(bytes.account(of: ClientAddress("192.0.2.1:3", isProxy: true)).hold(100_000) == nil)
-    }
-
-    @Test("addresses have one form in all protocols")
-    func addresses() throws {
-        func text(_ host: String) throws -> String {
-            ClientAddress(try SocketAddress(ipAddress: host, port: 1_883)).description
-        }
-        #expect(try text("192.0.2.7") == "192.0.2.7:1883")
-        #expect(try text("::1") == "[::1]:1883")
-        #expect(try text("2001:db8::7") == "[2001:db8::7]:1883")
-        #expect(try text("::ffff:192.0.2.7") == "192.0.2.7:1883")
-        let mapped = ClientAddress(try SocketAddress(ipAddress: "::ffff:192.0.2.7", port: 1))
-        #expect(mapped.network == ClientNetwork("192.0.2.7") && mapped.network != nil)
-        #expect(ClientAddress(nil as SocketAddress?).network == nil)
-        #expect(ClientAddress(try SocketAddress(ipAddress: "192.0.2.7", port: 1), isProxy: true).network == nil)
     }
 
     @Test("refusals are told of at once, and then seldom, with their number")

@@ -39,16 +39,24 @@ let package = Package(
         .target(
             name: "BrokerCore",
             dependencies: [
-                "MQTTCodec", nioCore, nioConcurrencyHelpers,
+                "MQTTCodec", nioCore,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "CoreRuntime",
+            dependencies: [
+                "BrokerCore", nioCore, nioConcurrencyHelpers,
+                .product(name: "DequeModule", package: "swift-collections"),
             ],
             swiftSettings: settings
         ),
         // Without a network there is neither a listener nor TLS.
         .target(
             name: "MQTTTransport",
-            dependencies: ["MQTTCodec", "BrokerCore", nioCore],
+            dependencies: ["MQTTCodec", "BrokerCore", "CoreRuntime", nioCore],
             exclude: ["MQTTChannels.swift", "MQTTListener.swift"],
             swiftSettings: settings
         ),
@@ -76,7 +84,7 @@ let package = Package(
         .target(
             name: "CoAPGateway",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CLibcoap", "CGnuTLS", "CSockets", nioCore,
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "CLibcoap", "CGnuTLS", "CSockets", nioCore,
                 nioConcurrencyHelpers,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),

@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import HTTPGateway
 import NIOCore
 import NetworkListeners

@@ -19,7 +19,7 @@ OUR_OWN = {
     "Storage/RocksDB/": "paths, and the words of RocksDB",
     "BrokerCore/Statistics/SystemTopics.swift": "our own topics",
     "BrokerCore/Retained/RetainedTopics.swift": "our own topics",
-    "BrokerCore/Admission/ClientAddress.swift": "addresses as the system writes them",
+    "CoreRuntime/Listening/SocketAddress+Clients.swift": "addresses as the system writes them",
     "BrokerCore/Admission/ClientNetwork.swift": "addresses as the system writes them",
     "HTTPGateway/Requests/HostNames.swift": "host names, which are ASCII",
     "HTTPGateway/Requests/OriginPolicy.swift": "host names, which are ASCII",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The limits of the house: lines of files and functions, parameters, stored properties, lines written twice, imports."""
+"""The limits of the house: lines of files and functions, parameters, stored properties, lines written twice, imports, the core."""
 
 import collections
 import re
@@ -68,6 +68,11 @@ TO_BE_SPLIT = {
     "MQTTDialogue": 17,
     "Webhook": 14,
 }
+
+
+#: What the core may import, and words of locks, clocks, concurrency and event loops, which it may not use.
+CORE_IMPORTS = {"MQTTCodec", "NIOCore", "DequeModule", "HeapModule", "Glibc"}
+NOT_IN_CORE = r"\b(NIOLock\w*|Mutex|Atomic\w*|EventLoop\w*|Channel\w*|Scheduled|SocketAddress|DispatchQueue|Task|async|await)\b|\.now\(\)"
 
 
 def lengths(files):
@@ -174,6 +179,19 @@ def imports(files):
                 yield f"{file.name}: imports {name}, which the table of docs/ARCHITECTURE.md does not allow {file.target}"
 
 
+def core(files):
+    """`BrokerCore` is plain synchronous code: time, threads and sockets are outside."""
+    for file in files:
+        if file.target != "BrokerCore":
+            continue
+        for name in sorted(set(file.imports) - CORE_IMPORTS):
+            yield f"{file.name}: imports {name}, which is not for the core"
+        for number, line in enumerate(file.lines, 1):
+            word = re.search(NOT_IN_CORE, line.split("//")[0])
+            if word:
+                yield f"{file.name}:{number}: {word[0]} is not for the core"
+
+
 def main():
     files = read(swift_files(SOURCES))
     found = [
@@ -184,6 +202,7 @@ def main():
         *stored_properties(files),
         *repeated(files),
         *imports(files),
+        *core(files),
     ]
     for line in found:
         print(line)

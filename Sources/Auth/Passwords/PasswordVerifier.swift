@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import Crypto
 import Dispatch
 import NIOConcurrencyHelpers

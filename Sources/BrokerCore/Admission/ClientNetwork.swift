@@ -1,4 +1,4 @@
-package import NIOCore
+import Glibc
 
 /// The network of a client, which has a share of the limits: an IPv4 address, or the first 64 bits of an IPv6 address.
 ///
@@ -7,12 +7,6 @@ package struct ClientNetwork: Hashable, Sendable {
     /// The address in network byte order; the first 4 or 8 bytes.
     private let bits: UInt64
     private let isIPv6: Bool
-
-    /// - Returns: nil for an address that is no internet address.
-    package init?(_ address: SocketAddress) {
-        guard let bytes = address.internetAddress else { return nil }
-        self.init(bytes: bytes)
-    }
 
     /// - Parameter bytes: an address in network byte order, 4 or 16 bytes.
     package init?(bytes: [UInt8]) {
@@ -41,21 +35,16 @@ package struct ClientNetwork: Hashable, Sendable {
         } else if let colon = host.lastIndex(of: ":"), host.firstIndex(of: ":") == colon {
             host = host[..<colon]
         }
-        guard let address = try? SocketAddress(ipAddress: String(host), port: 0) else { return nil }
-        self.init(address)
+        guard let bytes = Self.bytes(of: String(host)) else { return nil }
+        self.init(bytes: bytes)
     }
-}
 
-extension SocketAddress {
-    /// The internet address in network byte order, 4 or 16 bytes; nil for another kind of address.
-    package var internetAddress: [UInt8]? {
-        // The position of the address in the system's sockaddr_in or sockaddr_in6.
-        let place: Range<Int>
-        switch self {
-        case .v4: place = 4..<8
-        case .v6: place = 8..<24
-        case .unixDomainSocket: return nil
-        }
-        return withSockAddr { pointer, size in Array(UnsafeRawBufferPointer(start: pointer, count: size)[place]) }
+    /// The bytes of an IPv4 or IPv6 address in the forms that `inet_pton` reads; nil for other text.
+    private static func bytes(of address: String) -> [UInt8]? {
+        var ipv4 = in_addr()
+        if inet_pton(AF_INET, address, &ipv4) == 1 { return withUnsafeBytes(of: &ipv4) { Array($0) } }
+        var ipv6 = in6_addr()
+        guard inet_pton(AF_INET6, address, &ipv6) == 1 else { return nil }
+        return withUnsafeBytes(of: &ipv6) { Array($0) }
     }
 }

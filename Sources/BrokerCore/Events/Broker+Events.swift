@@ -10,7 +10,7 @@ extension Broker {
         level: Event.Level? = nil,
         _ fields: @autoclosure () -> [Event.Field]
     ) {
-        host.events.note(kind, of: connection.network, level: level) {
+        host.events?.note(kind, of: connection.network, level: level) {
             [.clientID(connection.clientID), .userName(connection.userName)] + connection.whereabouts + fields()
         }
     }
@@ -25,7 +25,7 @@ extension Broker {
         userName: String?,
         detail: String?
     ) {
-        host.events.note(.clientRefused, of: connection.network, level: nil) {
+        host.events?.note(.clientRefused, of: connection.network, level: nil) {
             [.clientID(clientID), .userName(userName ?? connection.transportIdentity)] + connection.whereabouts
                 + reason.fields + [.detail(detail)]
         }
@@ -66,7 +66,7 @@ extension Broker {
             case .quotaExceeded, .messageRateTooHigh: .limitReached
             default: .requestRefused
             }
-        host.events.note(kind, of: session.holder.network, level: kind == .limitReached ? nil : .info) {
+        host.events?.note(kind, of: session.holder.network, level: kind == .limitReached ? nil : .info) {
             let topic = topic()
             var fields: [Event.Field] = [.clientID(session.clientID), .userName(session.userName)]
             fields += session.connection?.whereabouts ?? []
@@ -90,7 +90,7 @@ extension Broker {
         guard overflow.isUntold || now - overflow.toldAt >= .minutes(1) else { return }
         let dropped = overflow.dropped
         overflow.told(at: now)
-        host.events.note(.queueOverflow, of: session.holder.network, level: nil) {
+        host.events?.note(.queueOverflow, of: session.holder.network, level: nil) {
             [.clientID(session.clientID), .userName(session.userName)] + (session.connection?.whereabouts ?? [])
                 + [.count(dropped)]
         }

@@ -104,7 +104,7 @@ extension Event.Kind {
     }
 
     /// Whether clients can cause it as often as they like: these events are logged at a limited rate.
-    var isByClients: Bool {
+    package var isByClients: Bool {
         switch self {
         case .clientConnected, .clientDisconnected, .clientRefused, .accessDenied, .requestRefused, .limitReached,
             .queueOverflow:

@@ -99,6 +99,12 @@ extension Broker {
     /// Counts the end of a connection that is handled later.
     package func putOffEnd() { turn.endsPutOff += 1 }
 
+    /// The number of ends that were put off since the last call.
+    package func takeEndsPutOff() -> Int {
+        defer { turn.endsPutOff = 0 }
+        return turn.endsPutOff
+    }
+
     /// Begins a turn, after other events have been handled.
     func beginTurn() {
         turn.effort = 0

@@ -11,7 +11,7 @@ struct Turn {
     var backlog = Backlog()
     /// Whether due timers are handled in slices.
     var isBehindTime = false
-    /// Ended connections that are handled later, since the owner last reset the number to 0.
+    /// Ended connections that are handled later, since the owner last took the number.
     var endsPutOff = 0
 
     init(now: NIODeadline) { self.now = now }

@@ -87,7 +87,7 @@ package enum Authentication: Sendable {
     /// Too many other checks are pending, 0x89.
     case busy
     /// The answer will come later.
-    case pending(PendingAuthentication)
+    case pending(any FutureAuthentication)
 }
 
 /// The identity of a connected client.

@@ -6,6 +6,6 @@ package struct BrokerHost {
     package var submit: (@Sendable (@escaping @Sendable (Broker) -> Void) -> Void)?
     /// Called each time the store has failed to write, and with nil when it writes again.
     package var storeFailed: ((StoreFailure?) -> Void)?
-    /// Takes the events of clients.
-    package let events: EventLog
+    /// Takes the events of clients; nil logs none.
+    package let events: (any EventSink)?
 }

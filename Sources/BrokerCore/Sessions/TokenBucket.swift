@@ -1,7 +1,7 @@
-import NIOCore
+package import NIOCore
 
 /// Grants the given number of events a second, and a burst of events after a pause.
-struct TokenBucket {
+package struct TokenBucket {
     private let perSecond: Double
     private let burst: Double
     private var tokens: Double
@@ -10,7 +10,7 @@ struct TokenBucket {
     /// - Parameters:
     ///   - rate: events a second, at least 1.
     ///   - burst: events at once; nil is the number of a second.
-    init(rate: Int, burst: Int? = nil, now: NIODeadline) {
+    package init(rate: Int, burst: Int? = nil, now: NIODeadline) {
         perSecond = Double(rate)
         self.burst = Double(burst ?? rate)
         tokens = self.burst
@@ -20,7 +20,7 @@ struct TokenBucket {
     /// Takes one event out.
     ///
     /// - Returns: false when there is none left at this time.
-    mutating func take(at now: NIODeadline) -> Bool {
+    package mutating func take(at now: NIODeadline) -> Bool {
         let seconds = Double((now - filled).nanoseconds) / 1e9
         filled = now
         tokens = min(burst, tokens + seconds * perSecond)
@@ -30,7 +30,7 @@ struct TokenBucket {
     }
 
     /// Whether it would grant a whole burst now.
-    func isFull(at now: NIODeadline) -> Bool {
+    package func isFull(at now: NIODeadline) -> Bool {
         tokens + Double((now - filled).nanoseconds) / 1e9 * perSecond >= burst
     }
 }

@@ -136,7 +136,9 @@ extension Broker {
         guard session.connection == nil else { return }
         guard session.expiresAt <= now else { return scheduleExpiry(session) }
         statistics.sessionsExpired &+= 1
-        host.events.note(.sessionExpired, [.clientID(session.clientID), .userName(session.userName)])
+        host.events?.note(.sessionExpired, of: nil, level: nil) {
+            [.clientID(session.clientID), .userName(session.userName)]
+        }
         endSession(session)
     }
 

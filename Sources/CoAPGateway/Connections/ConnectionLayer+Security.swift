@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOCore
 
 // TLS stands between a connection's bytes and the network's (RFC 8323 §8.2).

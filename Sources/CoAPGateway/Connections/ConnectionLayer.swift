@@ -1,5 +1,6 @@
 import BrokerCore
 import CSockets
+import CoreRuntime
 import NIOCore
 
 /// CoAP's message layer over connections (RFC 8323): a socket that listens, and any number of connections.

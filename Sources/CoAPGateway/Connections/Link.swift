@@ -1,5 +1,6 @@
 import BrokerCore
 import CSockets
+import CoreRuntime
 import Glibc
 import NIOCore
 

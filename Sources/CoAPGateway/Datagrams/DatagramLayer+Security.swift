@@ -1,5 +1,6 @@
 import BrokerCore
 import CSockets
+import CoreRuntime
 import NIOCore
 
 // DTLS: what comes is a record, and only what is in it is a message.

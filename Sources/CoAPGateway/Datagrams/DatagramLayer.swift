@@ -1,5 +1,6 @@
 import BrokerCore
 import CSockets
+import CoreRuntime
 import NIOCore
 
 /// CoAP's message layer over datagrams (RFC 7252 §4): one socket, any number of peers.

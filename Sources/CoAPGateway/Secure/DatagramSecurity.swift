@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOCore
 
 /// What a `DatagramLayer` with DTLS has besides (RFC 6347).

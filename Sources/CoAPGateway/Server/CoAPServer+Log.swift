@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 
 extension CoAPServer {
     /// A request is refused before the core has seen it.

@@ -1,4 +1,5 @@
 package import BrokerCore
+package import CoreRuntime
 import DequeModule
 import MQTTCodec
 package import NIOCore

@@ -1,3 +1,4 @@
+package import BrokerCore
 import NIOConcurrencyHelpers
 
 /// Limits the bytes that connections keep, in total and for each network.

@@ -1,3 +1,4 @@
+package import BrokerCore
 import NIOConcurrencyHelpers
 
 /// The number of network connections of all listeners, in total and for each network.

@@ -1,10 +1,11 @@
+package import BrokerCore
 import NIOConcurrencyHelpers
 package import NIOCore
 
 /// Takes events from all parts of the broker, on any thread, and passes them on at a limited rate.
 ///
 /// A client that makes mistakes without end neither fills the log nor hides the events of others.
-package final class EventLog: Sendable {
+package final class EventLog: EventSink {
     private let threshold: Event.Level?
     private let pace = NIOLockedValueBox(EventPace())
     private let write: @Sendable (Event) -> Void
@@ -41,8 +42,8 @@ package final class EventLog: Sendable {
         write(Event(kind, level: level, all + fields()))
     }
 
-    /// The same for a caller that knows the network alone; `fields` has the address.
-    func note(
+    /// The same for the core, which knows the network alone; `fields` has the address.
+    package func note(
         _ kind: Event.Kind,
         of network: ClientNetwork?,
         level: Event.Level?,

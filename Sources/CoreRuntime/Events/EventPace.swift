@@ -1,3 +1,4 @@
+import BrokerCore
 import NIOCore
 
 /// Limits the rate of events that clients cause: for each kind, and lower for one client's network.

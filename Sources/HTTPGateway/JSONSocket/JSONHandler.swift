@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import DequeModule
 import JSONMessages
 import MQTTCodec

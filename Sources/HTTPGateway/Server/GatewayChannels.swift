@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOCore
 import NIOHTTP1
 import NIOHTTPTypesHTTP1

@@ -1,4 +1,5 @@
 package import BrokerCore
+package import CoreRuntime
 package import NIOCore
 import NIOPosix
 package import NetworkListeners

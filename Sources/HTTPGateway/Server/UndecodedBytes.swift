@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOCore
 
 /// Stands before the HTTP decoder of a connection and counts what it was given and has not given on: a header that is not

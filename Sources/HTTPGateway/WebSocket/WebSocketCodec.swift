@@ -1,4 +1,5 @@
-package import BrokerCore
+import BrokerCore
+package import CoreRuntime
 import JSONMessages
 import MQTTCodec
 package import NIOCore

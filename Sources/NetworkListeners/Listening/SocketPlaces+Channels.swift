@@ -1,4 +1,5 @@
 package import BrokerCore
+package import CoreRuntime
 package import NIOCore
 
 /// Places of connections that are channels.

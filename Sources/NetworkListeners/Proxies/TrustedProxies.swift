@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 package import NIOCore
 
 /// The reverse proxies and load balancers whose word on a client's address is taken.

@@ -1,4 +1,5 @@
 package import BrokerCore
+package import CoreRuntime
 import NIOConcurrencyHelpers
 package import NIOCore
 import NIOSSL

@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import HTTPGateway
 
 /// The most memory that clients can make a broker of this configuration use: what `sluice check` prints.

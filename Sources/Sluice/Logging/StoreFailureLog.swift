@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOCore
 
 /// Says that the store can't write, once a minute, and that it can again.

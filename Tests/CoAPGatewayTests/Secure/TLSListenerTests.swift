@@ -1,5 +1,6 @@
 import BrokerCore
 import CoAPGateway
+import CoreRuntime
 import Testing
 
 /// CoAP over TLS (RFC 8323 §8.2), over sockets.

@@ -1,6 +1,7 @@
 import BrokerCore
 import BrokerTestSupport
 import CoAPGateway
+import CoreRuntime
 import MQTTCodec
 import NIOCore
 import NIOPosix

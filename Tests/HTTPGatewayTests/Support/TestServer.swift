@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import HTTPGateway
 import MQTTTransport
 import NIOConcurrencyHelpers

@@ -1,4 +1,5 @@
 import BrokerCore
+import CoreRuntime
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOEmbedded
