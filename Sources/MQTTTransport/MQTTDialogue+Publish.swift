@@ -128,13 +128,13 @@ extension MQTTDialogue {
     }
 
     func subscribeReceived(_ subscribe: Subscribe, _ broker: Broker) {
-        isSubscribing = true
+        waiting.isSubscribing = true
         broker.subscribeInSlices(
             isBridge ? subscribe.subscriptions.map(\.ofBridge) : subscribe.subscriptions,
             identifier: subscribe.subscriptionIdentifier,
             on: connection
         ) { [unowned broker] reasonCodes in
-            self.isSubscribing = false
+            self.waiting.isSubscribing = false
             if let reasonCodes {
                 let suback = Suback(packetID: subscribe.packetID, reasonCodes: reasonCodes)
                 broker.answer(.suback(suback), on: self.connection, self.stream)

@@ -34,24 +34,34 @@ package final class MQTTDialogue: @unchecked Sendable {
     @exclusivity(unchecked) var topicAliases = TopicAliases(maximum: 0)
     /// The state of enhanced authentication; nil without an Authentication Method in CONNECT.
     var authentication: EnhancedAuthentication?
-    /// Input that waits: an incomplete packet, packets before the answer to CONNECT, packets for a later turn.
-    private var partial: ByteBuffer?
-    /// Whether packets wait for a later turn.
-    private var isBehind = false
-    /// Whether a SUBSCRIBE is under way; later packets wait for it.
-    var isSubscribing = false
-    /// Whether the broker's backlog will read the waiting packets.
-    private var isCatchingUp = false
-    /// Called when no packets wait any more.
-    private var whenRead: [() -> Void] = []
-    /// Whether the network connection has ended while packets wait.
-    private var isEnding = false
-    /// Bytes of the CONNECT whose answer is pending.
-    private var pendingConnectBytes = 0
-    private let bytes: ConnectionBytes?
-    private let address: ClientAddress
-    /// The account of the kept bytes; nil for a small number of bytes.
-    private var account: ConnectionBytes.Account?
+    @exclusivity(unchecked) var waiting = WaitingInput()
+    @exclusivity(unchecked) private var kept: KeptBytes
+
+    /// Input that is not read yet.
+    struct WaitingInput {
+        /// An incomplete packet, packets before the answer to CONNECT, packets for a later turn.
+        fileprivate var bytes: ByteBuffer?
+        /// Whether packets wait for a later turn.
+        fileprivate var isBehind = false
+        /// Whether a SUBSCRIBE is under way; later packets wait for it.
+        var isSubscribing = false
+        /// Whether the broker's backlog will read the waiting packets.
+        fileprivate var isCatchingUp = false
+        /// Called when no packets wait any more.
+        fileprivate var whenRead: [() -> Void] = []
+        /// Whether the network connection has ended while packets wait.
+        fileprivate var isEnding = false
+    }
+
+    /// The bytes of the input that waits, counted for the client's address.
+    private struct KeptBytes {
+        let bytes: ConnectionBytes?
+        let address: ClientAddress
+        /// Nil for a small number of bytes.
+        var account: ConnectionBytes.Account?
+        /// Bytes of the CONNECT whose answer is pending.
+        var pendingConnect = 0
+    }
 
     /// Begins a dialogue.
     ///
@@ -69,8 +79,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         limits: Limits,
         bytes: ConnectionBytes? = nil
     ) {
-        self.bytes = bytes
-        self.address = address
+        kept = KeptBytes(bytes: bytes, address: address)
         stream = PacketStream(transport: transport)
         connection = VirtualConnection(
             transportProtocol: transportProtocol,
@@ -96,44 +105,44 @@ package final class MQTTDialogue: @unchecked Sendable {
         // The broker may have closed the connection before: timeout, takeover, shutdown.
         guard state != .closed, !stream.isClosed else { return }
         broker.heard(from: connection, bytes: bytes.readableBytes)
-        guard var joined = partial.take() else { return read(bytes, broker) }
+        guard var joined = waiting.bytes.take() else { return read(bytes, broker) }
         joined.writeImmutableBuffer(bytes)
-        if isBehind { partial = joined } else { read(joined, broker) }
+        if waiting.isBehind { waiting.bytes = joined } else { read(joined, broker) }
     }
 
     /// Calls back when all input so far has been read; at once, unless that takes several turns.
     func whenRead(_ done: @escaping () -> Void) {
-        if isWaiting { whenRead.append(done) } else { done() }
+        if isWaiting { waiting.whenRead.append(done) } else { done() }
     }
 
     /// Whether some input will be read later.
-    var isWaiting: Bool { isBehind || isSubscribing }
+    var isWaiting: Bool { waiting.isBehind || waiting.isSubscribing }
 
     /// Continues with the packets after a finished SUBSCRIBE.
     func subscribed(_ broker: Broker) {
-        if isBehind || !whenRead.isEmpty { putOff(broker) }
+        if waiting.isBehind || !waiting.whenRead.isEmpty { putOff(broker) }
     }
 
     /// Continues with packets that were deferred to a later turn.
     ///
     /// - Returns: whether no more packets wait.
     private func catchUp(_ broker: Broker) -> Bool {
-        isBehind = false
-        isCatchingUp = true
+        waiting.isBehind = false
+        waiting.isCatchingUp = true
         readOn(broker)
-        isCatchingUp = isBehind && !isSubscribing
-        guard !isWaiting else { return !isCatchingUp }
-        for done in whenRead { done() }
-        whenRead = []
-        if isEnding { end(broker) }
+        waiting.isCatchingUp = waiting.isBehind && !waiting.isSubscribing
+        guard !isWaiting else { return !waiting.isCatchingUp }
+        for done in waiting.whenRead { done() }
+        waiting.whenRead = []
+        if waiting.isEnding { end(broker) }
         return true
     }
 
     /// Reads the input that has waited for the answer to CONNECT.
     func readOn(_ broker: Broker) {
         guard state != .closed, !stream.isClosed else { return }
-        pendingConnectBytes = 0
-        read(partial.take() ?? ByteBuffer(), broker)
+        kept.pendingConnect = 0
+        read(waiting.bytes.take() ?? ByteBuffer(), broker)
     }
 
     private func read(_ bytes: ByteBuffer, _ broker: Broker) {
@@ -157,8 +166,8 @@ package final class MQTTDialogue: @unchecked Sendable {
 
     /// Defers the rest of the input if it has packets for a later turn; else it is an incomplete packet.
     private func waitForTurn(_ broker: Broker) {
-        guard !isSubscribing else {
-            isBehind = true
+        guard !waiting.isSubscribing else {
+            waiting.isBehind = true
             return
         }
         guard broker.isTurnOver, state != .awaitingAnswer else { return }
@@ -166,15 +175,15 @@ package final class MQTTDialogue: @unchecked Sendable {
     }
 
     private func putOff(_ broker: Broker) {
-        isBehind = true
-        guard !isCatchingUp else { return }
-        isCatchingUp = true
+        waiting.isBehind = true
+        guard !waiting.isCatchingUp else { return }
+        waiting.isCatchingUp = true
         broker.goOn { self.catchUp($0) }
     }
 
     /// Keeps the rest of the input, and counts its bytes in memory.
     private func keep(_ rest: consuming ByteBuffer) throws(MalformedPacket) {
-        var kept = pendingConnectBytes
+        var bytes = kept.pendingConnect
         if rest.readableBytes > 0 {
             // Only the rest is copied; the memory of the bytes before it is released to its owner.
             rest.discardReadBytes()
@@ -182,22 +191,22 @@ package final class MQTTDialogue: @unchecked Sendable {
             if rest.storageCapacity > ConnectionBytes.free, rest.storageCapacity / 4 > rest.readableBytes {
                 rest = ByteBuffer(buffer: rest)
             }
-            kept += rest.storageCapacity
-            partial = rest
+            bytes += rest.storageCapacity
+            waiting.bytes = rest
         }
-        guard kept > ConnectionBytes.free || account != nil else { return }
-        if account == nil { account = bytes?.account(of: address) }
-        guard account?.hold(kept) == nil else {
+        guard bytes > ConnectionBytes.free || kept.account != nil else { return }
+        if kept.account == nil { kept.account = kept.bytes?.account(of: kept.address) }
+        guard kept.account?.hold(bytes) == nil else {
             throw MalformedPacket(.quotaExceeded, "too much is kept of packets that are not whole, or not answered")
         }
-        if kept <= ConnectionBytes.free { account = nil }
+        if bytes <= ConnectionBytes.free { kept.account = nil }
     }
 
     /// Discards the kept input.
     private func forgetInput() {
-        partial = nil
-        pendingConnectBytes = 0
-        account = nil
+        waiting.bytes = nil
+        kept.pendingConnect = 0
+        kept.account = nil
     }
 
     /// Handles the end of the network connection, with or without a DISCONNECT.
@@ -206,10 +215,10 @@ package final class MQTTDialogue: @unchecked Sendable {
         // and the event loop handles a few sockets at a time, so that many ends would delay the input of other
         // clients.
         guard !isWaiting, !broker.isTurnOver, !broker.hasBacklog else {
-            isEnding = true
-            isBehind = true
+            waiting.isEnding = true
+            waiting.isBehind = true
             broker.putOffEnd()
-            return isSubscribing ? () : putOff(broker)
+            return waiting.isSubscribing ? () : putOff(broker)
         }
         end(broker)
     }
@@ -237,7 +246,7 @@ package final class MQTTDialogue: @unchecked Sendable {
         if state == .awaitingConnect, let other = Self.otherProtocol(of: buffer.readableBytesView) {
             throw MalformedPacket(.malformedPacket, "the client speaks \(other), which this listener does not")
         }
-        while state != .closed, state != .awaitingAnswer, !isSubscribing, !broker.isTurnOver {
+        while state != .closed, state != .awaitingAnswer, !waiting.isSubscribing, !broker.isTurnOver {
             guard
                 let header = try FixedHeader.parse(
                     buffer.readableBytesSpan,
@@ -269,8 +278,8 @@ package final class MQTTDialogue: @unchecked Sendable {
     /// Counts the bytes of a CONNECT, or of the exchange after it, while its answer is pending.
     private func countPendingConnect(_ header: FixedHeader) {
         switch state {
-        case .awaitingAnswer, .authenticating: pendingConnectBytes = max(header.packetLength, pendingConnectBytes)
-        default: pendingConnectBytes = 0
+        case .awaitingAnswer, .authenticating: kept.pendingConnect = max(header.packetLength, kept.pendingConnect)
+        default: kept.pendingConnect = 0
         }
     }
 

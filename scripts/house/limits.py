@@ -65,7 +65,6 @@ TO_BE_SPLIT = {
     "RequestGuard": 14,
     "RequestHandler": 22,
     "MQTTChannelHandler": 13,
-    "MQTTDialogue": 17,
     "Webhook": 14,
 }
 
