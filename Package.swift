@@ -77,11 +77,15 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // The dialogue of one MQTT connection, without I/O.
+        .target(
+            name: "MQTTProtocol",
+            dependencies: ["MQTTCodec", "BrokerCore", "CoreRuntime", nioCore],
+            swiftSettings: settings
+        ),
         .target(
             name: "MQTTTransport",
-            dependencies: [
-                "MQTTCodec", "BrokerCore", "CoreRuntime", "NetworkListeners", nioCore, nioPosix,
-            ],
+            dependencies: ["BrokerCore", "CoreRuntime", "MQTTProtocol", "NetworkListeners", nioCore, nioPosix],
             swiftSettings: settings
         ),
         // Messages as JSON, for adapters that speak it.
@@ -144,13 +148,11 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // Sessions, their messages and retained messages as records of a key-value store.
+        .target(name: "Storage", dependencies: ["MQTTCodec", "BrokerCore", nioCore], swiftSettings: settings),
         .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
-        // Where sessions, their messages and retained messages outlive the process.
-        .target(
-            name: "Storage",
-            dependencies: ["MQTTCodec", "BrokerCore", "CRocksDB", nioCore, nioConcurrencyHelpers],
-            swiftSettings: settings
-        ),
+        // The key-value store on disk.
+        .target(name: "RocksDBStorage", dependencies: ["BrokerCore", "Storage", "CRocksDB"], swiftSettings: settings),
         // What a persistent session gets, posted to a URL.
         .target(
             name: "Webhooks",
@@ -172,6 +174,7 @@ let package = Package(
                 "CoreRuntime",
                 "Auth",
                 "Storage",
+                "RocksDBStorage",
                 "NetworkListeners",
                 "MQTTTransport",
                 "HTTPGateway",
@@ -187,11 +190,12 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        // What the tests of several targets need: an in-memory client, a client's end of MQTT, a seeded generator.
+        // What the tests of several targets need, without sockets and RocksDB: a broker that is called, clients and a store
+        // in memory, a seeded generator.
         .target(
             name: "BrokerTestSupport",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "Storage", nioCore, nioConcurrencyHelpers,
+                "MQTTCodec", "BrokerCore", "MQTTProtocol", "Storage", nioCore, nioConcurrencyHelpers,
             ],
             path: "Tests/BrokerTestSupport",
             swiftSettings: settings
@@ -271,7 +275,8 @@ let package = Package(
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "Storage", "BrokerTestSupport", nioCore, nioConcurrencyHelpers,
+                "MQTTCodec", "BrokerCore", "Storage", "RocksDBStorage", "BrokerTestSupport", nioCore,
+                nioConcurrencyHelpers,
             ],
             swiftSettings: settings
         ),
@@ -286,7 +291,7 @@ let package = Package(
         // They start the built executable and use the clients that people use.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Sluice", "Storage", nioConcurrencyHelpers],
+            dependencies: ["Sluice", "Storage", "RocksDBStorage", nioConcurrencyHelpers],
             exclude: ["Clients", "requirements.txt"],
             swiftSettings: settings
         ),

@@ -111,12 +111,12 @@ package final class MQTTDialogue: @unchecked Sendable {
     }
 
     /// Calls back when all input so far has been read; at once, unless that takes several turns.
-    func whenRead(_ done: @escaping () -> Void) {
+    package func whenRead(_ done: @escaping () -> Void) {
         if isWaiting { waiting.whenRead.append(done) } else { done() }
     }
 
     /// Whether some input will be read later.
-    var isWaiting: Bool { waiting.isBehind || waiting.isSubscribing }
+    package var isWaiting: Bool { waiting.isBehind || waiting.isSubscribing }
 
     /// Continues with the packets after a finished SUBSCRIBE.
     func subscribed(_ broker: Broker) {

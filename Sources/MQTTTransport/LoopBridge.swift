@@ -1,5 +1,6 @@
 import BrokerCore
 package import CoreRuntime
+import MQTTProtocol
 package import NIOCore
 
 /// Carries messages between one I/O loop and the core loop: one batch and one wake-up for each tick and direction.

@@ -1,5 +1,6 @@
 package import BrokerCore
 package import CoreRuntime
+import MQTTProtocol
 package import NIOCore
 
 /// The last handler of an MQTT channel: passes input to the dialogue on the core loop, and its output to the channel.

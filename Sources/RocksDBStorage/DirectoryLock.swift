@@ -1,4 +1,5 @@
 import Glibc
+import Storage
 
 /// Keeps brokers out of a directory that is being read, as RocksDB keeps a second one out of its own.
 final class DirectoryLock {

@@ -1,4 +1,5 @@
 import Glibc
+import Storage
 
 /// A directory that is, or is to be, a database of RocksDB.
 enum RocksDBDirectory {

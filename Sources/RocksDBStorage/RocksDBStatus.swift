@@ -1,5 +1,6 @@
 import BrokerCore
 import CRocksDB
+import Storage
 
 /// What RocksDB says when something did not work; its C API gives text alone.
 struct RocksDBStatus: Error {

@@ -1,6 +1,7 @@
 package import BrokerCore
 import CRocksDB
 import Glibc
+package import Storage
 
 /// Keeps keys and values in a directory, by RocksDB.
 package final class RocksDBStore: KeyValueStore {

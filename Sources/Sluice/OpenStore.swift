@@ -1,4 +1,5 @@
 package import BrokerCore
+import RocksDBStorage
 package import Storage
 
 extension StorageConfiguration {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import RocksDBStorage
 import Storage
 
 /// `sluice store`: looks at a store while no broker has it.

@@ -2,6 +2,7 @@ import ArgumentParser
 import BrokerCore
 import Foundation
 import MQTTCodec
+import RocksDBStorage
 import Storage
 import Webhooks
 

@@ -22,14 +22,3 @@ package final class StoreThread: StoreExecutor {
 
     package func drain() { queue.sync {} }
 }
-
-/// The caller does it all, at once; for tests.
-package struct InlineExecutor: StoreExecutor {
-    package init() {}
-
-    package func run(_ job: @escaping @Sendable () -> Void) { job() }
-
-    package func answer(_ tell: @escaping @Sendable () -> Void) { tell() }
-
-    package func drain() {}
-}

@@ -1,6 +1,6 @@
 import BrokerCore
 package import MQTTCodec
-import MQTTTransport
+import MQTTProtocol
 package import NIOCore
 
 /// An MQTT client in memory: its bytes go into an `MQTTDialogue`, and it decodes strictly what comes back.

@@ -53,29 +53,15 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        // Without a network there is neither a listener nor TLS.
         .target(
-            name: "MQTTTransport",
+            name: "MQTTProtocol",
             dependencies: ["MQTTCodec", "BrokerCore", "CoreRuntime", nioCore],
-            exclude: ["MQTTChannels.swift", "MQTTListener.swift"],
             swiftSettings: settings
         ),
-        // What is stored is in memory here.
-        .target(
-            name: "Storage",
-            dependencies: [
-                "MQTTCodec", "BrokerCore", nioCore, nioConcurrencyHelpers,
-                .product(name: "Logging", package: "swift-log"),
-            ],
-            exclude: ["RocksDB"],
-            swiftSettings: settings
-        ),
+        .target(name: "Storage", dependencies: ["MQTTCodec", "BrokerCore", nioCore], swiftSettings: settings),
         .target(
             name: "BrokerTestSupport",
-            dependencies: [
-                "MQTTCodec", "BrokerCore", "MQTTTransport", "Storage", nioCore, nioConcurrencyHelpers,
-                .product(name: "Logging", package: "swift-log"),
-            ],
+            dependencies: ["MQTTCodec", "BrokerCore", "MQTTProtocol", "Storage", nioCore, nioConcurrencyHelpers],
             swiftSettings: settings
         ),
         .systemLibrary(name: "CLibcoap", pkgConfig: "libcoap-3-gnutls"),

@@ -1,4 +1,5 @@
 import Foundation
+import RocksDBStorage
 import Storage
 import Testing
 

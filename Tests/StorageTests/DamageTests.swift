@@ -3,6 +3,7 @@ import BrokerTestSupport
 import Foundation
 import MQTTCodec
 import NIOCore
+import RocksDBStorage
 import Storage
 import Testing
 

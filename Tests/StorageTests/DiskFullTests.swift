@@ -1,6 +1,8 @@
 import BrokerCore
+import BrokerTestSupport
 import MQTTCodec
 import NIOCore
+import RocksDBStorage
 import Storage
 import Testing
 

@@ -1,4 +1,5 @@
 import BrokerCore
+import BrokerTestSupport
 import MQTTCodec
 import NIOCore
 import Storage

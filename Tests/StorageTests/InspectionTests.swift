@@ -2,6 +2,7 @@ import BrokerCore
 import BrokerTestSupport
 import MQTTCodec
 import NIOCore
+import RocksDBStorage
 import Storage
 import Testing
 

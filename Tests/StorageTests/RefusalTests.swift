@@ -2,6 +2,7 @@ import BrokerCore
 import BrokerTestSupport
 import Foundation
 import NIOCore
+import RocksDBStorage
 import Storage
 import Testing
 

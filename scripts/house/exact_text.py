@@ -16,7 +16,7 @@ OUR_OWN = {
     "Sluice/APIKeyCommand.swift": "a file of our own format",
     "Sluice/DeviceKeys.swift": "paths",
     "Sluice/Logging/": "keys of log lines",
-    "Storage/RocksDB/": "paths, and the words of RocksDB",
+    "RocksDBStorage/": "paths, and the words of RocksDB",
     "BrokerCore/Statistics/SystemTopics.swift": "our own topics",
     "BrokerCore/Retained/RetainedTopics.swift": "our own topics",
     "CoreRuntime/Listening/SocketAddress+Clients.swift": "addresses as the system writes them",

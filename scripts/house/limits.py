@@ -45,7 +45,7 @@ MORE_PARAMETERS = {
 REPEATED = {
     "Sources/MQTTCodec/Packets/Unsuback.swift": "SUBACK and UNSUBACK have the same fields (MQTT 5.0 §3.9, §3.11)",
     "Sources/Sluice/Logging/LogHandlers.swift": "what LogHandler requires of each handler",
-    "Sources/Storage/RocksDB/RocksDBDatabase.swift": "two functions of C with the same arguments",
+    "Sources/RocksDBStorage/RocksDBDatabase.swift": "two functions of C with the same arguments",
 }
 
 #: Types that only hold values (limits, counters, the fields of a packet, a record or a configuration).

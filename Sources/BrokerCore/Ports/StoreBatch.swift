@@ -12,10 +12,10 @@ package struct StoreBatch: Sendable {
     ///
     /// A message whose deliveries were all done before the batch was handed over has no `remaining` and need not be
     /// written.
-    package internal(set) var messages: ContiguousArray<StoredMessage> = []
+    package var messages: ContiguousArray<StoredMessage> = []
     /// The destinations of all messages of the batch, message by message.
-    package internal(set) var destinations: ContiguousArray<StoredDestination> = []
-    package internal(set) var changes: ContiguousArray<StoreChange> = []
+    package var destinations: ContiguousArray<StoredDestination> = []
+    package var changes: ContiguousArray<StoreChange> = []
 
     package init(number: UInt64) { self.number = number }
 
@@ -34,6 +34,20 @@ package struct StoredMessage: Sendable {
     package internal(set) var destinationCount: Int
     /// The number of destinations whose delivery is not done.
     package internal(set) var remaining: Int
+
+    package init(
+        number: MessageNumber,
+        message: Message,
+        firstDestination: Int,
+        destinationCount: Int,
+        remaining: Int
+    ) {
+        self.number = number
+        self.message = message
+        self.firstDestination = firstDestination
+        self.destinationCount = destinationCount
+        self.remaining = remaining
+    }
 }
 
 /// One session that gets a stored message.

@@ -1,5 +1,6 @@
 package import BrokerCore
 import NIOConcurrencyHelpers
+package import Storage
 
 /// Keeps keys and values in memory: for tests, which may let it crash and fail.
 package final class MemoryKeyValueStore: KeyValueStore, Sendable {

@@ -1,4 +1,5 @@
 import NIOConcurrencyHelpers
+import Storage
 
 /// Does jobs, and tells their results, one at a time when a test says so: so a crash may come between any two.
 package final class SteppedExecutor: StoreExecutor {

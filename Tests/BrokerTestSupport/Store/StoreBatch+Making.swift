@@ -1,3 +1,5 @@
+package import BrokerCore
+
 extension StoreBatch {
     /// Adds a message for the given destinations, as the journal does.
     ///

@@ -1,4 +1,6 @@
+import BrokerTestSupport
 import Foundation
+import RocksDBStorage
 import Storage
 import Testing
 

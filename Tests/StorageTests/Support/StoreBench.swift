@@ -1,4 +1,5 @@
 import BrokerCore
+import BrokerTestSupport
 import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
