@@ -165,7 +165,7 @@ private struct SubscribeRequest {
     /// The Subscription Identifier; 0 without one.
     let identifier: UInt32
     var rest: ArraySlice<WantedFilter>
-    var refused = ByteKeyed<ReasonCode>()
+    var refused = ByteExactDictionary<ReasonCode>()
     var withRetained: [(subscription: Subscription, options: SubscriptionOptions)] = []
 
     init(_ subscriptions: [Subscribe.Subscription], _ identifier: UInt32?) {
@@ -190,7 +190,7 @@ extension [Subscribe.Subscription] {
     /// The order is that of the first occurrences.
     fileprivate var eachFilterOnce: [WantedFilter] {
         guard count > 1 else { return map { WantedFilter(subscription: $0, handling: $0.options.retainHandling) } }
-        var places = ByteKeyed<Int>()
+        var places = ByteExactDictionary<Int>()
         var once: [WantedFilter] = []
         for wanted in self {
             let handling = wanted.options.retainHandling

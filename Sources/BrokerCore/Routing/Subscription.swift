@@ -60,7 +60,7 @@ final class FilterNode {
     let key: [UInt8]
     let plain = SubscriberList()
     /// The shared subscriptions; nil for most filters, which have none.
-    private var shares: ByteKeyed<SubscriberList>?
+    private var shares: ByteExactDictionary<SubscriberList>?
 
     init(key: [UInt8]) { self.key = key }
 
@@ -68,7 +68,7 @@ final class FilterNode {
 
     func add(_ subscription: Subscription) {
         guard let name = subscription.filter.shareName else { return plain.add(subscription) }
-        var shares = self.shares.take() ?? ByteKeyed()
+        var shares = self.shares.take() ?? ByteExactDictionary()
         if let members = shares[name] {
             members.add(subscription)
         } else {

@@ -28,7 +28,7 @@ extension Broker {
     private func removeSubscriptions(of session: Session) {
         guard session.interest.subscriptions.count > 0 else { return }
         var subscriptions = Array(session.interest.subscriptions.values)
-        session.interest.subscriptions = ByteKeyed()
+        session.interest.subscriptions = ByteExactDictionary()
         session.counted.subscriptionBytes = 0
         begin { broker, steps in
             while steps > 0, let subscription = subscriptions.popLast() {

@@ -84,7 +84,7 @@ struct SessionInterest {
     var retainedDeliveries: Deque<RetainedDelivery> = []
     /// Whether a piece of work is scheduled that sends them.
     var isDeliveringRetained = false
-    var subscriptions = ByteKeyed<Subscription>()
+    var subscriptions = ByteExactDictionary<Subscription>()
     var shares = SessionShares()
 }
 

@@ -1,7 +1,7 @@
 import MQTTCodec
 
 /// A dictionary whose keys are compared byte by byte.
-struct ByteKeyed<Value> {
+struct ByteExactDictionary<Value> {
     private var entries: [ExactText: Value] = [:]
 
     init() {}
