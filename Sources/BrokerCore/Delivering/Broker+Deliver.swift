@@ -148,7 +148,7 @@ extension Broker {
     ) -> UInt64 {
         guard session.isStored, outbound.qos != .atMostOnce else { return 0 }
         if outbound.qos == .exactlyOnce {
-            journal?.hurry()
+            journal?.requestCommit()
             return commits.lastUsedBatch
         }
         return last()

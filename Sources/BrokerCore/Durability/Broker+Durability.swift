@@ -49,7 +49,7 @@ extension Broker {
     /// Makes the client's answers wait for all changes of all clients so far.
     func waitForAll(_ session: Session) {
         guard let journal else { return }
-        journal.hurry()
+        journal.requestCommit()
         session.storage.lastBatch = max(session.storage.lastBatch, commits.lastUsedBatch)
     }
 

@@ -105,7 +105,7 @@ final class CommitGate {
     func wantsTick() -> Bool {
         guard let journal, !journal.isEmpty else { return false }
         isRefusing = journal.isRefusing
-        return journal.isUrgent ? !journal.isCommitting : !isLazyCommitScheduled
+        return journal.isAwaited ? !journal.isCommitting : !isLazyCommitScheduled
     }
 
     /// Decides on a commit at the end of a tick.
@@ -114,7 +114,7 @@ final class CommitGate {
     func due(evenLazy: Bool) -> Due {
         guard let journal else { return .nothing }
         isRefusing = journal.isRefusing
-        if journal.isDue(evenUnhurried: evenLazy || !waiters.isEmpty) { return .now }
+        if journal.isDue(evenLazy: evenLazy || !waiters.isEmpty) { return .now }
         guard !journal.isEmpty, !isLazyCommitScheduled else { return .nothing }
         isLazyCommitScheduled = true
         return .later

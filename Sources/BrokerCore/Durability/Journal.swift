@@ -8,8 +8,8 @@ import NIOCore
 ///
 /// Confined to the core loop.
 final class Journal {
-    /// The number of changes without a waiting client at which they are handed over at the latest.
-    static let maximumUnhurried = 4_096
+    /// The number of lazy changes, which no client waits for, at which they are handed over at the latest.
+    static let maximumLazy = 4_096
 
     private let store: any Store
     @exclusivity(unchecked) private var open: StoreBatch
@@ -20,7 +20,7 @@ final class Journal {
     /// Bytes in memory of the open batch's messages and their destinations.
     @exclusivity(unchecked) private var messageBytes = 0
     /// Whether an answer waits for the open batch.
-    @exclusivity(unchecked) private(set) var isUrgent = false
+    @exclusivity(unchecked) private(set) var isAwaited = false
     /// The batch that was handed over and is not known to be durable.
     private var committing: StoreBatch?
     private var committingFirst: UInt64 = 0
@@ -65,7 +65,7 @@ final class Journal {
     func append(_ change: StoreChange) {
         changes.append(change)
         writes &+= 1
-        isUrgent = true
+        isAwaited = true
     }
 
     /// Adds a message, whose destinations are added next.
@@ -84,7 +84,7 @@ final class Journal {
         )
         messageBytes += message.cost + 64
         writes &+= 1
-        isUrgent = true
+        isAwaited = true
         return number
     }
 
@@ -104,8 +104,8 @@ final class Journal {
         return place
     }
 
-    /// Makes the open batch urgent, since an answer waits for it.
-    func hurry() { isUrgent = !isEmpty }
+    /// Notes that an answer waits for the open batch, so that it is handed over at the end of the tick.
+    func requestCommit() { isAwaited = !isEmpty }
 
     /// Sets the state of a delivery that is not done.
     func set(_ state: DeliveryState, of place: StoredPlace) {
@@ -114,7 +114,7 @@ final class Journal {
             open.destinations[index].state = state
         } else {
             states[place] = state
-            if case .released = state { isUrgent = true }
+            if case .released = state { isAwaited = true }
         }
         if case .released = state { writes &+= 1 }
     }
@@ -160,9 +160,9 @@ final class Journal {
     // MARK: Commit
 
     /// Whether the open batch can be handed over, and is to be.
-    func isDue(evenUnhurried: Bool) -> Bool {
+    func isDue(evenLazy: Bool) -> Bool {
         guard committing == nil, !isEmpty else { return false }
-        return isUrgent || evenUnhurried || changes.count + states.count >= Self.maximumUnhurried
+        return isAwaited || evenLazy || changes.count + states.count >= Self.maximumLazy
     }
 
     /// Hands the open batch over.
@@ -185,7 +185,7 @@ final class Journal {
         open = StoreBatch(number: batch.number + 1)
         openFirst = nextMessage
         messageBytes = 0
-        isUrgent = false
+        isAwaited = false
         store.commit(batch) { completion(batch.number, $0) }
     }
 
