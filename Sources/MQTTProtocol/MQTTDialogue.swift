@@ -5,8 +5,7 @@ package import NIOCore
 
 /// The MQTT dialogue of one network connection: bytes in, calls on the broker, bytes out into the packet stream.
 ///
-/// It does no I/O and is confined to the core loop. The transport (TCP, TLS, WebSocket) is below it; no layer above it
-/// depends on the protocol version.
+/// It does no I/O and is confined to the core loop. The transport is below it; no layer above it knows the version.
 ///
 /// A peer's errors are answered as its version requires: in MQTT 5.0 by CONNACK or DISCONNECT with a Reason Code, in
 /// MQTT 3.1.1 by closing, or by a CONNACK return code before the session is established.

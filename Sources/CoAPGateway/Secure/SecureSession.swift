@@ -45,7 +45,7 @@ package final class SecureSession {
         /// Over connections: how much more may come before it is over.
         var bytesLeft = 65_536
         let deadline: NIODeadline
-        /// When the log is told of a peer that has not proven its key.
+        /// When the log learns about a peer that has not proven its key.
         var proofDueAt = NIODeadline.distantFuture
     }
 
