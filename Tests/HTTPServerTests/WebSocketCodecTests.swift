@@ -1,5 +1,5 @@
-import HTTPGateway
-import MQTTCodec
+import HTTPServer
+import HTTPTestSupport
 import NIOCore
 import NIOEmbedded
 import Testing
@@ -19,7 +19,7 @@ import Testing
     }
 
     @Test(
-        "what is no MQTT leaves in one binary frame",
+        "what is sent leaves in one binary frame",
         arguments: [(1, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)]
     )
     func framing(size: Int, header: Int) throws {
@@ -31,32 +31,24 @@ import Testing
         #expect(bytes.suffix(size).allSatisfy { $0 == 7 })
     }
 
-    @Test("each MQTT Control Packet is a message of its own, however many leave together")
-    func packets() throws {
-        let channel = try makeChannel()
+    @Test("each message of a buffer has a frame of its own, however many leave together")
+    func messages() throws {
+        // The first two bytes of a message are its length.
+        let codec = WebSocketCodec(.binary, .init(maximumMessageSize: 1_000)) { buffer in
+            buffer.getInteger(at: buffer.readerIndex, as: UInt16.self).map(Int.init) ?? buffer.readableBytes
+        }
+        let channel = EmbeddedChannel(handler: codec)
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         var output = ByteBuffer()
-        let sizes = [2, 3_000, 2, 70_000, 100]
-        for size in sizes {
-            let payload = ByteBuffer(repeating: 1, count: size)
-            let publish = Publish(topic: try TopicName("t"), payload: payload)
-            PacketEncoder.encode(.publish(publish), version: .v3_1_1, into: &output)
+        for size in [UInt16(2), 3_000, 100] {
+            output.writeInteger(size)
+            output.writeRepeatingByte(7, count: Int(size) - 2)
         }
-        let total = output.readableBytes
         try channel.writeOutbound(output)
-        var bytes = ByteBuffer(bytes: try written(channel))
-        var payload = 0
-        for _ in sizes {
-            #expect(bytes.readInteger(as: UInt8.self) == 0x82)
-            var length = Int(bytes.readInteger(as: UInt8.self) ?? 0)
-            if length == 126 { length = Int(bytes.readInteger(as: UInt16.self) ?? 0) }
-            if length == 127 { length = Int(bytes.readInteger(as: UInt64.self) ?? 0) }
-            let slice = bytes.readSlice(length: length)
-            let packet = try #require(slice)
-            let header = try FixedHeader.parse(packet.readableBytesSpan, maximumPacketSize: .max)
-            #expect(header?.packetLength == length)
-            payload += length
-        }
-        #expect(payload == total && bytes.readableBytes == 0)
+        let bytes = try written(channel)
+        #expect(bytes.prefix(6) == [0x82, 2, 0, 2, 0x82, 126])
+        #expect(bytes.count == (2 + 2) + (4 + 3_000) + (2 + 100))
+        #expect(bytes.suffix(102).prefix(4) == [0x82, 100, 0, 100])
     }
 
     @Test("an empty buffer is no frame")

@@ -1,4 +1,5 @@
-import HTTPGateway
+import HTTPServer
+import HTTPTestSupport
 import NIOCore
 import Testing
 

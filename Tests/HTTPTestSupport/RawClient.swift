@@ -1,9 +1,9 @@
 import NIOConcurrencyHelpers
-import NIOCore
+package import NIOCore
 import NIOPosix
 
 /// One TCP connection, by hand.
-final class RawClient: Sendable {
+package final class RawClient: Sendable {
     private let channel: any Channel
     private let received: Received
 
@@ -12,7 +12,11 @@ final class RawClient: Sendable {
         self.received = received
     }
 
-    static func connect(to port: Int, on group: any EventLoopGroup, reading: Bool = true) async throws -> RawClient {
+    package static func connect(
+        to port: Int,
+        on group: any EventLoopGroup,
+        reading: Bool = true
+    ) async throws -> RawClient {
         let received = Received()
         let channel = try await ClientBootstrap(group: group)
             .channelOption(.autoRead, value: reading)
@@ -27,24 +31,24 @@ final class RawClient: Sendable {
         return RawClient(channel, received)
     }
 
-    func send(_ text: String) async throws { try await send(ByteBuffer(string: text)) }
+    package func send(_ text: String) async throws { try await send(ByteBuffer(string: text)) }
 
-    func send(_ bytes: ByteBuffer) async throws { try await channel.writeAndFlush(bytes).get() }
+    package func send(_ bytes: ByteBuffer) async throws { try await channel.writeAndFlush(bytes).get() }
 
     /// Begins to read, when it was made not to.
-    func startReading() async throws {
+    package func startReading() async throws {
         try await channel.setOption(.autoRead, value: true).get()
         channel.read()
     }
 
     /// Closes the connection, the hard way or not.
-    func close() async throws { try await channel.close().get() }
+    package func close() async throws { try await channel.close().get() }
 
     /// Ends its half of the connection.
-    func finish() async throws { try await channel.close(mode: .output).get() }
+    package func finish() async throws { try await channel.close(mode: .output).get() }
 
     /// All that has come, once it is as wanted.
-    func bytes(
+    package func bytes(
         within time: TimeAmount = .seconds(30),
         until isEnough: @escaping @Sendable ([UInt8], _ isClosed: Bool) -> Bool
     ) async throws -> [UInt8] {
@@ -60,14 +64,14 @@ final class RawClient: Sendable {
 
     /// All that has come, as text, once it contains something so many times.
     @discardableResult
-    func text(containing part: String, times: Int = 1) async throws -> String {
+    package func text(containing part: String, times: Int = 1) async throws -> String {
         let search = Search(for: part)
         let bytes = try await bytes { bytes, _ in search.count(in: bytes) >= times }
         return String(decoding: bytes, as: UTF8.self)
     }
 
     /// All that has come, as text, once the server has closed.
-    func untilClosed() async throws -> String {
+    package func untilClosed() async throws -> String {
         String(decoding: try await bytes { _, isClosed in isClosed }, as: UTF8.self)
     }
 
@@ -122,13 +126,13 @@ final class Received: Sendable {
 }
 
 /// Counts a text in bytes that grow, looking at each of them once.
-final class Search: Sendable {
+package final class Search: Sendable {
     private let wanted: [UInt8]
     private let state = NIOLockedValueBox((position: 0, count: 0))
 
-    init(for text: String) { wanted = Array(text.utf8) }
+    package init(for text: String) { wanted = Array(text.utf8) }
 
-    func count(in bytes: [UInt8]) -> Int {
+    package func count(in bytes: [UInt8]) -> Int {
         state.withLockedValue { state in
             bytes.withUnsafeBytes { bytes in
                 while state.position + wanted.count <= bytes.count {

@@ -1,27 +1,26 @@
-import MQTTCodec
-import NIOCore
+package import NIOCore
 
 /// A client's end of a WebSocket, by hand.
-struct WebSocketClient: Sendable {
-    static let handshake = [
+package struct WebSocketClient: Sendable {
+    package static let handshake = [
         "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
 
-    let raw: RawClient
+    package let raw: RawClient
     /// Bytes of the server's answer to the handshake.
-    private let headLength: Int
+    package let headLength: Int
 
     /// Opens one.
-    static func open(
-        _ server: TestServer,
-        _ subprotocol: String = "mqtt",
+    package static func open(
+        _ raw: RawClient,
+        at path: String,
+        _ subprotocol: String,
         fields: [String] = []
     ) async throws -> WebSocketClient {
-        let raw = try await server.connect()
         let fields = (handshake + ["Host: test", "Sec-WebSocket-Protocol: \(subprotocol)"] + fields)
             .joined(separator: "\r\n")
-        try await raw.send("GET /mqtt HTTP/1.1\r\n\(fields)\r\n\r\n")
+        try await raw.send("GET \(path) HTTP/1.1\r\n\(fields)\r\n\r\n")
         let head = try await raw.text(containing: "\r\n\r\n")
         guard head.hasPrefix("HTTP/1.1 101") else { throw Unexpected(head) }
         // Frames may have come with it.
@@ -30,7 +29,7 @@ struct WebSocketClient: Sendable {
     }
 
     /// A masked frame.
-    static func frame(_ opcode: UInt8, _ payload: [UInt8], isFinal: Bool = true) -> ByteBuffer {
+    package static func frame(_ opcode: UInt8, _ payload: [UInt8], isFinal: Bool = true) -> ByteBuffer {
         let key: [UInt8] = [0x37, 0xfa, 0x21, 0x3d]
         var frame = ByteBuffer()
         frame.writeInteger((isFinal ? 0x80 : 0) | opcode)
@@ -44,18 +43,12 @@ struct WebSocketClient: Sendable {
         return frame
     }
 
-    static func bytes(_ packet: Packet) -> [UInt8] {
-        var buffer = ByteBuffer()
-        PacketEncoder.encode(packet, version: .v5, into: &buffer)
-        return Array(buffer.readableBytesView)
-    }
-
-    func send(_ opcode: UInt8, _ payload: [UInt8], isFinal: Bool = true) async throws {
+    package func send(_ opcode: UInt8, _ payload: [UInt8], isFinal: Bool = true) async throws {
         try await raw.send(Self.frame(opcode, payload, isFinal: isFinal))
     }
 
     /// The server's frames, once there are so many.
-    func frames(_ count: Int) async throws -> [(opcode: UInt8, payload: [UInt8])] {
+    package func frames(_ count: Int) async throws -> [(opcode: UInt8, payload: [UInt8])] {
         let skipped = headLength
         let bytes = try await raw.bytes { bytes, isClosed in
             isClosed || Self.split(Array(bytes.dropFirst(skipped))).count >= count
@@ -63,25 +56,7 @@ struct WebSocketClient: Sendable {
         return Self.split(Array(bytes.dropFirst(skipped)))
     }
 
-    /// The server's packets, once there are so many.
-    func packets(_ count: Int) async throws -> [Packet] {
-        let skipped = headLength
-        let bytes = try await raw.bytes { bytes, isClosed in
-            isClosed || Self.packets(Array(bytes.dropFirst(skipped))).count >= count
-        }
-        return Self.packets(Array(bytes.dropFirst(skipped)))
-    }
-
-    private static func packets(_ bytes: [UInt8]) -> [Packet] {
-        let payload = split(bytes).filter { $0.opcode == 2 }.flatMap(\.payload)
-        var buffer = ByteBuffer(bytes: payload)
-        var decoder = PacketDecoder(role: .client, version: .v5)
-        var packets: [Packet] = []
-        while let packet = try? decoder.decode(from: &buffer) { packets.append(packet) }
-        return packets
-    }
-
-    private static func split(_ bytes: [UInt8]) -> [(opcode: UInt8, payload: [UInt8])] {
+    package static func split(_ bytes: [UInt8]) -> [(opcode: UInt8, payload: [UInt8])] {
         var frames: [(opcode: UInt8, payload: [UInt8])] = []
         var buffer = ByteBuffer(bytes: bytes)
         while let first = buffer.readInteger(as: UInt8.self), let short = buffer.readInteger(as: UInt8.self) {

@@ -1,3 +1,4 @@
+import HTTPServer
 import HTTPTypes
 
 /// One request with all that is needed to answer it, but its body.

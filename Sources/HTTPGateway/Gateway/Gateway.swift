@@ -1,11 +1,13 @@
 import BrokerCore
 import CoreRuntime
+import HTTPServer
 import HTTPTypes
+import JSONMessages
 import MQTTCodec
 import NIOCore
 
-/// Answers requests: finds the route, reads the body, writes what the route says.
-final class Gateway: Sendable {
+/// Answers requests: finds the route, and does what it says.
+final class Gateway: Responder {
     let configuration: HTTPListener.Configuration
     let core: CoreLoop
     let limits: Limits
@@ -16,7 +18,9 @@ final class Gateway: Sendable {
     let idempotencyKeys: IdempotencyKeys
     let files: StaticFiles
     let events: EventLog
-    let origins: OriginPolicy
+    let pages: OwnPages
+    let encoders = LoopEncoders()
+    let configureMQTT: HTTPListener.ConfigureMQTT
 
     init(
         configuration: HTTPListener.Configuration,
@@ -24,8 +28,10 @@ final class Gateway: Sendable {
         limits: Limits,
         bytes: ConnectionBytes,
         refusals: Refusals,
+        configureMQTT: @escaping HTTPListener.ConfigureMQTT,
         events: EventLog = .silent
     ) {
+        self.configureMQTT = configureMQTT
         self.events = events
         self.bytes = bytes
         self.configuration = configuration
@@ -47,36 +53,34 @@ final class Gateway: Sendable {
             Quota.Limit(total: configuration.maximumIdempotencyKeys),
             bytes: Quota.Limit(total: configuration.maximumIdempotencyBytes)
         )
-        origins = OriginPolicy(
-            allowed: configuration.allowedOrigins,
-            names: HostNames(configuration.hostnames, bound: configuration.host),
-            isEncrypted: configuration.tls != nil
-        )
-        files = StaticFiles(websocketPath: configuration.websocketPath, ticket: origins.ticket)
+        let ticket = "page=\(Token.random())"
+        var pages = OwnPages()
+        pages.isFile = { StaticFile(path: $0) != nil }
+        pages.ticket = ticket
+        pages.exposedFields = Preflight.exposedFields
+        self.pages = pages
+        files = StaticFiles(websocketPath: configuration.websocketPath, ticket: ticket)
     }
 
-    /// Looks at the head of a request, before its body has come.
-    ///
-    /// - Parameter refusal: why it is not served, if the layers below know a reason.
-    /// - Throws: why it is not served.
-    func admit(_ head: HTTPRequest, _ refusal: Problem?) throws(Problem) -> Admission {
-        if let refusal { throw refusal }
-        guard head.method != .connect else { throw .notImplemented("this is no proxy") }
-        let target = RequestTarget(head.path ?? "")
-        let route = self.route(target.path)
-        // The methods of a path are listed whether something is there or not.
-        guard head.method != .options else {
-            return Admission(head: head, route: route, query: nil, takesBody: false)
+    func admit(_ request: Request) -> Admission {
+        do throws(Problem) {
+            return .served(maximumBody: try maximumBody(request))
+        } catch {
+            return .refused(Response(error, isHead: request.method == .head))
         }
-        guard let route else { throw .notFound("nothing is at \(target.path)") }
-        guard route.methods.contains(head.method.rawValue) else { throw .methodNotAllowed(route.methods) }
-        let takesBody = head.hasBody && (head.method == .post || head.method == .put)
-        if takesBody { try admitBody(head.headerFields) }
-        return Admission(head: head, route: route, query: target.query, takesBody: takesBody)
     }
 
-    private func admitBody(_ fields: HTTPFields) throws(Problem) {
-        if let coding = fields[.contentEncoding], coding.lowercased() != "identity" {
+    /// Bytes of a request's body at most; nil when it is not read.
+    ///
+    /// - Throws: why the request is not served.
+    private func maximumBody(_ request: Request) throws(Problem) -> Int? {
+        let method = request.method
+        // The methods of a path are listed whether something is there or not.
+        guard method != .options else { return nil }
+        guard let route = route(request.target.path) else { throw .notFound("nothing is at \(request.target.path)") }
+        guard route.methods.contains(method.rawValue) else { throw .methodNotAllowed(route.methods) }
+        guard request.hasBody, method == .post || method == .put else { return nil }
+        if let coding = request.head.headerFields[.contentEncoding], coding.lowercased() != "identity" {
             throw Problem(
                 .unsupportedMediaType,
                 .payloadFormatInvalid,
@@ -84,25 +88,20 @@ final class Gateway: Sendable {
                 headers: [.acceptEncoding: "identity"]
             )
         }
-        guard let text = fields[.contentLength] else { return }
-        guard let length = Int(text), length <= limits.maximumPacketSize else {
-            throw .tooLarge(maximum: limits.maximumPacketSize)
-        }
+        return limits.maximumPacketSize
     }
 
-    /// Answers one request.
-    func answer(_ admission: Admission, _ body: ByteBuffer, _ client: Client) async -> Response {
-        let head = admission.head
+    func answer(_ request: Request, _ body: ByteBuffer) async -> Response {
+        let head = request.head
+        let route = route(request.target.path)
         do throws(Problem) {
-            guard head.method != .options, let route = admission.route else {
-                return Preflight.response(to: head, admission.route)
-            }
+            guard head.method != .options, let route else { return Preflight.response(to: head, route) }
             let exchange = Exchange(
                 method: head.method,
                 target: head.path ?? "",
                 fields: head.headerFields,
-                query: try Query(admission.query),
-                client: client,
+                query: try Query(request.target.query),
+                client: request.client,
                 takesTokenInQuery: route == .subscribe
             )
             if let parameters = route.parameters(head.method) {
@@ -115,11 +114,7 @@ final class Gateway: Sendable {
         }
     }
 
-    /// Says what every answer says.
-    func complete(_ response: inout Response, to head: HTTPRequest) {
-        origins.mark(&response.headers, origin: head.headerFields[.origin])
-        response.headers[.date] = HTTPDate.now()
-    }
+    func response(to refusal: Refusal, isHead: Bool) -> Response { Response(Problem(refusal), isHead: isHead) }
 
     private func route(_ path: String) -> Route? {
         Route(path: path, webSocketPath: configuration.websocketPath, hasLivePage: configuration.hasLivePage)
@@ -143,18 +138,7 @@ final class Gateway: Sendable {
         case .health: try await health(isHead: exchange.method == .head)
         case .file(let file): try files.response(file, Preconditions(exchange.fields), isHead: exchange.method == .head)
         // A try to upgrade never comes here.
-        case .webSocket: throw .upgradeRequired
+        case .webSocket: throw Problem(handshake.upgradeRequired)
         }
     }
-}
-
-/// A request that is served, by its head.
-struct Admission: Sendable {
-    let head: HTTPRequest
-    /// nil where nothing is.
-    let route: Route?
-    /// Not decoded; nil when there is none.
-    let query: String?
-    /// Whether its body is read.
-    let takesBody: Bool
 }

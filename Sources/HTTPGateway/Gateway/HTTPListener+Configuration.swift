@@ -1,36 +1,12 @@
-package import NetworkListeners
+package import HTTPServer
 
 extension HTTPListener {
-    /// Where to listen, and what a public server has to bound.
+    /// Where to listen, and what the gateway's routes have to bound.
     package struct Configuration: Sendable {
-        /// An IPv4 or IPv6 address.
-        package var host: String
-        /// 0 takes any free port.
-        package var port: Int
+        /// The address, and the limits of connections and requests.
+        package var server: Server.Configuration
         /// Where MQTT over WebSocket is served.
         package var websocketPath: String
-        /// The other web origins whose pages may use the gateway, `https://dash.example`; `*` is any.
-        package var allowedOrigins: [String]
-        /// The names it serves under, besides those of loopback and the address it listens on; empty is any, unless nobody
-        /// but this machine reaches that.
-        package var hostnames: [String] = []
-
-        /// Bytes of one header field, and of all of a request's header fields together.
-        package var maximumHeaderSize = 16 * 1_024
-        /// Header fields of one request.
-        package var maximumHeaderCount = 100
-        /// How long a connection may stay without a request, and take over the header of one.
-        ///
-        /// Longer than the minute that load balancers keep theirs: who ends it first makes no request be lost.
-        package var idleTimeout = Duration.seconds(75)
-        /// How long TLS and the PROXY protocol may take at the beginning of a connection.
-        package var handshakeTimeout = Duration.seconds(60)
-        /// How long a request's body may take to arrive.
-        package var bodyTimeout = Duration.seconds(30)
-        /// How long a client may read nothing while there is something for it.
-        package var stallTimeout = Duration.seconds(120)
-        /// How long streams and WebSockets may take to read our final bytes when the server stops.
-        package var shutdownTimeout = Duration.seconds(1)
 
         /// Messages of one JSON batch.
         package var maximumBatch = 1_000
@@ -67,13 +43,6 @@ extension HTTPListener {
         package var maximumTokenLifetime = Duration.seconds(86_400)
         /// Whether `/` is the live page.
         package var hasLivePage = true
-        /// The proxies whose word on a client's address is taken.
-        package var trustedProxies = TrustedProxies()
-        /// Whether connections from trusted proxies begin with a PROXY protocol header.
-        package var expectsProxyProtocol = false
-        /// Encrypts; nil listens in the clear.
-        package var tls: TLSServer?
-
         /// Whether a WebSocket that offers no subprotocol is refused; else it is taken for MQTT.
         package var requiresSubprotocol = true
         /// How often a WebSocket is sent a ping, and closed when nothing came since the last one; nil is never.
@@ -82,11 +51,9 @@ extension HTTPListener {
         /// libraries with them, but answer pings.
         package var pongKeepsAlive = false
 
-        package init(host: String, port: Int, websocketPath: String = "/mqtt", allowedOrigins: [String] = []) {
-            self.host = host
-            self.port = port
+        package init(server: Server.Configuration, websocketPath: String = "/mqtt") {
+            self.server = server
             self.websocketPath = websocketPath
-            self.allowedOrigins = allowedOrigins
         }
     }
 }

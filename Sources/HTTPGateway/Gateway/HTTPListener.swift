@@ -1,7 +1,7 @@
 package import BrokerCore
 package import CoreRuntime
+import HTTPServer
 package import NIOCore
-import NIOPosix
 package import NetworkListeners
 
 /// Listens for HTTP/1.1, and for MQTT over WebSocket on the same port.
@@ -64,35 +64,17 @@ package struct HTTPListener: Sendable {
             limits: limits,
             bytes: bytes,
             refusals: refusals,
+            configureMQTT: configureMQTT,
             events: events
         )
-        let channels = GatewayChannels(
-            gateway,
+        let server = Server(
+            configuration: configuration.server,
+            responder: gateway,
+            eventLoopGroup: eventLoopGroup,
             places: places,
-            on: eventLoopGroup,
-            configureMQTT: configureMQTT
+            bytes: bytes,
+            events: events
         )
-        let bootstrap = ServerBootstrap(group: eventLoopGroup)
-            // One read at a time: a client that sends requests ahead is stopped between two.
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            // A client may end its half after the request, and still wants the answer.
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-        let listening = TCPListener.Configuration(
-            configuration.tls == nil ? "http" : "https",
-            host: configuration.host,
-            port: configuration.port,
-            trustedProxies: configuration.trustedProxies,
-            closeTime: configuration.shutdownTimeout.timeAmount
-        )
-        return try await .listen(listening, bootstrap, places: places, events: events) { try channels.configure($0) }
+        return try await server.listen()
     }
-}
-
-extension Duration {
-    var milliseconds: Int {
-        let (seconds, attoseconds) = components
-        return Int(seconds) * 1_000 + Int(attoseconds / 1_000_000_000_000_000)
-    }
-
-    var timeAmount: TimeAmount { .milliseconds(Int64(milliseconds)) }
 }

@@ -1,13 +1,20 @@
 import JSONMessages
+import NIOConcurrencyHelpers
 import NIOCore
 
-/// What the connections of one event loop share; it is confined to the loop.
-final class GatewayLoop: @unchecked Sendable {
-    // Sendable: `executor` is, and `encoder` is touched on the loop only.
+/// The encoder of each event loop, which writes a message for a thousand streams of the loop once.
+final class LoopEncoders: Sendable {
+    private let encoders = NIOLockedValueBox<[ObjectIdentifier: NIOLoopBound<MessageEncoder>]>([:])
 
-    let executor: EventLoopExecutor
-    /// Writes a message for a thousand streams once.
-    let encoder = MessageEncoder()
-
-    init(_ eventLoop: any EventLoop) { executor = EventLoopExecutor(eventLoop) }
+    /// The one of an event loop; on that loop.
+    func encoder(of eventLoop: any EventLoop) -> MessageEncoder {
+        encoders.withLockedValue { encoders in
+            let key = ObjectIdentifier(eventLoop)
+            if let bound = encoders[key] { return bound }
+            let bound = NIOLoopBound(MessageEncoder(), eventLoop: eventLoop)
+            encoders[key] = bound
+            return bound
+        }
+        .value
+    }
 }

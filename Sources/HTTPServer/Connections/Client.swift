@@ -1,20 +1,20 @@
-import BrokerCore
+package import BrokerCore
 import CoreRuntime
-import NIOCore
+package import NIOCore
 import NetworkListeners
 
 /// The client of one HTTP connection.
-struct Client: Sendable {
-    let channel: any Channel
-    let presence: ClientPresence
+package struct Client: Sendable {
+    package let channel: any Channel
+    package let presence: ClientPresence
     let trustedProxies: TrustedProxies
-    /// What its connection shares with others of its event loop.
-    let loop: GatewayLoop
+    /// Runs the tasks of its requests on the channel's event loop.
+    let executor: EventLoopExecutor
 
     /// Where it is.
     ///
     /// - Parameter forwarded: the values of X-Forwarded-For, believed if trusted proxies have written them.
-    func address(forwarded: [String]) -> ClientAddress {
+    package func address(forwarded: [String]) -> ClientAddress {
         let proxied = presence.proxiedClient
         guard let peer = proxied?.address ?? channel.remoteAddress.flatMap(IPAddress.init) else {
             return ClientAddress(nil)

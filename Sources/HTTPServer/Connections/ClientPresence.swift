@@ -3,11 +3,11 @@ import NetworkListeners
 
 /// What the pipeline of one HTTP connection knows and the request in progress has to know: whether the client is still
 /// there, who it is by its certificate, where it is by its proxy's word, and which request is refused before it is looked at.
-final class ClientPresence: Sendable {
+package final class ClientPresence: Sendable {
     private struct State {
         var isGone = false
         var whenGone: (@Sendable () -> Void)?
-        var refusal: (request: Int, problem: Problem)?
+        var refusal: (request: Int, reason: Refusal)?
         var client: ProxyHeader.Client?
         var transportIdentity: String?
     }
@@ -24,7 +24,7 @@ final class ClientPresence: Sendable {
     }
 
     /// Sets what a long response does when its client leaves, in place of what was set before; at once if it has left.
-    func onLeaving(_ action: (@Sendable () -> Void)?) {
+    package func onLeaving(_ action: (@Sendable () -> Void)?) {
         let isGone = state.withLockedValue { state in
             state.whenGone = state.isGone ? nil : action
             return state.isGone
@@ -33,13 +33,13 @@ final class ClientPresence: Sendable {
     }
 
     /// A request of the connection, counted from 1, is refused; it is the last one that is served.
-    func refuse(request: Int, _ problem: Problem) {
-        state.withLockedValue { $0.refusal = $0.refusal ?? (request, problem) }
+    func refuse(request: Int, _ reason: Refusal) {
+        state.withLockedValue { $0.refusal = $0.refusal ?? (request, reason) }
     }
 
     /// Why a request is refused.
-    func refusal(ofRequest number: Int) -> Problem? {
-        state.withLockedValue { $0.refusal.flatMap { $0.request == number ? $0.problem : nil } }
+    func refusal(ofRequest number: Int) -> Refusal? {
+        state.withLockedValue { $0.refusal.flatMap { $0.request == number ? $0.reason : nil } }
     }
 
     /// The connection's PROXY protocol header has come.
@@ -55,7 +55,7 @@ final class ClientPresence: Sendable {
     }
 
     /// The user name the client's certificate gives it.
-    var transportIdentity: String? { state.withLockedValue { $0.transportIdentity } }
+    package var transportIdentity: String? { state.withLockedValue { $0.transportIdentity } }
 
     /// The client by the word of its connection's PROXY protocol header; nil without one.
     var proxiedClient: ProxyHeader.Client? { state.withLockedValue { $0.client } }

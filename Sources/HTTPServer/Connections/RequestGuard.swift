@@ -20,16 +20,13 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     typealias OutboundOut = HTTPServerResponsePart
 
     /// Makes the connection of a request that asks for it a WebSocket.
-    typealias Upgrade = (_ request: HTTPRequestHead, _ channel: any Channel, _ requestGuard: RequestGuard) -> Void
+    typealias Upgrade = (_ request: HTTPRequestHead, _ handshake: WebSocketHandshake, _ requestGuard: RequestGuard) ->
+        Void
 
-    private let presence: ClientPresence
-    private let origins: OriginPolicy
-    private let handshake: WebSocketHandshake
-    private let upgrade: Upgrade
+    private let server: ServerContext
+    private let client: Client
     private let undecoded: UndecodedBytes
-    private let onMalformed: (Problem) -> Void
-    private let headerTimeout: TimeAmount
-    private let stallTimeout: TimeAmount
+    private let upgrade: Upgrade
     private var timeout: Scheduled<Void>?
     /// When the header of the next request has to be complete.
     private var headerDeadline = NIODeadline.distantFuture
@@ -39,7 +36,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     /// Requests begun and not yet wholly answered.
     private var inProgress: Deque<Words> = []
     /// The request that makes the connection a WebSocket.
-    private var upgrading: HTTPRequestHead?
+    private var upgrading: (request: HTTPRequestHead, handshake: WebSocketHandshake)?
 
     /// What a request's answer may say.
     private enum Words {
@@ -48,29 +45,12 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         case old(keepsConnection: Bool)
     }
 
-    /// - Parameters:
-    ///   - upgrade: called once all requests before the one that asks for it are answered.
-    ///   - onMalformed: told of what is no request, or no whole one.
-    ///   - headerTimeout: from the end of a response, or the connection's beginning, to the end of the next header.
-    ///   - stallTimeout: how long a client may read nothing.
-    init(
-        presence: ClientPresence,
-        origins: OriginPolicy,
-        handshake: WebSocketHandshake,
-        upgrade: @escaping Upgrade,
-        undecoded: UndecodedBytes,
-        onMalformed: @escaping (Problem) -> Void,
-        headerTimeout: TimeAmount,
-        stallTimeout: TimeAmount
-    ) {
-        self.presence = presence
-        self.origins = origins
-        self.handshake = handshake
-        self.upgrade = upgrade
+    /// - Parameter upgrade: called once all requests before the one that asks for it are answered.
+    init(_ server: ServerContext, _ client: Client, _ undecoded: UndecodedBytes, upgrade: @escaping Upgrade) {
+        self.server = server
+        self.client = client
         self.undecoded = undecoded
-        self.onMalformed = onMalformed
-        self.headerTimeout = headerTimeout
-        self.stallTimeout = stallTimeout
+        self.upgrade = upgrade
     }
 
     func handlerAdded(context: ChannelHandlerContext) { awaitHeader(context) }
@@ -83,7 +63,7 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     }
 
     private func awaitHeader(_ context: ChannelHandlerContext) {
-        headerDeadline = .now() + headerTimeout
+        headerDeadline = .now() + server.configuration.idleTimeout.timeAmount
         guard timeout == nil else { return }
         watch(context.channel)
     }
@@ -102,7 +82,9 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         stall = nil
         if !context.channel.isWritable {
             let channel = context.channel
-            stall = context.eventLoop.scheduleTask(in: stallTimeout) { channel.close(promise: nil) }
+            stall = context.eventLoop.scheduleTask(in: server.configuration.stallTimeout.timeAmount) {
+                channel.close(promise: nil)
+            }
         }
         context.fireChannelWritabilityChanged()
     }
@@ -116,16 +98,18 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         }
         guard case .head(var head) = part else { return context.fireChannelRead(data) }
         count += 1
-        let problem = refusal(of: head, context.channel)
-        if let problem {
-            presence.refuse(request: count, problem)
-        } else if handshake.isWebSocket(target: head.uri), head.headers.contains(name: "Upgrade") {
-            upgrading = head
+        let refusal = refusal(of: head, context.channel)
+        if let refusal {
+            client.presence.refuse(request: count, refusal)
+        } else if let handshake = server.webSockets, handshake.isWebSocket(target: head.uri),
+            head.headers.contains(name: "Upgrade")
+        {
+            upgrading = (head, handshake)
             return
         }
         inProgress.append(head.version == .http1_0 ? .old(keepsConnection: head.isKeepAlive) : .current)
         // What is above knows only this spelling, and no HTTP/1.0. After a try to upgrade, to whatever, nothing is read.
-        if !head.isKeepAlive || problem != nil || head.headers.contains(name: "Upgrade") || head.method == .CONNECT {
+        if !head.isKeepAlive || refusal != nil || head.headers.contains(name: "Upgrade") || head.method == .CONNECT {
             head.headers.replaceOrAdd(name: "Connection", value: "close")
         }
         // RFC 9110 §10.1.1: it can't know what 100 is.
@@ -134,24 +118,24 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     }
 
     /// Why a request is not served, whatever it asks for.
-    private func refusal(of head: HTTPRequestHead, _ channel: any Channel) -> Problem? {
+    private func refusal(of head: HTTPRequestHead, _ channel: any Channel) -> Refusal? {
         if head.version != .http1_0, head.headers["Host"].count != 1 { return .hostMissing }
-        if let problem = origins.refusal(of: head, local: channel.localAddress) ?? head.framingProblem {
-            return problem
+        if let refusal = server.origins.refusal(of: head, local: channel.localAddress) ?? head.framingRefusal {
+            return refusal
         }
         let asked = head.headers[canonicalForm: "Upgrade"]
-        guard !asked.isEmpty else { return nil }
+        guard !asked.isEmpty, let handshake = server.webSockets else { return nil }
         if handshake.isWebSocket(target: head.uri) {
-            guard case .failure(let problem) = handshake.decide(head) else { return nil }
-            return problem
+            guard case .failure(let refusal) = handshake.decide(head) else { return nil }
+            return refusal
         }
-        return asked.contains { $0.lowercased() == "websocket" } ? .noWebSocket(handshake.path) : nil
+        return asked.contains { $0.lowercased() == "websocket" } ? .noWebSocket(at: handshake.path) : nil
     }
 
     private func upgradeWhenAnswered(_ channel: any Channel) {
-        guard let head = upgrading, inProgress.isEmpty else { return }
+        guard let (request, handshake) = upgrading, inProgress.isEmpty else { return }
         // Not in the midst of the decoder's turn, or of the last answer's.
-        channel.eventLoop.execute { if channel.isActive { self.upgrade(head, channel, self) } }
+        channel.eventLoop.execute { if channel.isActive { self.upgrade(request, handshake, self) } }
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -183,21 +167,22 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
         guard inProgress.isEmpty else { return context.fireErrorCaught(error) }
         switch error {
         case HTTPParserError.invalidEOFState: context.close(promise: nil)
-        case let error as HTTPParserError: refuse(Problem(error), context)
-        case let problem as Problem: refuse(problem, context)
+        case let error as HTTPParserError: refuse(Refusal(error), context)
+        case let refusal as Refusal: refuse(refusal, context)
         default: context.fireErrorCaught(error)
         }
     }
 
     /// Answers what is no request, or no whole one, and closes.
-    private func refuse(_ problem: Problem, _ context: ChannelHandlerContext) {
-        onMalformed(problem)
-        let body = problem.json
+    private func refuse(_ refusal: Refusal, _ context: ChannelHandlerContext) {
+        server.noteNoHTTP(client, refusal.detail)
+        let response = server.responder.response(to: refusal, isHead: false)
+        guard case .bytes(let body) = response.body else { return context.close(promise: nil) }
         let head = HTTPResponseHead(
             version: .http1_1,
-            status: .init(statusCode: problem.status.code),
+            status: .init(statusCode: response.status.code),
             headers: [
-                "Content-Type": Problem.contentType,
+                "Content-Type": response.headers[.contentType] ?? "text/plain",
                 "Content-Length": "\(body.readableBytes)",
                 "Connection": "close",
             ]
@@ -213,26 +198,26 @@ final class RequestGuard: ChannelDuplexHandler, RemovableChannelHandler, @unchec
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case is ChannelShouldQuiesceEvent where count == 0: context.close(promise: nil)
-        case ChannelEvent.inputClosed: presence.clientLeft()
+        case ChannelEvent.inputClosed: client.presence.clientLeft()
         default: break
         }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        presence.clientLeft()
+        client.presence.clientLeft()
         context.fireChannelInactive()
     }
 }
 
 extension HTTPRequestHead {
     /// What is wrong with how the end of its body is told (RFC 9112 §6.1).
-    fileprivate var framingProblem: Problem? {
+    fileprivate var framingRefusal: Refusal? {
         let codings = headers[canonicalForm: "Transfer-Encoding"]
         guard !codings.isEmpty else { return nil }
-        guard version != .http1_0 else { return .badRequest("HTTP/1.0 has no Transfer-Encoding") }
+        guard version != .http1_0 else { return Refusal(.malformed, "HTTP/1.0 has no Transfer-Encoding") }
         guard codings.count == 1, codings[0].lowercased() == "chunked" else {
-            return .notImplemented("of transfer codings only chunked is understood")
+            return Refusal(.notImplemented, "of transfer codings only chunked is understood")
         }
         return nil
     }

@@ -1,3 +1,4 @@
+import CoreRuntime
 import HTTPTypes
 import NIOCore
 import NIOHTTPTypes
@@ -12,27 +13,26 @@ extension RequestHandler {
     private static let closeTimeout = TimeAmount.seconds(1)
 
     func write(_ response: Response) {
-        guard let context, case .answering = state else {
+        guard let context, let request, case .answering = state else {
             // The client has left.
             if case .stream(let stream) = response.body { stream.end() }
             return
         }
         context.eventLoop.assertInEventLoop()
         unlimit()
-        admission = nil
         forgetBody()
         var response = response
         if case .bytes(let bytes) = response.body {
             outgoing = bytes
             // Nobody knows how slowly it is read. What has done something is told so all the same.
-            if let problem = keep(), self.head.method == .get || self.head.method == .head {
-                response = Response(problem, isHead: self.head.method == .head)
+            if let refusal = keep(), request.method == .get || request.method == .head {
+                response = server.responder.response(to: refusal, isHead: request.method == .head)
                 outgoing = ByteBuffer()
             }
         }
-        if let problem = response.problem { noteRefused(problem) }
-        gateway.complete(&response, to: head)
-        isLast = isLast || !isRequestOver || head.headerFields[.connection] == "close"
+        if let refused = response.refused { note(refused, request) }
+        server.complete(&response, to: request.head)
+        isLast = isLast || !isRequestOver || request.head.headerFields[.connection] == "close"
         if isLast {
             let others = response.headers[.connection].map { "\($0), " } ?? ""
             if !others.contains("close") { response.headers[.connection] = others + "close" }
@@ -46,10 +46,21 @@ extension RequestHandler {
             writeOutgoing()
         case .stream(let stream):
             isLast = true
-            self.head = HTTPRequest(method: .get, scheme: nil, authority: nil, path: nil)
+            self.request = nil
             state = .streaming(stream)
-            stream.begin(on: self)
+            stream.begin(on: ResponseWriter(self))
         }
+    }
+
+    private func note(_ refused: Response.Refused, _ request: Request) {
+        let fields = request.head.headerFields
+        server.events.noteRefused(
+            refused,
+            request.method.rawValue,
+            request.target.path,
+            origin: fields[.origin],
+            by: client.address(forwarded: fields.values(of: .forwardedFor))
+        )
     }
 
     /// Goes on with the answer as far as the client reads it.
@@ -130,13 +141,4 @@ extension RequestHandler {
     }
 
     func close() { context?.close(promise: nil) }
-}
-
-extension HTTPRequest {
-    /// Whether a body follows (RFC 9112 §6.3); one of a length that no number holds does.
-    var hasBody: Bool {
-        if headerFields[.transferEncoding] != nil { return true }
-        guard let length = headerFields[.contentLength] else { return false }
-        return Int(length) != 0
-    }
 }

@@ -7,7 +7,7 @@ import NIOHTTP1
 import NIOHTTPTypes
 
 /// Serves the requests of one connection, one at a time and in order (RFC 9112 §9.3.2): reads a request whole, has the
-/// gateway answer it, and writes the answer.
+/// responder answer it, and writes the answer.
 ///
 /// It is confined to the channel's event loop, where the tasks that make answers run, too.
 final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unchecked Sendable {
@@ -21,11 +21,11 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
         case awaitingRequest
         /// A body is on its way.
         case receiving
-        /// The gateway makes the answer.
+        /// The responder makes the answer.
         case answering
         /// The client reads the answer.
         case writing
-        case streaming(EventStream)
+        case streaming(any ResponseStream)
         /// The last answer is on its way, and what the client still sends is thrown away: closing with unread bytes would
         /// take the answer with it (RFC 9112 §9.6).
         case ending
@@ -40,13 +40,14 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
     /// end, whether it is asked for or not.
     private static let tooManyWaiting = 8_192
 
-    let gateway: Gateway
+    let server: ServerContext
     let client: Client
     private(set) var context: ChannelHandlerContext?
     var state = State.awaitingRequest
-    /// The request in hand.
-    var head = HTTPRequest(method: .get, scheme: nil, authority: nil, path: nil)
-    var admission: Admission?
+    /// The request in hand; nil while its stream is written.
+    var request: Request?
+    /// Bytes of its body at most.
+    private var maximumBody = 0
     var body = ByteBuffer()
     /// Whether all of it has come.
     var isRequestOver = true
@@ -54,7 +55,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
     var isLast = false
     /// Whether the last answer has left.
     var isAnswerWritten = false
-    /// Bytes of the body that the gateway makes the answer with.
+    /// Bytes of the body that the responder makes the answer with.
     private var bodyInHand = 0
     /// Of the answer in hand, what is not written.
     var outgoing = ByteBuffer()
@@ -75,8 +76,8 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
     /// Requests begun.
     private var count = 0
 
-    init(_ gateway: Gateway, _ client: Client) {
-        self.gateway = gateway
+    init(_ server: ServerContext, _ client: Client) {
+        self.server = server
         self.client = client
     }
 
@@ -96,11 +97,11 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
     /// Counts what is kept for the client.
     ///
     /// - Returns: why it is too much.
-    func keep() -> Problem? {
+    func keep() -> Refusal? {
         let bytes =
             body.storageCapacity + bodyInHand + outgoing.storageCapacity + unread + waiting.count * Self.partSize
         guard bytes > ConnectionBytes.free || account != nil else { return nil }
-        let account = account ?? gateway.bytes.account(of: client.address(forwarded: []))
+        let account = account ?? server.bytes.account(of: client.address(forwarded: []))
         self.account = bytes > ConnectionBytes.free ? account : nil
         return account.hold(bytes).map { .tooManyBytes($0) }
     }
@@ -113,7 +114,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
     /// A body that is not there at once has so much time.
     func limitBody() {
         guard case .receiving = state, deadline == nil else { return }
-        limit(gateway.configuration.bodyTimeout.timeAmount) { $0.refuse(.bodyTimeout) }
+        limit(server.configuration.bodyTimeout.timeAmount) { $0.refuse(.bodyTimeout) }
     }
 
     func read(context: ChannelHandlerContext) {
@@ -150,7 +151,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard error is HTTPParserError || error is Problem else { return context.close(promise: nil) }
+        guard error is HTTPParserError || error is Refusal else { return context.close(promise: nil) }
         inputEnded()
     }
 
@@ -199,29 +200,33 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
     }
 
     private func begin(_ head: HTTPRequest) {
-        self.head = head
+        let request = Request(head, client)
+        self.request = request
         count += 1
         isRequestOver = !head.hasBody
-        do throws(Problem) {
-            let admission = try gateway.admit(head, client.presence.refusal(ofRequest: count))
-            self.admission = admission
-            guard admission.takesBody else { return answer() }
+        if let refusal = client.presence.refusal(ofRequest: count) { return refuse(refusal) }
+        guard head.method != .connect else { return refuse(Refusal(.notImplemented, "this is no proxy")) }
+        switch server.responder.admit(request) {
+        case .refused(let response): refuse(with: response)
+        case .served(let maximumBody):
+            guard head.hasBody, let maximumBody else { return answer() }
+            guard !head.announcesMore(than: maximumBody) else { return refuse(.bodyTooLarge(maximum: maximumBody)) }
+            self.maximumBody = maximumBody
             state = .receiving
             // curl waits a second for it before it sends a large body (RFC 9110 §10.1.1).
             if head.headerFields[.expect]?.lowercased() == "100-continue" {
                 context?.write(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
                 flush()
             }
-        } catch {
-            refuse(error)
         }
     }
 
     private func receive(_ bytes: ByteBuffer) {
-        let maximum = gateway.limits.maximumPacketSize
-        guard body.readableBytes + bytes.readableBytes <= maximum else { return refuse(.tooLarge(maximum: maximum)) }
+        guard body.readableBytes + bytes.readableBytes <= maximumBody else {
+            return refuse(.bodyTooLarge(maximum: maximumBody))
+        }
         if body.readableBytes == 0 { body = bytes } else { body.writeImmutableBuffer(bytes) }
-        if let problem = keep() { refuse(problem) }
+        if let refusal = keep() { refuse(refusal) }
     }
 
     /// Nothing more comes, or nothing that can be read.
@@ -232,7 +237,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
         case .receiving:
             isRequestOver = true
             isLast = true
-            refuse(.badRequest("the body broke off"))
+            refuse(.bodyIncomplete)
         case .streaming: close()
         case .ending:
             isRequestOver = true
@@ -244,21 +249,25 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler, @unch
 
     // MARK: The answer
 
-    func refuse(_ problem: Problem) {
+    func refuse(_ refusal: Refusal) {
+        refuse(with: server.responder.response(to: refusal, isHead: request?.method == .head))
+    }
+
+    private func refuse(with response: Response) {
         state = .answering
         body = ByteBuffer()
-        write(Response(problem, isHead: head.method == .head))
+        write(response)
     }
 
     private func answer() {
-        guard let admission else { return }
+        guard let request else { return }
         state = .answering
         unlimit()
-        let (gateway, client, body) = (gateway, client, body)
+        let (responder, body) = (server.responder, body)
         bodyInHand = body.storageCapacity
         self.body = ByteBuffer()
-        Task.immediate(executorPreference: client.loop.executor) {
-            self.write(await gateway.answer(admission, body, client))
+        Task.immediate(executorPreference: client.executor) {
+            self.write(await responder.answer(request, body))
         }
     }
 

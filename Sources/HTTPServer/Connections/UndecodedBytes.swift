@@ -27,7 +27,7 @@ final class UndecodedBytes: ChannelInboundHandler, RemovableChannelHandler {
         guard count > ConnectionBytes.free || account != nil else { return }
         let account = account ?? makeAccount()
         self.account = count > ConnectionBytes.free ? account : nil
-        if let refusal = account.hold(count) { context.fireErrorCaught(Problem.tooManyBytes(refusal)) }
+        if let refusal = account.hold(count) { context.fireErrorCaught(Refusal.tooManyBytes(refusal)) }
     }
 
     /// The decoder has given something, with so many bytes of a body.

@@ -1,3 +1,4 @@
+import CoreRuntime
 import NIOCore
 import NetworkListeners
 

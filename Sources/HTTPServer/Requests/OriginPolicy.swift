@@ -1,8 +1,8 @@
-import JSONMessages
+import HTTPTypes
 import NIOCore
 import NIOHTTP1
 
-/// Which web pages may use the gateway (the Fetch standard's CORS protocol and Fetch Metadata, RFC 6455 §10.2).
+/// Which web pages may use the server (the Fetch standard's CORS protocol and Fetch Metadata, RFC 6455 §10.2).
 ///
 /// A browser takes any page's requests to anywhere, with this machine's own access to it; whatever acts or reads is for
 /// pages of our own origin and of those that are listed. What is no browser says nothing of this, and is not asked.
@@ -14,18 +14,16 @@ package struct OriginPolicy: Sendable {
     private let allowed: Set<String>
     private let names: HostNames
     private let isEncrypted: Bool
-    /// What the live page shows when it opens a WebSocket, in the query.
-    ///
-    /// Pages of other origins can't read it. A proxy may have changed Host, and browsers say of a WebSocket no more than Origin.
-    let ticket = "page=\(Token.random())"
+    private let pages: OwnPages
 
     /// - Parameters:
     ///   - allowed: other origins as browsers send them, `https://dash.example`; `*` is any.
     ///   - isEncrypted: whether the listener's own pages come by https alone.
-    package init(allowed: [String], names: HostNames, isEncrypted: Bool) {
+    init(allowed: [String], names: HostNames, isEncrypted: Bool, pages: OwnPages) {
         self.allowed = Set(allowed.map { $0.lowercased() })
         self.names = names
         self.isEncrypted = isEncrypted
+        self.pages = pages
     }
 
     /// Whether a text is an origin as browsers send it, or any.
@@ -39,7 +37,7 @@ package struct OriginPolicy: Sendable {
     /// Why a request is not served because of where it comes from; whatever it asks for, a WebSocket too.
     ///
     /// - Parameter local: this end of its connection.
-    func refusal(of head: HTTPRequestHead, local: SocketAddress?) -> Problem? {
+    func refusal(of head: HTTPRequestHead, local: SocketAddress?) -> Refusal? {
         let target = RequestTarget(head.uri)
         // The target's authority counts for more than the field (RFC 9112 §3.2.2); HTTP/1.0 needs none, and no browser
         // speaks it.
@@ -50,7 +48,7 @@ package struct OriginPolicy: Sendable {
         let site = head.headers["Sec-Fetch-Site"].first
         guard !origins.isEmpty || site != nil else { return nil }
         // They do nothing and say the same to all: questions what pages may do, and the files that are a page.
-        if [.OPTIONS, .CONNECT].contains(head.method) || StaticFile(path: target.path) != nil { return nil }
+        if [.OPTIONS, .CONNECT].contains(head.method) || pages.isFile(target.path) { return nil }
         guard origins.isEmpty else {
             let isAllowed = origins.allSatisfy { allowed.contains($0.lowercased()) || isOurs($0, site, host, target) }
             return isAllowed ? nil : .originNotAllowed(origins[0], host: host)
@@ -65,7 +63,7 @@ package struct OriginPolicy: Sendable {
         guard names.isRestricted || allowed.isEmpty else { return false }
         // The browser's own word counts: a proxy may have changed Host.
         if let site { return site == "same-origin" }
-        if target.query == ticket { return true }
+        if let ticket = pages.ticket, target.query == ticket { return true }
         guard let host, let mark = origin.firstRange(of: "://") else { return false }
         let scheme = origin[..<mark.lowerBound].lowercased()
         guard scheme == "https" || (scheme == "http" && !isEncrypted) else { return false }
@@ -78,11 +76,17 @@ package struct OriginPolicy: Sendable {
     }
 
     /// What `Access-Control-Allow-Origin` says to a page; nil when it may read nothing that is not its own.
-    func allowedOrigin(_ origin: String) -> String? {
+    private func allowedOrigin(_ origin: String) -> String? {
         if allowed.contains(Self.anyOrigin) { return Self.anyOrigin }
         return allowed.contains(origin.lowercased()) ? origin : nil
     }
 
-    /// Whether the answer to a request may depend on its Origin.
-    var dependsOnOrigin: Bool { !allowed.isEmpty && !allowed.contains(Self.anyOrigin) }
+    /// Says in a response whose pages may read it.
+    func mark(_ fields: inout HTTPFields, origin: String?) {
+        // The answer depends on the origin, whoever asks: a cache has to know.
+        if !allowed.isEmpty, !allowed.contains(Self.anyOrigin) { fields[.vary] = "Origin" }
+        guard let origin, let allowed = allowedOrigin(origin) else { return }
+        fields[.accessControlAllowOrigin] = allowed
+        if !pages.exposedFields.isEmpty { fields[.accessControlExposeHeaders] = pages.exposedFields }
+    }
 }

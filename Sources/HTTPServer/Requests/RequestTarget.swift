@@ -1,5 +1,3 @@
-import MQTTCodec
-
 /// The target of a request, taken apart and not decoded (RFC 9112 §3.2).
 package struct RequestTarget: Sendable, Equatable {
     /// As it came: an encoded slash is not a slash, and two slashes are two.
@@ -13,20 +11,21 @@ package struct RequestTarget: Sendable, Equatable {
     package init(_ target: String) {
         var rest = target[...]
         var host: Substring?
-        if !rest.begins(with: "/"),
-            let scheme = ["http://", "https://"].first(where: { rest.lowercased().begins(with: $0) })
+        if rest.utf8.first != UInt8(ascii: "/"),
+            let scheme = ["http://", "https://"].first(where: { rest.lowercased().utf8.starts(with: $0.utf8) })
         {
             let authority = rest.utf8.dropFirst(scheme.utf8.count)
             let end = authority.firstIndex { "/?#".utf8.contains($0) } ?? authority.endIndex
             host = Substring(authority[..<end])
             let path = Substring(authority[end...])
-            rest = path.begins(with: "/") ? path : "/" + path
+            rest = path.utf8.first == UInt8(ascii: "/") ? path : "/" + path
         }
         authority = host.map(String.init)
         // Clients keep the fragment to themselves; what follows a # here was never meant for us.
-        let (path, query) = rest.parted(at: UInt8(ascii: "#")).before.parted(at: UInt8(ascii: "?"))
-        self.path = String(path)
-        self.query = query.map(String.init)
+        let bytes = rest.utf8.prefix { $0 != UInt8(ascii: "#") }
+        let path = bytes.prefix { $0 != UInt8(ascii: "?") }
+        self.path = String(Substring(path))
+        query = path.endIndex < bytes.endIndex ? String(Substring(bytes[path.endIndex...].dropFirst())) : nil
     }
 }
 
@@ -38,7 +37,7 @@ package enum PercentEncoding {
     package static func decode(_ text: some StringProtocol) -> [UInt8]? { decode(text.utf8) }
 
     /// Decodes once.
-    static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+    package static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(text.count)
         var iterator = text.makeIterator()

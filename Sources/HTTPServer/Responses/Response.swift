@@ -1,29 +1,43 @@
-import HTTPTypes
-import NIOCore
+package import HTTPTypes
+package import NIOCore
 
 /// The answer to a request.
-struct Response {
+package struct Response: Sendable {
     /// What follows the header.
-    enum Body {
+    package enum Body: Sendable {
         case bytes(ByteBuffer)
         /// Goes on until one of the two leaves.
-        case stream(EventStream)
+        case stream(any ResponseStream)
     }
 
-    var status: HTTPResponse.Status
-    var headers: HTTPFields
-    let body: Body
-    /// Why the request was not served; nil when it was.
-    private(set) var problem: Problem?
+    /// Why a request was not served, for the log.
+    package struct Refused: Sendable {
+        package let status: HTTPResponse.Status
+        package let detail: String
+        /// Whether the log has it already, from whoever has refused the client.
+        package let isTold: Bool
 
-    init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: Body) {
+        package init(status: HTTPResponse.Status, detail: String, isTold: Bool = false) {
+            self.status = status
+            self.detail = detail
+            self.isTold = isTold
+        }
+    }
+
+    package var status: HTTPResponse.Status
+    package var headers: HTTPFields
+    package let body: Body
+    /// Why the request was not served; nil when it was.
+    package var refused: Refused?
+
+    package init(status: HTTPResponse.Status, headers: HTTPFields = [:], body: Body) {
         self.status = status
         self.headers = headers
         self.body = body
     }
 
     /// - Parameter isHead: says how long the body is, and leaves it out (RFC 9110 §9.3.2).
-    init(
+    package init(
         status: HTTPResponse.Status,
         headers: HTTPFields = [:],
         body: ByteBuffer = ByteBuffer(),
@@ -36,17 +50,8 @@ struct Response {
         }
     }
 
-    /// The answer to a request that was not served.
-    init(_ problem: Problem, isHead: Bool) {
-        var fields = problem.headers
-        fields[.contentType] = Problem.contentType
-        fields[.cacheControl] = "no-store"
-        self.init(status: problem.status, headers: fields, body: problem.json, isHead: isHead)
-        self.problem = problem
-    }
-
     /// The same with one more field.
-    func with(_ name: String, _ value: String) -> Response {
+    package func with(_ name: String, _ value: String) -> Response {
         guard let name = HTTPField.Name(name) else { return self }
         var response = self
         response.headers[name] = value

@@ -1,11 +1,8 @@
-import BrokerCore
+package import BrokerCore
 package import CoreRuntime
-import JSONMessages
-import MQTTCodec
 package import NIOCore
 
-/// Makes buffers of a WebSocket, for the handler above it: unmasked payload up, one frame round each MQTT Control Packet or
-/// text message down.
+/// Makes buffers of a WebSocket, for the handler above it: unmasked payload up, one frame round each message down.
 ///
 /// Binary messages that come are a stream of bytes, cut anywhere; of text messages each goes up in one buffer. Pings are answered and
 /// sent, and the close handshake is kept, here. Closing the channel from above sends a close frame first and waits a
@@ -22,7 +19,7 @@ package final class WebSocketCodec: ChannelDuplexHandler {
         package var maximumMessageSize: Int
         /// How often it is sent a ping, and closed when nothing came since the last one; nil is never.
         package var pingInterval: TimeAmount?
-        /// Whether the handler above hears of a pong, as an empty buffer: to MQTT, that is a sign of life.
+        /// Whether the handler above hears of a pong, as an empty buffer: it may take that for a sign of life.
         package var tellsPongs = false
         /// How long it may read nothing while there is something for it; nil is for ever.
         package var stallTimeout: TimeAmount?
@@ -40,12 +37,13 @@ package final class WebSocketCodec: ChannelDuplexHandler {
 
     /// How long a peer may take to answer our close frame.
     private static let closeTimeout = TimeAmount.milliseconds(500)
-    /// How long a client that has not connected yet is left when the server stops; the broker ends all others.
+    /// How long a client is left when the server stops, unless the handler above ends its connection before.
     private static let quiesceDelay = TimeAmount.milliseconds(250)
 
     private let rules: Rules
     /// Counts the text message that is under way.
     private let account: ConnectionBytes.Account?
+    private let messageLength: (ByteBuffer) -> Int
     private var reader: WebSocketFrameReader
     /// The text message that is under way.
     private var message = ByteBuffer()
@@ -61,12 +59,15 @@ package final class WebSocketCodec: ChannelDuplexHandler {
     /// - Parameters:
     ///   - form: what the peer's messages are, and ours.
     ///   - account: counts the text message that is under way; nil counts nothing.
+    ///   - messageLength: how many bytes of a buffer that is sent are its first message; of binary messages only.
     package init(
         _ form: WebSocketFrameReader.Form = .binary,
         _ rules: Rules,
-        account: ConnectionBytes.Account? = nil
+        account: ConnectionBytes.Account? = nil,
+        messageLength: @escaping (ByteBuffer) -> Int = { $0.readableBytes }
     ) {
         self.rules = rules
+        self.messageLength = messageLength
         self.account = account
         reader = WebSocketFrameReader(form: form, maximumMessageSize: rules.maximumMessageSize)
     }
@@ -208,31 +209,34 @@ package final class WebSocketCodec: ChannelDuplexHandler {
             return
         }
         switch reader.form {
-        case .binary: writePackets(context, payload, promise: promise)
+        case .binary: writeMessages(context, payload, promise: promise)
         case .text: writeFrame(context, .text, payload, promise: promise)
         }
     }
 
-    /// Each MQTT Control Packet is a message of its own, and all leave in one write: a message of many packets is allowed
-    /// [MQTT-6.0.0-2], but larger than many clients take, and some read only its first packet at once.
-    private func writePackets(
+    /// Each message has a frame of its own, and all leave in one write.
+    private func writeMessages(
         _ context: ChannelHandlerContext,
-        _ packets: ByteBuffer,
+        _ messages: ByteBuffer,
         promise: EventLoopPromise<Void>?
     ) {
-        var packets = packets
-        var frames = context.channel.allocator.buffer(capacity: packets.readableBytes + packets.readableBytes / 8 + 16)
-        while let packet = packets.readPacket() {
-            Self.writeHeader(.binary, packet.readableBytes, to: &frames)
-            guard packet.readableBytes > Self.maximumCopied else {
-                frames.writeImmutableBuffer(packet)
+        var messages = messages
+        var frames = context.channel.allocator.buffer(
+            capacity: messages.readableBytes + messages.readableBytes / 8 + 16
+        )
+        while messages.readableBytes > 0,
+            let message = messages.readSlice(length: min(messageLength(messages), messages.readableBytes))
+        {
+            Self.writeHeader(.binary, message.readableBytes, to: &frames)
+            guard message.readableBytes > Self.maximumCopied else {
+                frames.writeImmutableBuffer(message)
                 continue
             }
             context.write(wrapOutboundOut(frames), promise: nil)
-            let isLast = packets.readableBytes == 0
-            context.write(wrapOutboundOut(packet), promise: isLast ? promise : nil)
+            let isLast = messages.readableBytes == 0
+            context.write(wrapOutboundOut(message), promise: isLast ? promise : nil)
             if isLast { return }
-            frames = context.channel.allocator.buffer(capacity: packets.readableBytes + 16)
+            frames = context.channel.allocator.buffer(capacity: messages.readableBytes + 16)
         }
         context.write(wrapOutboundOut(frames), promise: promise)
     }
@@ -327,10 +331,8 @@ package final class WebSocketCodec: ChannelDuplexHandler {
 }
 
 extension ByteBuffer {
-    /// Takes the next MQTT Control Packet of output that we have encoded ourselves; the rest if it is none.
-    fileprivate mutating func readPacket() -> ByteBuffer? {
-        guard readableBytes > 0 else { return nil }
-        let header = try? FixedHeader.parse(readableBytesSpan, maximumPacketSize: .max)
-        return readSlice(length: min(header?.packetLength ?? readableBytes, readableBytes))
+    /// Whether the readable bytes are UTF-8.
+    var isUTF8: Bool {
+        withUnsafeReadableBytes { (try? UTF8Span(validating: Span<UInt8>(_unsafeBytes: $0))) != nil }
     }
 }

@@ -1,4 +1,3 @@
-import JSONMessages
 package import NIOCore
 
 /// Reads a client's frames (RFC 6455 §5) and takes the masking off.
