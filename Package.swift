@@ -90,6 +90,19 @@ let package = Package(
         ),
         // Messages as JSON, for adapters that speak it.
         .target(name: "JSONMessages", dependencies: ["MQTTCodec", "BrokerCore", nioCore], swiftSettings: settings),
+        // HTTP/1.1 and WebSocket for any application: it knows no routes and no broker.
+        .target(
+            name: "HTTPServer",
+            dependencies: [
+                "BrokerCore", "CoreRuntime", "NetworkListeners", nioCore, nioConcurrencyHelpers, nioPosix, nioHTTP1,
+                nioWebSocket,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+            ],
+            swiftSettings: settings
+        ),
         .target(
             name: "HTTPGateway",
             dependencies: [
@@ -98,15 +111,11 @@ let package = Package(
                 "CoreRuntime",
                 "JSONMessages",
                 "NetworkListeners",
+                "HTTPServer",
                 nioCore, nioConcurrencyHelpers,
-                nioPosix,
-                nioHTTP1,
-                nioWebSocket,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HeapModule", package: "swift-collections"),
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
-                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
             ],
             // The live page and the OpenAPI document: part of the executable, so that it is one file.
             resources: [
@@ -177,6 +186,7 @@ let package = Package(
                 "RocksDBStorage",
                 "NetworkListeners",
                 "MQTTTransport",
+                "HTTPServer",
                 "HTTPGateway",
                 "CoAPGateway",
                 "Webhooks",
@@ -234,12 +244,27 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // What tests of HTTP need: a connection by hand, an answer taken apart, a client's end of a WebSocket.
+        .target(
+            name: "HTTPTestSupport",
+            dependencies: [nioCore, nioConcurrencyHelpers, nioPosix],
+            path: "Tests/HTTPTestSupport",
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "HTTPServerTests",
+            dependencies: [
+                "BrokerCore", "CoreRuntime", "NetworkListeners", "HTTPServer", "HTTPTestSupport",
+                nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "HTTPGatewayTests",
             dependencies: [
-                "MQTTCodec", "BrokerCore", "CoreRuntime", "MQTTTransport", "JSONMessages", "HTTPGateway",
-                "NetworkListeners",
-                "BrokerTestSupport",
+                "MQTTCodec", "BrokerCore", "CoreRuntime", "MQTTTransport", "JSONMessages", "HTTPServer", "HTTPGateway",
+                "NetworkListeners", "BrokerTestSupport", "HTTPTestSupport",
                 nioCore, nioConcurrencyHelpers, nioPosix, nioEmbedded,
                 .product(name: "HTTPTypes", package: "swift-http-types"),
             ],

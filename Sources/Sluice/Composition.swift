@@ -3,6 +3,7 @@ import CoAPGateway
 import CoreRuntime
 import Foundation
 import HTTPGateway
+import HTTPServer
 import Logging
 import MQTTTransport
 import NIOCore
@@ -272,22 +273,19 @@ extension ListenerConfiguration {
     }
 
     fileprivate func httpConfiguration(_ tls: TLSServer?) -> HTTPListener.Configuration {
-        var configuration = HTTPListener.Configuration(
-            host: bind.host,
-            port: bind.port,
-            websocketPath: http.websocketPath,
-            allowedOrigins: http.allowedOrigins
-        )
-        configuration.hostnames = http.hostnames
-        configuration.idleTimeout = .seconds(http.idleTimeout)
-        configuration.bodyTimeout = .seconds(http.bodyTimeout)
+        var server = Server.Configuration(host: bind.host, port: bind.port)
+        server.allowedOrigins = http.allowedOrigins
+        server.hostnames = http.hostnames
+        server.idleTimeout = .seconds(http.idleTimeout)
+        server.bodyTimeout = .seconds(http.bodyTimeout)
+        server.trustedProxies = proxies.trusted
+        server.expectsProxyProtocol = proxies.sendsHeader
+        server.tls = tls
+        var configuration = HTTPListener.Configuration(server: server, websocketPath: http.websocketPath)
         configuration.requiresSubprotocol = http.requiresSubprotocol
         configuration.pingInterval = http.pingInterval > 0 ? .seconds(http.pingInterval) : nil
         configuration.pongKeepsAlive = http.pongKeepsAlive
         configuration.hasLivePage = http.livePage
-        configuration.trustedProxies = proxies.trusted
-        configuration.expectsProxyProtocol = proxies.sendsHeader
-        configuration.tls = tls
         return configuration
     }
 }

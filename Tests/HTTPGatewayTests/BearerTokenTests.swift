@@ -1,6 +1,7 @@
 import BrokerCore
 import CoreRuntime
 import HTTPGateway
+import HTTPTestSupport
 import NIOCore
 import Testing
 

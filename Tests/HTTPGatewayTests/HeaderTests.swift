@@ -1,5 +1,6 @@
 import BrokerCore
 import HTTPGateway
+import HTTPTestSupport
 import HTTPTypes
 import MQTTCodec
 import NIOCore
@@ -160,25 +161,6 @@ import Testing
         }
     }
 
-    @Test("an answer to HTTP/1.1 is one, whatever comes behind the request")
-    func versions() async throws {
-        try await TestServer.run { server in
-            let client = try await server.connect()
-            try await client.send(
-                "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\nGET /v1/health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
-                    + "GET /v1/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-            )
-            let text = try await client.untilClosed()
-            let versions = text.split(separator: " 200 OK").dropLast().map { $0.suffix(8) }
-            #expect(versions == ["HTTP/1.1", "HTTP/1.0", "HTTP/1.1"])
-        }
-    }
-
-    @Test("connections are kept longer than load balancers keep theirs, which is a minute")
-    func idleTime() {
-        #expect(HTTPListener.Configuration(host: "127.0.0.1", port: 0).idleTimeout > .seconds(60))
-    }
-
     @Test("every parameter that a request may have is in the OpenAPI document")
     func documented() async throws {
         try await TestServer.run { server in
@@ -192,15 +174,6 @@ import Testing
                     #expect(document.contains("name: \(name)"), "\(name)")
                 }
             }
-        }
-    }
-
-    @Test("CONNECT is for proxies")
-    func connect() async throws {
-        try await TestServer.run { server in
-            let client = try await server.connect()
-            try await client.send("CONNECT example.org:80 HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\n\r\n")
-            #expect(Answer(try await client.untilClosed()).status == 501)
         }
     }
 }

@@ -1,3 +1,4 @@
+import HTTPTestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct HealthTests {

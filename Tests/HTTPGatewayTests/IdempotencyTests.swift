@@ -1,5 +1,6 @@
 import BrokerCore
 import HTTPGateway
+import HTTPTestSupport
 import HTTPTypes
 import NIOCore
 import Testing

@@ -1,4 +1,5 @@
 import HTTPGateway
+import HTTPTestSupport
 import MQTTCodec
 import NIOCore
 import Testing

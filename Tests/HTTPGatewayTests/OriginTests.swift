@@ -1,4 +1,6 @@
 import HTTPGateway
+import HTTPServer
+import HTTPTestSupport
 import NIOCore
 import Testing
 
@@ -7,7 +9,7 @@ import Testing
     private static let evil = "Origin: https://evil.example"
 
     /// As installed: on loopback, nothing said about names and origins.
-    private static let usual = HTTPListener.Configuration.test { $0.hostnames = [] }
+    private static let usual = HTTPListener.Configuration.test { $0.server.hostnames = [] }
 
     private func send(
         _ server: TestServer,
@@ -24,11 +26,6 @@ import Testing
         let text = try await client.text(containing: "\r\n\r\n")
         try? await client.close()
         return Answer(text)
-    }
-
-    private func expectHealth(_ status: Int, _ server: TestServer, _ fields: [String]) async throws {
-        let answer = try await send(server, "GET", "/v1/health", fields)
-        #expect(answer.status == status, "\(fields)")
     }
 
     private func expectUpgrade(
@@ -94,72 +91,9 @@ import Testing
         }
     }
 
-    @Test(
-        "on loopback a request says a name that nobody else can point here, else it is misdirected",
-        arguments: [
-            ("127.0.0.1", false), ("127.0.0.1:8080", false), ("localhost:1", false), ("LOCALHOST.:80", false),
-            ("app.localhost", false), ("[::1]:8080", false), ("evil.example", true), ("evil.example:8080", true),
-            ("localhost.evil.example", true), ("127.0.0.1.evil.example", true), ("evil.example:80@127.0.0.1", true),
-            ("192.0.2.1", true), ("localhost:evil", true), ("[::1", true), ("x", true), ("", true),
-        ]
-    )
-    func loopbackNames(host: String, isMisdirected: Bool) async throws {
-        try await TestServer.run(configuration: Self.usual) { server in
-            for target in ["/v1/topics/a", "/", "http://\(host.isEmpty ? "evil.example" : host)/v1/topics/a"] {
-                let answer = try await send(
-                    server,
-                    "GET",
-                    target,
-                    ["Host: \(target.hasPrefix("h") ? "127.0.0.1" : host)"]
-                )
-                #expect((answer.status == 421) == isMisdirected, "\(target)")
-            }
-            let page = try await send(server, "GET", "/", ["Host: \(host)", "Sec-Fetch-Site: same-origin"])
-            #expect((page.status == 421) == isMisdirected)
-        }
-    }
-
-    @Test("names can be given to a listener, and then it goes by them")
-    func hostnames() async throws {
-        let named = HTTPListener.Configuration.test { $0.hostnames = ["Broker.example"] }
-        try await TestServer.run(configuration: named) { server in
-            try await expectHealth(200, server, ["Host: broker.example:80"])
-            try await expectHealth(200, server, ["Host: localhost"])
-            try await expectHealth(421, server, ["Host: other.example"])
-        }
-        let everywhere = HTTPListener.Configuration.test {
-            $0.host = "0.0.0.0"
-            $0.hostnames = ["broker.example"]
-        }
-        try await TestServer.run(configuration: everywhere) { server in
-            try await expectHealth(200, server, ["Host: broker.example"])
-            // The address that this connection came to, as probes say it.
-            try await expectHealth(200, server, ["Host: 127.0.0.1:\(server.port)"])
-            try await expectHealth(421, server, ["Host: evil.example"])
-        }
-        let unnamed = HTTPListener.Configuration.test {
-            $0.host = "0.0.0.0"
-            $0.hostnames = []
-        }
-        try await TestServer.run(configuration: unnamed) { server in
-            try await expectHealth(200, server, ["Host: any.example"])
-            let page = ["Host: any.example:80", "Origin: http://any.example"]
-            try await expectHealth(200, server, page)
-        }
-    }
-
-    @Test("HTTP/1.0 needs no Host: no browser speaks it")
-    func oldClients() async throws {
-        try await TestServer.run(configuration: Self.usual) { server in
-            let client = try await server.connect()
-            try await client.send("GET /v1/health HTTP/1.0\r\n\r\n")
-            #expect(try await client.untilClosed().hasPrefix("HTTP/1.0 200"))
-        }
-    }
-
     @Test("origins that are listed may do what our own may, and read the answers")
     func listed() async throws {
-        let listed = HTTPListener.Configuration.test { $0.allowedOrigins = ["https://Dash.example"] }
+        let listed = HTTPListener.Configuration.test { $0.server.allowedOrigins = ["https://Dash.example"] }
         try await TestServer.run(configuration: listed) { server in
             let ours = ["Origin: https://dash.example", "Sec-Fetch-Site: cross-site"]
             let answer = try await server.request("POST", "/publish?topic=a", ours, body: "x")
@@ -176,9 +110,9 @@ import Testing
         }
         // Where any name is taken, a page that has let its own name point here is not of our origin.
         let everywhere = HTTPListener.Configuration.test {
-            $0.host = "0.0.0.0"
-            $0.hostnames = []
-            $0.allowedOrigins = ["https://dash.example"]
+            $0.server.host = "0.0.0.0"
+            $0.server.hostnames = []
+            $0.server.allowedOrigins = ["https://dash.example"]
         }
         try await TestServer.run(configuration: everywhere) { server in
             let rebound = ["Host: evil.example", "Origin: http://evil.example"]
@@ -206,9 +140,9 @@ import Testing
         }
         // Where any name is taken, a page of another name can read it, and a list is all there is.
         let everywhere = HTTPListener.Configuration.test {
-            $0.host = "0.0.0.0"
-            $0.hostnames = []
-            $0.allowedOrigins = ["https://dash.example"]
+            $0.server.host = "0.0.0.0"
+            $0.server.hostnames = []
+            $0.server.allowedOrigins = ["https://dash.example"]
         }
         try await TestServer.run(configuration: everywhere) { server in
             let rebound = ["Host: evil.example", "Origin: http://evil.example"]
@@ -218,7 +152,7 @@ import Testing
 
     @Test("any origin is let in where that is said, and reads why it was refused")
     func anyOrigin() async throws {
-        try await TestServer.run(configuration: .test { $0.allowedOrigins = ["*"] }) { server in
+        try await TestServer.run(configuration: .test { $0.server.allowedOrigins = ["*"] }) { server in
             let page = ["Origin: https://any.example", "Sec-Fetch-Site: cross-site"]
             for target in ["/publish?topic=a", "/publish?topic=a/%23", "/nowhere"] {
                 let answer = try await server.request("POST", target, page, body: "x")
@@ -259,25 +193,4 @@ import Testing
             #expect(plain.fields["access-control-allow-headers"]?.contains("Cache-Control") == true)
         }
     }
-
-    @Test(
-        "origins are written as browsers write them",
-        arguments: [
-            ("https://dash.example", true), ("http://127.0.0.1:8080", true), ("app://local", true), ("*", true),
-            ("null", true),
-            ("https://dash.example/", false), ("dash.example", false), ("https://", false), ("https://a b", false),
-            ("https://u@a.example", false),
-        ]
-    )
-    func origins(text: String, isOne: Bool) { #expect(OriginPolicy.isOrigin(text) == isOne) }
-
-    @Test(
-        "names are names, without scheme and port",
-        arguments: [
-            ("broker.example", true), ("Broker", true), ("192.0.2.1", true), ("::1", true),
-            ("broker.example:80", false),
-            ("https://broker.example", false), ("", false), ("a b", false), ("*.example", false),
-        ]
-    )
-    func names(text: String, isOne: Bool) { #expect(HostNames.isName(text) == isOne) }
 }

@@ -1,5 +1,7 @@
 import BrokerCore
 import HTTPGateway
+import HTTPServer
+import HTTPTestSupport
 import MQTTCodec
 import NIOConcurrencyHelpers
 import NIOCore
@@ -112,7 +114,7 @@ import Testing
         let addresses = Addresses()
         try await TestServer.run(
             authenticator: addresses,
-            configuration: .test { $0.trustedProxies = Self.loopback }
+            configuration: .test { $0.server.trustedProxies = Self.loopback }
         ) { server in
             let forwarded = "X-Forwarded-For: 203.0.113.7, 127.0.0.9"
             #expect(try await server.request("POST", "/publish?topic=a", [forwarded], body: "x").status == 200)
@@ -139,8 +141,8 @@ import Testing
         try await TestServer.run(
             authenticator: addresses,
             configuration: .test {
-                $0.trustedProxies = Self.loopback
-                $0.expectsProxyProtocol = true
+                $0.server.trustedProxies = Self.loopback
+                $0.server.expectsProxyProtocol = true
             }
         ) { server in
             let client = try await server.connect()

@@ -1,5 +1,6 @@
 import BrokerCore
 import HTTPGateway
+import HTTPTestSupport
 import MQTTCodec
 import NIOCore
 import Testing

@@ -1,6 +1,8 @@
 import BrokerCore
 import CoreRuntime
 import HTTPGateway
+import HTTPServer
+import HTTPTestSupport
 import NIOCore
 import NetworkListeners
 import Testing
@@ -11,8 +13,8 @@ import Testing
 
     private static func behindProxy() -> HTTPListener.Configuration {
         .test {
-            $0.trustedProxies = TrustedProxies([AddressRange("127.0.0.0/8")].compactMap(\.self))
-            $0.expectsProxyProtocol = true
+            $0.server.trustedProxies = TrustedProxies([AddressRange("127.0.0.0/8")].compactMap(\.self))
+            $0.server.expectsProxyProtocol = true
         }
     }
 

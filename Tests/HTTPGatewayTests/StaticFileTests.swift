@@ -1,4 +1,5 @@
 import HTTPGateway
+import HTTPTestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct StaticFileTests {

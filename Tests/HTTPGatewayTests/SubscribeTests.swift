@@ -1,5 +1,7 @@
 import BrokerCore
 import HTTPGateway
+import HTTPServer
+import HTTPTestSupport
 import NIOCore
 import Testing
 
@@ -101,7 +103,7 @@ import Testing
             limits: Limits(queue: queue),
             configuration: .test { configuration in
                 configuration.subscriberMessages = 10
-                configuration.shutdownTimeout = .milliseconds(100)
+                configuration.server.shutdownTimeout = .milliseconds(100)
             }
         ) { server in
             let slow = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)
@@ -161,7 +163,7 @@ import Testing
         try await TestServer.run(
             configuration: .test { configuration in
                 configuration.subscriberMessages = 10
-                configuration.shutdownTimeout = .milliseconds(100)
+                configuration.server.shutdownTimeout = .milliseconds(100)
             }
         ) { server in
             let slow = try await RawClient.connect(to: server.port, on: server.eventLoopGroup, reading: false)

@@ -35,7 +35,7 @@ MORE_PARAMETERS = {
     "SessionRecord.init": "the fields of a record",
     "CoAPListener.init": "what the composition shares among listeners",
     "HTTPListener.init": "what the composition shares among listeners",
-    "RequestGuard.init": "what a connection is made with",
+    "Gateway.init": "what the composition shares among listeners",
     "MQTTChannelHandler.init": "what a connection is made with",
     "AccessReload.init": "what SIGHUP reads again",
     "Composition.makeListener": "what the composition shares among listeners",
@@ -50,7 +50,7 @@ REPEATED = {
 
 #: Types that only hold values (limits, counters, the fields of a packet, a record or a configuration).
 RECORDS = {
-    "Limits", "Statistics", "CoAPListener.Configuration", "HTTPListener.Configuration", "WebhookOptions", "StoreInspection",
+    "Limits", "Statistics", "CoAPListener.Configuration", "HTTPListener.Configuration", "Server.Configuration", "WebhookOptions", "StoreInspection",
     "CoAPRequest", "CoAPResponse", "RequestQuery", "ConnackProperties",
 }
 
@@ -62,7 +62,6 @@ TO_BE_SPLIT = {
     "VirtualConnection": 23,
     "CoAPClient": 15,
     "JSONHandler": 17,
-    "RequestGuard": 14,
     "RequestHandler": 22,
     "MQTTChannelHandler": 13,
     "Webhook": 14,

@@ -1,5 +1,6 @@
 import BrokerCore
 import CoreRuntime
+import HTTPServer
 import JSONMessages
 import MQTTCodec
 import NIOCore

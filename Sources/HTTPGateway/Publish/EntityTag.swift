@@ -1,4 +1,5 @@
 import BrokerCore
+import HTTPServer
 package import HTTPTypes
 import MQTTCodec
 

@@ -1,4 +1,5 @@
 import BrokerCore
+import HTTPServer
 import HTTPTypes
 import JSONMessages
 import MQTTCodec

@@ -2,7 +2,6 @@ import HTTPTypes
 
 /// The names of fields that HTTPTypes has no constants for; made once, since making one is work.
 extension HTTPField.Name {
-    static let forwardedFor = HTTPField.Name("X-Forwarded-For")
     static let idempotencyKey = HTTPField.Name("Idempotency-Key")
     static let idempotencyReplayed = HTTPField.Name("Idempotency-Replayed")
     static let lastEventID = HTTPField.Name("Last-Event-ID")
@@ -19,12 +18,4 @@ extension HTTPField.Name {
 extension String {
     /// Whether a field's value was no UTF-8: then the decoder has put U+FFFD in the place of its bytes.
     var isRepaired: Bool { unicodeScalars.contains("\u{fffd}") }
-}
-
-extension HTTPFields {
-    /// All values of a field, each line by itself.
-    func values(of name: HTTPField.Name?) -> [String] {
-        guard let name, contains(name) else { return [] }
-        return self[fields: name].map(\.value)
-    }
 }

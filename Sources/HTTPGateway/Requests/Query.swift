@@ -1,4 +1,5 @@
 package import BrokerCore
+import HTTPServer
 package import MQTTCodec
 
 /// The parameters of a query, `name=value&…`, decoded once.

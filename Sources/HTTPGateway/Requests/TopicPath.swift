@@ -1,3 +1,4 @@
+import HTTPServer
 package import MQTTCodec
 
 /// A topic as the rest of a path: one segment is one topic level, decoded exactly once; empty levels are legal.

@@ -1,4 +1,5 @@
 import BrokerCore
+import HTTPServer
 import HTTPTypes
 package import MQTTCodec
 import NIOCore

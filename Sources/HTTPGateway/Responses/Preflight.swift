@@ -1,3 +1,4 @@
+import HTTPServer
 import HTTPTypes
 
 /// What a browser is told before it lets a page of another origin make a request (the Fetch standard's CORS protocol).
@@ -9,6 +10,11 @@ enum Preflight {
     private static let fields =
         "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
         + PublishOptions.userPropertyField
+
+    /// Fields of answers that pages of other origins may read.
+    static let exposedFields =
+        "ETag, Idempotency-Replayed, Retry-After, Preference-Applied, "
+        + "\(PublishOptions.userPropertyField), \(PublishOptions.userPropertyField)-Count"
 
     /// Fields that mean nothing here do no harm: libraries send some of their own with each request.
     static func response(to head: HTTPRequest, _ route: Route?) -> Response {
@@ -23,18 +29,5 @@ enum Preflight {
                 .accessControlMaxAge: maximumAge,
             ]
         )
-    }
-}
-
-extension OriginPolicy {
-    /// Says in a response whose pages may read it.
-    func mark(_ fields: inout HTTPFields, origin: String?) {
-        // The answer depends on the origin, whoever asks: a cache has to know.
-        if dependsOnOrigin { fields[.vary] = "Origin" }
-        guard let origin, let allowed = allowedOrigin(origin) else { return }
-        fields[.accessControlAllowOrigin] = allowed
-        fields[.accessControlExposeHeaders] =
-            "ETag, Idempotency-Replayed, Retry-After, Preference-Applied, "
-            + "\(PublishOptions.userPropertyField), \(PublishOptions.userPropertyField)-Count"
     }
 }

@@ -1,10 +1,10 @@
 import BrokerCore
 import FoundationEssentials
+import HTTPServer
 package import HTTPTypes
 import JSONMessages
 package import MQTTCodec
 package import NIOCore
-import NIOHTTP1
 
 /// Why a request was not served (RFC 9457), with the MQTT Reason Code nearest to it.
 package struct Problem: Error, Sendable, Equatable {
@@ -95,10 +95,6 @@ extension Problem {
         )
     }
 
-    static func tooLarge(maximum: Int) -> Problem {
-        Problem(.contentTooLarge, .packetTooLarge, "a body has at most \(maximum) bytes")
-    }
-
     static func tooManyFilters(_ maximum: Int) -> Problem {
         Problem(.contentTooLarge, .quotaExceeded, "a request has at most \(maximum) topics")
     }
@@ -119,82 +115,6 @@ extension Problem {
         "the token is unknown, or its time is over",
         headers: [.wwwAuthenticate: #"Bearer realm="sluice", error="invalid_token""#]
     )
-
-    /// RFC 9110 §9.3.6, RFC 9112 §6.1.
-    static func notImplemented(_ detail: String) -> Problem { Problem(.notImplemented, nil, detail) }
-
-    /// RFC 9110 §15.5.20.
-    static func misdirected(_ host: String) -> Problem {
-        Problem(
-            .misdirectedRequest,
-            nil,
-            "this listener does not serve as \(host.prefix(100)): name it in the listener's hostnames if it should"
-        )
-    }
-
-    static func originNotAllowed(_ origin: String, host: String?) -> Problem {
-        Problem(
-            .forbidden,
-            .notAuthorized,
-            "pages of \(origin.prefix(100)) may not use this listener, which is \(host?.prefix(100) ?? "without a name"): "
-                + "name the origin in its allowed_origins if they should"
-        )
-    }
-
-    /// Fetch Metadata: an image, a link or a frame in a page of another origin.
-    static let siteNotAllowed = Problem(.forbidden, .notAuthorized, "another site's page has made this request")
-
-    static let bodyTimeout = Problem(.requestTimeout, .maximumConnectTime, "the body took too long to arrive")
-
-    /// What is kept of requests that are not whole, and of answers that are not read, is at its limit.
-    static func tooManyBytes(_ refusal: Quota.Refusal) -> Problem {
-        refusal.isOwnShare
-            ? Problem(
-                .tooManyRequests,
-                .quotaExceeded,
-                "too many bytes of requests and answers are under way from this address",
-                headers: [.retryAfter: "5"]
-            )
-            : Problem(
-                .serviceUnavailable,
-                .serverBusy,
-                "too many bytes of requests and answers are under way",
-                headers: [.retryAfter: "5"]
-            )
-    }
-
-    static let upgradeRequired = Problem(
-        .upgradeRequired,
-        nil,
-        "this is MQTT over WebSocket",
-        headers: [.upgrade: "websocket", .connection: "upgrade"]
-    )
-
-    static func noWebSocket(_ path: String) -> Problem { .notFound("WebSockets are at \(path)") }
-
-    static let webSocketVersion = Problem(
-        .upgradeRequired,
-        nil,
-        "this is WebSocket version 13",
-        headers: [.upgrade: "websocket", .connection: "upgrade", .secWebSocketVersion: "13"]
-    )
-
-    /// RFC 9112 §3.2.
-    static let hostMissing = Problem.badRequest("a request of HTTP/1.1 has one Host")
-
-    /// Bytes that are no HTTP request.
-    init(_ error: HTTPParserError) {
-        switch error {
-        case .headerOverflow:
-            self.init(.requestHeaderFieldsTooLarge, .packetTooLarge, "the header of the request is too large")
-        case .invalidVersion:
-            self.init(.badRequest, .unsupportedProtocolVersion, "this is HTTP/1.1")
-        case .invalidURL, .invalidPath, .invalidQueryString:
-            self.init(.badRequest, .malformedPacket, "what is not ASCII in a path or query must be percent-encoded")
-        default:
-            self.init(.badRequest, .malformedPacket, "this is not an HTTP request")
-        }
-    }
 }
 
 extension Problem {
@@ -228,5 +148,37 @@ extension Problem {
         default: self.init(.internalServerError, reasonCode, detail)
         }
         isTold = true
+    }
+}
+
+extension Problem {
+    /// What the server refused, with the Reason Code nearest to it.
+    init(_ refusal: Refusal) {
+        let reasonCode: ReasonCode? =
+            switch refusal.cause {
+            case .malformed: .malformedPacket
+            case .unsupportedVersion: .unsupportedProtocolVersion
+            case .headerTooLarge, .bodyTooLarge: .packetTooLarge
+            case .bodyTimeout: .maximumConnectTime
+            case .tooManyBytesOfAddress: .quotaExceeded
+            case .tooManyBytes: .serverBusy
+            case .foreignPage: .notAuthorized
+            case .misdirected, .notImplemented, .notFound, .methodNotAllowed, .upgradeRequired: nil
+            }
+        self.init(refusal.status, reasonCode, refusal.detail, headers: refusal.headers)
+    }
+
+    /// For the log.
+    var refused: Response.Refused { Response.Refused(status: status, detail: detail, isTold: isTold) }
+}
+
+extension Response {
+    /// The answer to a request that was not served.
+    init(_ problem: Problem, isHead: Bool) {
+        var fields = problem.headers
+        fields[.contentType] = Problem.contentType
+        fields[.cacheControl] = "no-store"
+        self.init(status: problem.status, headers: fields, body: problem.json, isHead: isHead)
+        refused = problem.refused
     }
 }

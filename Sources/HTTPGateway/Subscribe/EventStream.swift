@@ -1,4 +1,5 @@
 import BrokerCore
+import HTTPServer
 import JSONMessages
 import MQTTCodec
 import NIOCore
@@ -6,7 +7,7 @@ import NIOCore
 /// Writes what a subscriber gets into a response without an end, until one of the two leaves.
 ///
 /// It is confined to the event loop of its connection.
-final class EventStream: @unchecked Sendable {
+final class EventStream: ResponseStream, @unchecked Sendable {
     // Sendable as a handle that the inbox and the heartbeat carry back to the event loop, where alone they touch it.
 
     /// Messages written at a time.
@@ -15,22 +16,30 @@ final class EventStream: @unchecked Sendable {
     private let subscriber: Subscriber
     private let format: EventFormat
     private let client: Client
+    private let encoder: MessageEncoder
     private let interval: TimeAmount
     private var heartbeat: RepeatedTask?
-    private var response: RequestHandler?
+    private var response: ResponseWriter?
     /// Whether the inbox will say when there is something.
     private var isWaiting = false
 
     /// - Parameter heartbeat: how often a stream with nothing to say says so.
-    init(_ subscriber: Subscriber, _ format: EventFormat, _ client: Client, heartbeat: Duration) {
+    init(
+        _ subscriber: Subscriber,
+        _ format: EventFormat,
+        _ client: Client,
+        _ encoder: MessageEncoder,
+        heartbeat: Duration
+    ) {
         self.subscriber = subscriber
         self.format = format
         self.client = client
+        self.encoder = encoder
         interval = heartbeat.timeAmount
     }
 
     /// The response's header is written.
-    func begin(on response: RequestHandler) {
+    func begin(on response: ResponseWriter) {
         self.response = response
         response.write(format.opening(isReset: subscriber.isReset))
         heartbeat = client.channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
@@ -71,11 +80,11 @@ final class EventStream: @unchecked Sendable {
         }
     }
 
-    private func write(_ batch: [Delivery], to response: RequestHandler) {
+    private func write(_ batch: [Delivery], to response: ResponseWriter) {
         var buffer = client.channel.allocator.buffer(capacity: 256 * batch.count)
         let now = NIODeadline.now()
         for delivery in batch {
-            format.write(delivery, epoch: subscriber.epoch, at: now, by: client.loop.encoder, to: &buffer)
+            format.write(delivery, epoch: subscriber.epoch, at: now, by: encoder, to: &buffer)
         }
         response.write(buffer)
     }

@@ -1,4 +1,5 @@
 import BrokerCore
+import HTTPServer
 import HTTPTypes
 import JSONMessages
 import MQTTCodec
@@ -28,7 +29,9 @@ extension Gateway {
     }
 
     private func stream(_ subscriber: Subscriber, _ format: EventFormat, _ client: Client) -> Response {
-        Response(
+        let encoder = encoders.encoder(of: client.channel.eventLoop)
+        let events = EventStream(subscriber, format, client, encoder, heartbeat: configuration.heartbeat)
+        return Response(
             status: .ok,
             headers: [
                 .contentType: format.mediaType,
@@ -37,7 +40,7 @@ extension Gateway {
                 // The stream ends with the connection.
                 .connection: "close",
             ],
-            body: .stream(EventStream(subscriber, format, client, heartbeat: configuration.heartbeat))
+            body: .stream(events)
         )
         // nginx would else gather a stream before it passes it on.
         .with("X-Accel-Buffering", "no")

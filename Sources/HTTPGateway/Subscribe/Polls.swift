@@ -1,5 +1,6 @@
 import BrokerCore
 import CoreRuntime
+import HTTPServer
 import HTTPTypes
 import JSONMessages
 import MQTTCodec

@@ -1,6 +1,7 @@
 import BrokerCore
 import CoreRuntime
 import DequeModule
+import HTTPServer
 import JSONMessages
 import MQTTCodec
 import NIOConcurrencyHelpers

@@ -1,6 +1,7 @@
 import BrokerCore
 import CoreRuntime
 import HTTPGateway
+import HTTPServer
 
 /// The most memory that clients can make a broker of this configuration use: what `sluice check` prints.
 ///
@@ -62,7 +63,8 @@ extension MemoryBound {
             switch listener.protocolName {
             case .mqtt: continue
             case .http:
-                let http = HTTPListener.Configuration(host: listener.bind.host, port: listener.bind.port)
+                let server = Server.Configuration(host: listener.bind.host, port: listener.bind.port)
+                let http = HTTPListener.Configuration(server: server)
                 add("HTTP on \(listener.bind)", http.maximumIdempotencyBytes + http.maximumTokenBytes)
             case .coap:
                 add("CoAP on \(listener.bind)", configuration.coap.memory)

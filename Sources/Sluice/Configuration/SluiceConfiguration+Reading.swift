@@ -2,7 +2,7 @@ import Auth
 import BrokerCore
 import CoAPGateway
 import Foundation
-import HTTPGateway
+import HTTPServer
 import Logging
 import NetworkListeners
 import Yams

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HTTPTestSupport
 import NIOCore
 
 /// A page's end of `sluice.json`, by hand.

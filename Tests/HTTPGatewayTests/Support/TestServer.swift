@@ -1,6 +1,8 @@
 import BrokerCore
 import CoreRuntime
 import HTTPGateway
+import HTTPServer
+import HTTPTestSupport
 import MQTTTransport
 import NIOConcurrencyHelpers
 import NIOCore
@@ -79,12 +81,7 @@ struct TestServer: Sendable {
         _ fields: [String] = [],
         body: String? = nil
     ) async throws -> Answer {
-        let client = try await connect()
-        var head = "\(method) \(target) HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
-        for field in fields { head += field + "\r\n" }
-        if let body { head += "Content-Length: \(body.utf8.count)\r\n" }
-        try await client.send(head + "\r\n" + (body ?? ""))
-        return Answer(try await client.untilClosed())
+        try await connect().request(method, target, fields, body: body)
     }
 
     /// Publishes a message, and expects that it is accepted.
@@ -102,41 +99,11 @@ struct TestServer: Sendable {
 extension HTTPListener.Configuration {
     /// A free port on loopback, and what a test wants to be otherwise.
     static func test(_ change: (inout Self) -> Void) -> Self {
-        var configuration = Self(host: "127.0.0.1", port: 0)
+        var configuration = Self(server: .init(host: "127.0.0.1", port: 0))
         // What tests say in Host.
-        configuration.hostnames = ["a", "test"]
+        configuration.server.hostnames = ["a", "test"]
         change(&configuration)
         return configuration
-    }
-}
-
-/// Something else came than a test can go on with.
-struct Unexpected: Error, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
-}
-
-/// A response, taken apart.
-struct Answer: Sendable {
-    let text: String
-    let status: Int
-    let fields: [String: String]
-    let body: String
-
-    init(_ text: String) {
-        self.text = text
-        let halves = text.split(separator: "\r\n\r\n", maxSplits: 1, omittingEmptySubsequences: false)
-        let lines = (halves.first ?? "").split(separator: "\r\n")
-        status = lines.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
-        var fields: [String: String] = [:]
-        for line in lines.dropFirst() {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            guard parts.count == 2 else { continue }
-            fields[parts[0].lowercased()] = String(parts[1].drop { $0 == " " })
-        }
-        self.fields = fields
-        body = halves.count == 2 ? String(halves[1]) : ""
     }
 }
 
