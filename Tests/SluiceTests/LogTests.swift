@@ -132,7 +132,8 @@ private final class Pipe {
     @Test("no code that clients reach logs free text") func noCodeClientsReach() throws {
         let sources = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Sources")
         for target in [
-            "BrokerCore", "MQTTCodec", "MQTTTransport", "HTTPServer", "HTTPGateway", "CoAPGateway", "Webhooks", "Auth", "Storage",
+            "BrokerCore", "MQTTCodec", "MQTTTransport", "HTTPServer", "HTTPGateway", "CoAPGateway", "Webhooks", "Auth",
+            "Storage",
             "Network", "JSONMessages",
         ] {
             let files = FileManager.default.enumerator(

@@ -7,6 +7,8 @@ extension Server {
         package var host: String
         /// 0 takes any free port.
         package var port: Int
+        /// Encrypts; nil listens in the clear.
+        package var tls: TLSServer?
         /// The other web origins whose pages may use the server, `https://dash.example`; `*` is any.
         package var allowedOrigins: [String] = []
         /// The names it serves under, besides those of loopback and the address it listens on; empty is any, unless nobody
@@ -34,9 +36,6 @@ extension Server {
         package var trustedProxies = TrustedProxies()
         /// Whether connections from trusted proxies begin with a PROXY protocol header.
         package var expectsProxyProtocol = false
-        /// Encrypts; nil listens in the clear.
-        package var tls: TLSServer?
-
         package init(host: String, port: Int) {
             self.host = host
             self.port = port
