@@ -45,7 +45,7 @@ export SWT_SWIFT_ERROR_BACKTRACING_ENABLED := 0
 
 # Tests that wait for sockets and other programs. They run after those that only compute, which would keep them from both cores,
 # and 16 at a time, so that their clients do not time out.
-WAITING := (GatewayTests|TransportTests|IntegrationTests)\.|WebhookTests/
+WAITING := (GatewayTests|ServerTests|TransportTests|IntegrationTests)\.|WebhookTests/
 
 BUILD_TESTS := swift build --build-tests --explicit-target-dependency-import-check error
 
