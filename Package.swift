@@ -90,7 +90,7 @@ let package = Package(
         ),
         // Messages as JSON, for adapters that speak it.
         .target(name: "JSONMessages", dependencies: ["MQTTCodec", "BrokerCore", nioCore], swiftSettings: settings),
-        // HTTP/1.1 and WebSocket for any application: it knows no routes and no broker.
+        // HTTP/1.1 and WebSocket for any application: it knows no routes, topics or sessions.
         .target(
             name: "HTTPServer",
             dependencies: [

@@ -169,7 +169,7 @@ package final class SecureSession {
         }
     }
 
-    /// Goes on with a handshake whose handshake.messages may have been lost, and looks at how long it takes; when `dueAt` says so.
+    /// Goes on with a handshake whose messages may have been lost, and looks at how long it takes; when `dueAt` says so.
     package func goOn(now: NIODeadline, _ body: (Happening) -> Void) {
         guard state == .handshaking else { return }
         guard now < handshake.deadline else { return fail(HandshakeWords.tooSlow, body) }

@@ -6,7 +6,7 @@ package import NetworkListeners
 
 /// An HTTP/1.1 server at one address: it reads and checks requests, and a `Responder` answers them.
 ///
-/// It knows no routes and no broker. Of `CoreRuntime` it uses the log, and the places and bytes of
+/// It knows no routes, topics or sessions. Of `BrokerCore` and `CoreRuntime` it uses addresses, the log, and the places and bytes of
 /// connections.
 package struct Server: Sendable {
     private let context: ServerContext
