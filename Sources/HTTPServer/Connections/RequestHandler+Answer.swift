@@ -99,6 +99,8 @@ extension RequestHandler {
         guard let context else { return }
         guard isLast else {
             state = .awaitingRequest
+            // An idle connection keeps nothing of it.
+            request = nil
             context.write(wrapOutboundOut(.end(nil)), promise: nil)
             flush()
             proceed()
