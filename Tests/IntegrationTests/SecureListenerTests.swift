@@ -226,7 +226,8 @@ struct SecureListenerTests {
             #expect(try await silent.line() == "connected")
             let start = ContinuousClock.now
             #expect(try await sluice.stop() == 0)
-            #expect(ContinuousClock.now - start < .seconds(5))
+            // Who holds it up does so until it is cancelled after ten seconds, or until connect_timeout, which is as long.
+            #expect(ContinuousClock.now - start < .seconds(10))
         }
     }
 
