@@ -95,6 +95,7 @@ package struct WebhookPost: Sendable {
     private static func read(_ body: HTTPClientResponse.Body) async {
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask { _ = try? await body.collect(upTo: maximumAnswer) }
+            // The deadline: no wait for an event, since the peer may send none; the first of the two ends the other.
             tasks.addTask { try? await Task.sleep(for: patience) }
             await tasks.next()
             tasks.cancelAll()
